@@ -1,0 +1,196 @@
+//! Which schema plays which role in a database.
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    tenant::{SchemaName, TenantId},
+};
+
+/// The names of the schemas in one database, and the rule that turns a tenant id into one.
+///
+/// Everything that touches the database takes its names from here; the registry alone has a fixed
+/// name, `boardinghouse`.
+///
+/// # Examples
+///
+/// ```
+/// use boardinghouse_core::Layout;
+///
+/// let layout = Layout::default().with_prefix("t_")?;
+/// assert_eq!(layout.shared().as_str(), "public");
+/// assert_eq!(layout.template().as_str(), "__template__");
+/// assert_eq!(layout.schema_for(&"blue-whale".parse()?)?.as_str(), "t_blue_whale");
+///
+/// // Without the prefix this would be a system schema.
+/// assert!(Layout::default().schema_for(&"pg-stat".parse()?).is_err());
+/// # Ok::<(), boardinghouse_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    shared: SchemaName,
+    template: SchemaName,
+    extra: Vec<SchemaName>,
+    reserved: Vec<TenantId>,
+    prefix: String,
+}
+
+impl Layout {
+    /// The schema of the registry.
+    pub const REGISTRY: &'static str = "boardinghouse";
+    const TEMPLATE: &'static str = "__template__";
+
+    /// Sets the schema that every tenant also reads. Defaults to `public`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ReservedName`] when another role has the name already.
+    pub fn with_shared(mut self, shared: SchemaName) -> Result<Self> {
+        self.shared = shared;
+        self.checked()
+    }
+
+    /// Sets the schema that new tenants are cloned from. Defaults to `__template__`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ReservedName`] when another role has the name already.
+    pub fn with_template(mut self, template: SchemaName) -> Result<Self> {
+        self.template = template;
+        self.checked()
+    }
+
+    /// Sets schemas that are put on every path after the shared one: usually those that hold
+    /// extensions. They must exist before the first checkout. Defaults to none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ReservedName`] when another role has one of the names already.
+    pub fn with_extra(mut self, extra: impl IntoIterator<Item = SchemaName>) -> Result<Self> {
+        self.extra = extra.into_iter().collect();
+        self.checked()
+    }
+
+    /// Sets tenant ids that nobody can have, such as `www`. Defaults to none.
+    #[must_use]
+    pub fn with_reserved(mut self, reserved: impl IntoIterator<Item = TenantId>) -> Self {
+        self.reserved = reserved.into_iter().collect();
+        self
+    }
+
+    /// Sets what the schema name of each tenant begins with, so that several applications can share
+    /// a database. Defaults to nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`] when no schema name could begin so.
+    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Result<Self> {
+        self.prefix = prefix.into();
+        if !self.prefix.is_empty() {
+            SchemaName::parse(&format!("{}x", self.prefix))?;
+        }
+        Ok(self)
+    }
+
+    /// The schema that every tenant also reads.
+    #[must_use]
+    pub fn shared(&self) -> &SchemaName {
+        &self.shared
+    }
+
+    /// The schema that new tenants are cloned from.
+    #[must_use]
+    pub fn template(&self) -> &SchemaName {
+        &self.template
+    }
+
+    /// The schemas that are put on every path after the shared one.
+    #[must_use]
+    pub fn extra(&self) -> &[SchemaName] {
+        &self.extra
+    }
+
+    /// What the schema name of each tenant begins with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The schema of a tenant: the prefix, then the id with `_` for `-`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`] when the result is too long or does not begin with a letter;
+    /// [`ErrorKind::ReservedName`] when it, or the id, is taken by another role.
+    pub fn schema_for(&self, id: &TenantId) -> Result<SchemaName> {
+        let schema =
+            SchemaName::parse(&format!("{}{}", self.prefix, id.as_str().replace('-', "_")))
+                .map_err(|error| error.with_tenant(id))?;
+        if self.reserved.contains(id) {
+            return Err(Error::new(
+                ErrorKind::ReservedName,
+                format!("tenant id {id} is reserved by the configuration"),
+            )
+            .with_tenant(id));
+        }
+        self.tenant_schema(&schema)
+            .map_err(|error| error.with_tenant(id))?;
+        Ok(schema)
+    }
+
+    /// Checks that a schema can be a tenant's: that it has no other role.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ReservedName`] otherwise.
+    pub fn tenant_schema(&self, schema: &SchemaName) -> Result<()> {
+        let role = if schema == &self.shared || schema.as_str() == SchemaName::PUBLIC {
+            "the shared schema"
+        } else if schema == &self.template {
+            "the template"
+        } else if schema.as_str() == Self::REGISTRY {
+            "the registry"
+        } else if self.extra.contains(schema) {
+            "a schema that is on every path"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(
+            ErrorKind::ReservedName,
+            format!("schema {schema} cannot be a tenant's: it is {role}"),
+        ))
+    }
+
+    fn checked(self) -> Result<Self> {
+        let mut names: Vec<&str> = self.extra.iter().map(SchemaName::as_str).collect();
+        names.extend([self.shared.as_str(), self.template.as_str(), Self::REGISTRY]);
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::new(
+                ErrorKind::ReservedName,
+                format!(
+                    "schema {:?} cannot have two roles: the shared schema, the template, the \
+                     registry and the extra schemas must all differ",
+                    twice[0]
+                ),
+            ));
+        }
+        if self.template.as_str() == SchemaName::PUBLIC {
+            return Err(Error::new(
+                ErrorKind::ReservedName,
+                "\"public\" cannot be the template",
+            ));
+        }
+        Ok(self)
+    }
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            shared: SchemaName::public(),
+            template: SchemaName::known(Self::TEMPLATE),
+            extra: Vec::new(),
+            reserved: Vec::new(),
+            prefix: String::new(),
+        }
+    }
+}
