@@ -3,7 +3,7 @@
 //! Identifiers and literals are quoted here, always, whatever they hold; every statement that has a
 //! name in it is put together here. Values go as bind parameters.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::tenant::SchemaName;
 
@@ -45,5 +45,65 @@ impl SchemaName {
     /// This name as a string constant for use in SQL text.
     pub(crate) fn literal(&self) -> Literal<'_> {
         Literal(self.as_str())
+    }
+}
+
+/// A path on which a fresh connection sees neither a tenant nor the shared schema. `pg_temp` comes
+/// last everywhere, so that no temporary table can shadow a real one.
+pub(crate) const NEUTRAL_PATH: &str = "SET search_path TO pg_catalog, pg_temp";
+
+/// Drops what was prepared on the server, for sessions that hold statements without a tag.
+pub(crate) const FORGET_STATEMENTS: &str = "DEALLOCATE ALL";
+
+/// Removes everything that a borrower can have left in a session, except an open transaction.
+///
+/// This is `DISCARD ALL` (PostgreSQL manual, SQL command DISCARD) less `DEALLOCATE ALL`, which would
+/// take Diesel's prepared statements from under it. `RESET ALL` also undoes what Diesel itself sets
+/// on a new connection, so that is set again.
+pub(crate) const CLEAN: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
+     SET TIME ZONE 'UTC'; SET client_encoding TO 'UTF8'; \
+     CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); \
+     DISCARD TEMP; DISCARD SEQUENCES; SET search_path TO pg_catalog, pg_temp";
+
+/// A search_path: the schemas in order, quoted, and `pg_temp` last.
+pub(crate) fn path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> String {
+    let mut path = String::with_capacity(64);
+    for schema in schemas {
+        let _ = write!(path, "{}, ", schema.quoted());
+    }
+    path.push_str("pg_temp");
+    path
+}
+
+/// Sets the path and proves that it leads to `schema`.
+///
+/// PostgreSQL takes any path, and skips what is missing or not to be used by the role; the next query
+/// then reads the schema after it. So the answer of `current_schema()` decides. The cast fails with a
+/// check violation, the one kind of error that Diesel tells apart and that nothing else here can
+/// raise: the domain is PostgreSQL's own, in every database
+/// (PostgreSQL manual, 37.1 "The Schema", 37.2 "Data Types").
+pub(crate) fn bind<'a>(
+    schema: &'a SchemaName,
+    rest: impl IntoIterator<Item = &'a SchemaName>,
+) -> String {
+    format!(
+        "SET search_path TO {path}; \
+         SELECT (CASE WHEN pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name} \
+         THEN 0 ELSE -1 END)::information_schema.cardinal_number",
+        path = path(std::iter::once(schema).chain(rest)),
+        name = schema.literal(),
+    )
+}
+
+/// The comment that names a schema and its epoch in front of each statement.
+///
+/// A name that could end the comment, or open another one, is written in hexadecimal digits.
+pub(crate) fn tag(schema: &SchemaName, epoch: i64) -> String {
+    let name = schema.as_str();
+    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        format!("/*{name}.{epoch}*/ ")
+    } else {
+        let digits: String = name.bytes().map(|b| format!("{b:02x}")).collect();
+        format!("/*x'{digits}'.{epoch}*/ ")
     }
 }

@@ -1,0 +1,365 @@
+//! Checkouts: connections that are proven to be where they say they are.
+//!
+//! Everything that isolation rests on is in this file: [`Session::bind`] on the way out,
+//! [`Session::clean`] on the way back, and a session that counts as doubtful in between. A doubtful
+//! session is closed, never lent again.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
+
+use diesel::{
+    connection::{
+        AnsiTransactionManager, CacheSize, Connection, SimpleConnection, TransactionManager,
+    },
+    pg::{PgConnection, PgMetadataCache, TransactionBuilder},
+    result::{DatabaseErrorKind, Error as DieselError},
+};
+
+use crate::{
+    error::{Error, Result},
+    sql,
+    statement::{diesel_connection, swap_type_cache},
+    tenant::{SchemaName, Tenant},
+};
+
+/// Where a session is to be put: the whole path, and what its statements are tagged with.
+#[derive(Clone, Debug)]
+pub(crate) struct Binding {
+    schema: SchemaName,
+    epoch: i64,
+    sql: String,
+}
+
+impl Binding {
+    /// A path of `schema`, then the `rest`, and the proof that it leads where it should.
+    pub(crate) fn new<'a>(
+        schema: &'a SchemaName,
+        epoch: i64,
+        rest: impl IntoIterator<Item = &'a SchemaName>,
+    ) -> Self {
+        Self {
+            schema: schema.clone(),
+            epoch,
+            sql: sql::bind(schema, rest),
+        }
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaName {
+        &self.schema
+    }
+}
+
+/// Why a bind failed.
+#[derive(Debug)]
+pub(crate) enum BindError {
+    /// The server closed the connection, or the session was inside somebody's transaction: another
+    /// connection may do.
+    Stale,
+    /// The path did not lead to the schema: it is missing, or the role may not use it.
+    Unavailable,
+    /// Anything else.
+    Failed(DieselError),
+}
+
+/// One physical connection with what we know about it.
+pub(crate) struct Session {
+    pub(crate) pg: PgConnection,
+    /// Set from the start of a bind until a clean has succeeded.
+    lent: bool,
+    /// Whether the borrower did something that no clean can undo.
+    pub(crate) spoiled: bool,
+    /// Whether the borrower put instrumentation of its own on the connection.
+    pub(crate) instrumented: bool,
+    /// Whether the borrower had the bare `PgConnection`, whose statements carry no tag.
+    marked: bool,
+    tag: Arc<str>,
+    current: Option<(SchemaName, i64)>,
+    /// What was learned about custom types while bound to other schemas, with the epoch it is of.
+    types: HashMap<SchemaName, (i64, PgMetadataCache)>,
+}
+
+impl Session {
+    /// Opens a connection, on a path that sees neither a tenant nor the shared schema.
+    pub(crate) fn connect(url: &str) -> Result<Self> {
+        let mut pg = PgConnection::establish(url).map_err(Error::connect)?;
+        pg.batch_execute(sql::NEUTRAL_PATH)
+            .map_err(|error| Error::database("prepare a new connection", error))?;
+        Ok(Self {
+            pg,
+            lent: false,
+            spoiled: false,
+            instrumented: false,
+            marked: false,
+            tag: "".into(),
+            current: None,
+            types: HashMap::new(),
+        })
+    }
+
+    /// What every statement begins with.
+    pub(crate) fn tag(&self) -> Arc<str> {
+        Arc::clone(&self.tag)
+    }
+
+    /// Whether the session has been bound to `schema` before.
+    pub(crate) fn knows(&self, schema: &SchemaName) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|(current, _)| current == schema)
+            || self.types.contains_key(schema)
+    }
+
+    /// Whether the session must be closed rather than lent.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.lent || self.spoiled
+    }
+
+    /// How many schemas the session has been bound to.
+    pub(crate) fn schemas_seen(&self) -> usize {
+        self.types.len() + usize::from(self.current.is_some())
+    }
+
+    /// Puts the session on a path and proves that it got there, in one round trip.
+    ///
+    /// On error the session is doubtful and must be closed.
+    pub(crate) fn bind(&mut self, binding: &Binding) -> Result<(), BindError> {
+        self.lent = true;
+        let target = (binding.schema.clone(), binding.epoch);
+        let moves = self.current.as_ref() != Some(&target);
+        if moves && self.marked {
+            // Statements without a tag were planned for the old tenant.
+            self.run_outside_transaction(&format!("{};{}", sql::FORGET_STATEMENTS, binding.sql))?;
+            self.pg
+                .set_prepared_statement_cache_size(CacheSize::Disabled);
+            self.pg
+                .set_prepared_statement_cache_size(CacheSize::Unbounded);
+            self.marked = false;
+        } else {
+            self.run_outside_transaction(&binding.sql)?;
+        }
+        if moves {
+            self.swap_types(target);
+            self.tag = sql::tag(&binding.schema, binding.epoch).into();
+        }
+        Ok(())
+    }
+
+    /// Makes the session fit for the next borrower and puts it on the neutral path, in one round
+    /// trip. Says whether it can be lent again.
+    pub(crate) fn clean(&mut self) -> bool {
+        if self.spoiled || self.run_outside_transaction(sql::CLEAN).is_err() {
+            return false;
+        }
+        // What was already received for the borrower's channels waits inside libpq.
+        if self
+            .pg
+            .notifications_iter()
+            .any(|notification| notification.is_err())
+        {
+            return false;
+        }
+        if std::mem::take(&mut self.instrumented) || self.marked {
+            self.pg
+                .set_instrumentation(diesel::connection::get_default_instrumentation());
+        }
+        self.lent = false;
+        true
+    }
+
+    /// Sends one message and proves that no transaction is open after it.
+    ///
+    /// A `BEGIN` that somebody sent as text is unknown to Diesel. So the transaction manager is told
+    /// that it is broken: only the server's word, in the answer, that the session is idle makes it
+    /// whole again.
+    fn run_outside_transaction(&mut self, message: &str) -> Result<(), BindError> {
+        AnsiTransactionManager::transaction_manager_status_mut(&mut self.pg).set_in_error();
+        let sent = self.pg.batch_execute(message);
+        let idle = !AnsiTransactionManager::is_broken_transaction_manager(&mut self.pg);
+        match sent {
+            Ok(()) if idle => Ok(()),
+            Ok(()) => Err(BindError::Stale),
+            Err(DieselError::DatabaseError(
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+                _,
+            )) => Err(BindError::Stale),
+            // The error left a transaction behind, so there was one before.
+            Err(_) if !idle => Err(BindError::Stale),
+            // Only the proof can violate a check constraint: see `sql::bind`.
+            Err(DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, _)) => {
+                Err(BindError::Unavailable)
+            }
+            Err(error) => Err(BindError::Failed(error)),
+        }
+    }
+
+    fn swap_types(&mut self, (schema, epoch): (SchemaName, i64)) {
+        let mut cache = match self.types.remove(&schema) {
+            Some((known, cache)) if known == epoch => cache,
+            _ => PgMetadataCache::new(),
+        };
+        swap_type_cache(&mut self.pg, &mut cache);
+        if let Some((old, old_epoch)) = self.current.take()
+            && old != schema
+        {
+            self.types.insert(old, (old_epoch, cache));
+        }
+        self.current = Some((schema, epoch));
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("current", &self.current)
+            .field("lent", &self.lent)
+            .field("spoiled", &self.spoiled)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection on which unqualified tables are those of one tenant, or shared.
+///
+/// It comes from [`TenantPool::get`](crate::TenantPool::get) and stays on its tenant for its whole
+/// life: there is no way to switch it; take another checkout for another tenant. It goes back to
+/// the pool when it is dropped, and nothing that was done to the session survives that: open
+/// transactions, temporary tables, roles, settings, advisory locks, subscriptions and cursors are
+/// gone, or the connection is closed.
+///
+/// It is a Diesel [`Connection`], so queries take `&mut TenantConnection`. Its prepared statements
+/// and the ids of custom types belong to the tenant.
+///
+/// Functions written for `&mut PgConnection` work too, by deref coercion. Their statements do not
+/// carry the tenant, so the session forgets its prepared statements before it serves another one:
+/// right, but slower. Prefer functions that take `&mut TenantConnection`, or that are generic over
+/// the connection.
+///
+/// # Examples
+///
+/// ```no_run
+/// use boardinghouse_core::{Tenant, TenantConnection, TenantPool};
+/// use diesel::prelude::*;
+///
+/// diesel::table! {
+///     notes { id -> Integer, body -> Text }
+/// }
+///
+/// fn bodies(conn: &mut TenantConnection) -> QueryResult<Vec<String>> {
+///     notes::table.select(notes::body).load(conn)
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = TenantPool::builder().build("postgres://localhost/app")?;
+/// let tenant = Tenant::new("acme".parse()?, "acme".parse()?);
+/// let found = bodies(&mut pool.get(&tenant)?)?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct TenantConnection {
+    pub(crate) session: PooledSession,
+    pub(crate) tenant: Tenant,
+}
+
+/// A connection on which unqualified tables are those of the shared schema.
+///
+/// It comes from [`TenantPool::get_shared`](crate::TenantPool::get_shared), sees no tenant's tables,
+/// and is a type of its own so that a query on a tenant's tables cannot be handed one by accident:
+///
+/// ```compile_fail,E0308
+/// use boardinghouse_core::{SharedConnection, TenantConnection};
+///
+/// fn tenant_query(conn: &mut TenantConnection) {}
+///
+/// fn mistake(shared: &mut SharedConnection) {
+///     tenant_query(shared);
+/// }
+/// ```
+///
+/// All else is as for [`TenantConnection`].
+pub struct SharedConnection {
+    pub(crate) session: PooledSession,
+}
+
+/// A session on loan from the pool; cleaned, or else closed, when it is dropped.
+pub(crate) struct PooledSession(pub(crate) r2d2::PooledConnection<crate::pool::Manager>);
+
+impl Drop for PooledSession {
+    fn drop(&mut self) {
+        // While unwinding the session is closed: r2d2 asks `Manager::has_broken` after us.
+        if !std::thread::panicking() && !self.0.clean() {
+            tracing::debug!("connection closed on doubt");
+        }
+    }
+}
+
+impl Deref for PooledSession {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.0
+    }
+}
+
+impl DerefMut for PooledSession {
+    fn deref_mut(&mut self) -> &mut Session {
+        &mut self.0
+    }
+}
+
+impl TenantConnection {
+    /// The tenant that this connection is bound to.
+    #[must_use]
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+}
+
+impl fmt::Debug for TenantConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantConnection")
+            .field("tenant", self.tenant.id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SharedConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedConnection").finish_non_exhaustive()
+    }
+}
+
+macro_rules! checkout {
+    ($checkout:ty) => {
+        diesel_connection!($checkout);
+
+        impl $checkout {
+            /// A transaction with an isolation level or access mode of its own.
+            ///
+            /// See [`diesel::pg::PgConnection::build_transaction`].
+            pub fn build_transaction(&mut self) -> TransactionBuilder<'_, Self> {
+                TransactionBuilder::new(self)
+            }
+        }
+
+        impl Deref for $checkout {
+            type Target = PgConnection;
+
+            fn deref(&self) -> &PgConnection {
+                &self.session.pg
+            }
+        }
+
+        impl DerefMut for $checkout {
+            fn deref_mut(&mut self) -> &mut PgConnection {
+                self.session.marked = true;
+                &mut self.session.pg
+            }
+        }
+    };
+}
+
+checkout!(TenantConnection);
+checkout!(SharedConnection);

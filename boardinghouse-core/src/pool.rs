@@ -1,0 +1,380 @@
+//! The pool: one r2d2 pool for all tenants, and the loop that makes checkouts of it.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    connection::{BindError, Binding, PooledSession, Session, SharedConnection, TenantConnection},
+    error::{Error, ErrorKind, Result},
+    layout::Layout,
+    tenant::{Tenant, TenantStatus},
+};
+
+/// A pool of connections for all tenants of one database.
+///
+/// Cheap to clone; clones are the same pool. A checkout needs a [`Tenant`], not a name:
+///
+/// ```compile_fail,E0308
+/// # fn example(pool: &boardinghouse_core::TenantPool) {
+/// let conn = pool.get("acme");
+/// # }
+/// ```
+///
+/// # Examples
+///
+/// ```no_run
+/// use boardinghouse_core::{PgRegistry, TenantPool};
+///
+/// let pool = TenantPool::builder().max_size(15).build("postgres://localhost/app")?;
+/// let registry = PgRegistry::new(pool.clone());
+/// let acme = registry.get(&"acme".parse()?)?;
+///
+/// let mut conn = pool.get(&acme)?; // bound to acme's schema, and proven to be
+/// # Ok::<(), boardinghouse_core::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct TenantPool(Arc<Inner>);
+
+struct Inner {
+    pool: r2d2::Pool<Manager>,
+    url: String,
+    layout: Layout,
+    checkout_timeout: Duration,
+    max_tenants_per_connection: usize,
+}
+
+impl TenantPool {
+    /// Begins to configure a pool.
+    #[must_use]
+    pub fn builder() -> TenantPoolBuilder {
+        TenantPoolBuilder::default()
+    }
+
+    /// Checks a connection out, bound to `tenant` and proven to be.
+    ///
+    /// Waits for at most the checkout timeout for a connection to become free. Connections that the
+    /// server has closed in the meantime are replaced without the caller noticing.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::TenantUnavailable`] when the tenant is not ready, and
+    ///   [`ErrorKind::ReservedName`] when its schema is the shared one, the template or the
+    ///   registry; both before anything is sent.
+    /// * [`ErrorKind::PoolTimeout`] when no connection became free in time, or
+    ///   [`ErrorKind::ConnectionFailed`] when none could be opened.
+    /// * [`ErrorKind::SchemaUnavailable`] when the schema is missing, or the role may not use it.
+    /// * [`ErrorKind::Database`] when the server failed otherwise.
+    pub fn get(&self, tenant: &Tenant) -> Result<TenantConnection> {
+        self.0
+            .layout
+            .tenant_schema(tenant.schema())
+            .map_err(|e| e.with_tenant(tenant.id()))?;
+        if tenant.status() != TenantStatus::Ready {
+            return Err(Error::new(
+                ErrorKind::TenantUnavailable,
+                format!("tenant {} is {}, not ready", tenant.id(), tenant.status()),
+            )
+            .with_tenant(tenant.id()));
+        }
+        let rest = std::iter::once(self.0.layout.shared()).chain(self.0.layout.extra());
+        let binding = Binding::new(tenant.schema(), tenant.epoch(), rest);
+        let session = self
+            .checkout(&binding)
+            .map_err(|error| error.with_tenant(tenant.id()))?;
+        Ok(TenantConnection {
+            session,
+            tenant: tenant.clone(),
+        })
+    }
+
+    /// Checks a connection out on the shared schema, where no tenant's tables are seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get), except for those about the tenant.
+    pub fn get_shared(&self) -> Result<SharedConnection> {
+        let session = self.checkout(&self.shared_binding())?;
+        Ok(SharedConnection { session })
+    }
+
+    /// Runs `work` on a checkout of `tenant` and returns the connection before it returns.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get`](Self::get) and of `work`.
+    pub fn with<T, E: From<Error>>(
+        &self,
+        tenant: &Tenant,
+        work: impl FnOnce(&mut TenantConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        work(&mut self.get(tenant)?)
+    }
+
+    /// Which schema plays which role.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.0.layout
+    }
+
+    /// The most connections that the pool opens.
+    #[must_use]
+    pub fn max_size(&self) -> u32 {
+        self.0.pool.max_size()
+    }
+
+    /// How many connections are open, and how many of them are idle.
+    #[must_use]
+    pub fn state(&self) -> PoolState {
+        let state = self.0.pool.state();
+        PoolState {
+            connections: state.connections,
+            idle: state.idle_connections,
+        }
+    }
+
+    /// The database URL, for work that needs connections of its own.
+    pub(crate) fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    fn shared_binding(&self) -> Binding {
+        Binding::new(self.0.layout.shared(), 0, self.0.layout.extra())
+    }
+
+    fn checkout(&self, binding: &Binding) -> Result<PooledSession> {
+        let deadline = Instant::now() + self.0.checkout_timeout;
+        // Each idle connection can be dead or inside somebody's transaction, once.
+        let mut attempts = self.0.pool.max_size() + 1;
+        loop {
+            let mut session = self.wait(deadline)?;
+            if !session.knows(binding.schema())
+                && session.schemas_seen() >= self.0.max_tenants_per_connection
+            {
+                // A backend never gives back the memory that a tenant's catalog entries took.
+                session.spoiled = true;
+                continue;
+            }
+            match session.bind(binding) {
+                Ok(()) => return Ok(PooledSession(session)),
+                // Lent and not cleaned: r2d2 closes the session when it is dropped.
+                Err(BindError::Stale) if attempts > 1 && Instant::now() < deadline => attempts -= 1,
+                Err(BindError::Stale) => {
+                    return Err(Error::new(
+                        ErrorKind::ConnectionFailed,
+                        "the server keeps closing connections before they can be used",
+                    ));
+                }
+                Err(BindError::Unavailable) => {
+                    return Err(Error::new(
+                        ErrorKind::SchemaUnavailable,
+                        format!(
+                            "schema {} is missing, or this role has no USAGE privilege on it",
+                            binding.schema()
+                        ),
+                    ));
+                }
+                Err(BindError::Failed(error)) => {
+                    return Err(Error::database(
+                        &format!("bind a connection to schema {}", binding.schema()),
+                        error,
+                    ));
+                }
+            }
+        }
+    }
+
+    fn wait(&self, deadline: Instant) -> Result<r2d2::PooledConnection<Manager>> {
+        if let Some(session) = self.0.pool.try_get() {
+            return Ok(session);
+        }
+        let left = deadline
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1));
+        self.0.pool.get_timeout(left).map_err(|_| {
+            let state = self.state();
+            if state.connections == 0 {
+                // r2d2 keeps only the text of the last failure: try once more to get the cause.
+                if let Err(error) = Session::connect(&self.0.url) {
+                    return error;
+                }
+            }
+            Error::new(
+                ErrorKind::PoolTimeout,
+                format!(
+                    "no connection became free within {:?}: {} of at most {} are open, all in use; \
+                     raise max_size, or return connections sooner",
+                    self.0.checkout_timeout,
+                    state.connections,
+                    self.max_size(),
+                ),
+            )
+        })
+    }
+}
+
+impl fmt::Debug for TenantPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantPool")
+            .field("layout", &self.0.layout)
+            .field("state", &self.0.pool.state())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A moment's view of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolState {
+    /// Open connections, in use or idle.
+    pub connections: u32,
+    /// Connections that wait to be checked out.
+    pub idle: u32,
+}
+
+/// Configures a [`TenantPool`].
+#[derive(Clone, Debug)]
+pub struct TenantPoolBuilder {
+    layout: Layout,
+    max_size: u32,
+    min_idle: u32,
+    checkout_timeout: Duration,
+    idle_timeout: Option<Duration>,
+    max_lifetime: Option<Duration>,
+    max_tenants_per_connection: usize,
+}
+
+impl Default for TenantPoolBuilder {
+    fn default() -> Self {
+        Self {
+            layout: Layout::default(),
+            max_size: 10,
+            min_idle: 0,
+            checkout_timeout: Duration::from_secs(30),
+            idle_timeout: Some(Duration::from_secs(10 * 60)),
+            max_lifetime: Some(Duration::from_secs(30 * 60)),
+            max_tenants_per_connection: 200,
+        }
+    }
+}
+
+impl TenantPoolBuilder {
+    /// Sets which schema plays which role. Defaults to [`Layout::default`].
+    #[must_use]
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Sets the most connections that are open at once. Further checkouts wait. 0 counts as 1.
+    /// Defaults to 10.
+    #[must_use]
+    pub fn max_size(mut self, connections: u32) -> Self {
+        self.max_size = connections.max(1);
+        self
+    }
+
+    /// Sets how many idle connections the pool keeps ready. No more than `max_size` are kept.
+    /// Defaults to 0: connections are opened when they are first needed.
+    #[must_use]
+    pub fn min_idle(mut self, connections: u32) -> Self {
+        self.min_idle = connections;
+        self
+    }
+
+    /// Sets how long a checkout waits for a connection, including the time to open one. It does not
+    /// limit queries. Defaults to 30 seconds.
+    #[must_use]
+    pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
+        self.checkout_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Sets after how much idle time a connection is closed; `None` for never. Defaults to 10
+    /// minutes.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.idle_timeout = timeout.map(|t| t.max(Duration::from_millis(1)));
+        self
+    }
+
+    /// Sets at what age an idle connection is closed; `None` for never. Defaults to 30 minutes.
+    #[must_use]
+    pub fn max_lifetime(mut self, lifetime: Option<Duration>) -> Self {
+        self.max_lifetime = lifetime.map(|t| t.max(Duration::from_millis(1)));
+        self
+    }
+
+    /// Sets how many different tenants a connection serves before it is replaced. A server process
+    /// keeps what it has read of each tenant's catalog, about 10 kB a table, until it ends. 0 counts
+    /// as 1. Defaults to 200.
+    #[must_use]
+    pub fn max_tenants_per_connection(mut self, tenants: usize) -> Self {
+        self.max_tenants_per_connection = tenants.max(1);
+        self
+    }
+
+    /// Opens the pool. One connection is opened at once, so that a wrong URL shows here.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ConnectionFailed`] when the server cannot be reached or refuses the credentials.
+    pub fn build(self, url: &str) -> Result<TenantPool> {
+        drop(Session::connect(url)?);
+        let pool = r2d2::Pool::builder()
+            .max_size(self.max_size)
+            .min_idle(Some(self.min_idle.min(self.max_size)))
+            .connection_timeout(self.checkout_timeout)
+            .idle_timeout(self.idle_timeout)
+            .max_lifetime(self.max_lifetime)
+            .test_on_check_out(false) // the bind is the test
+            .error_handler(Box::new(LogErrors))
+            .build_unchecked(Manager {
+                url: url.to_owned(),
+            });
+        Ok(TenantPool(Arc::new(Inner {
+            pool,
+            url: url.to_owned(),
+            layout: self.layout,
+            checkout_timeout: self.checkout_timeout,
+            max_tenants_per_connection: self.max_tenants_per_connection,
+        })))
+    }
+}
+
+/// Opens sessions for r2d2, and tells it which not to keep.
+pub(crate) struct Manager {
+    url: String,
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = Session;
+    type Error = Error;
+
+    fn connect(&self) -> Result<Session> {
+        Session::connect(&self.url)
+    }
+
+    fn is_valid(&self, _: &mut Session) -> Result<()> {
+        Ok(())
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        std::thread::panicking() || session.is_doubtful()
+    }
+}
+
+/// Passes on what goes wrong in r2d2's background threads.
+#[derive(Debug)]
+struct LogErrors;
+
+impl r2d2::HandleError<Error> for LogErrors {
+    fn handle_error(&self, error: Error) {
+        tracing::warn!(
+            error = error.chain(),
+            "could not open a connection for the pool"
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! Diesel's connection traits for our checkouts, so that every statement carries its tenant.
+//!
+//! Each statement gets a comment in front that names the schema and its epoch. Diesel keys prepared
+//! statements by their text, so on one physical connection every tenant has prepared statements, and
+//! plans on the server, of its own: a switch re-plans nothing, tenants whose column types differ do
+//! not meet each other's plans, and a migrated tenant leaves its old plans behind.
+//!
+//! Diesel seals these traits behind a feature for third-party connections that makes no promise
+//! across minor versions. This file is the only one that relies on it.
+
+use std::sync::Arc;
+
+use diesel::{
+    QueryResult,
+    pg::{GetPgMetadataCache, Pg, PgMetadataCache},
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+};
+
+/// A query with a comment in front.
+pub(crate) struct Tagged<T> {
+    pub(crate) tag: Arc<str>,
+    pub(crate) query: T,
+}
+
+impl<T: QueryFragment<Pg>> QueryFragment<Pg> for Tagged<T> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(&self.tag);
+        self.query.walk_ast(out)
+    }
+}
+
+impl<T: Query> Query for Tagged<T> {
+    type SqlType = T::SqlType;
+}
+
+/// No static id: the same Rust type is another statement for another tenant.
+impl<T> QueryId for Tagged<T> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+/// Exchanges what a connection has learned about custom types (their OIDs, by name).
+pub(crate) fn swap_type_cache(pg: &mut diesel::PgConnection, cache: &mut PgMetadataCache) {
+    std::mem::swap(pg.get_metadata_cache(), cache);
+}
+
+/// Makes a checkout a Diesel connection. It must have a field `session` that leads to a `Session`.
+macro_rules! diesel_connection {
+    ($checkout:ty) => {
+        impl diesel::connection::ConnectionSealed for $checkout {}
+
+        impl diesel::connection::SimpleConnection for $checkout {
+            fn batch_execute(&mut self, query: &str) -> diesel::QueryResult<()> {
+                self.session.pg.batch_execute(query)
+            }
+        }
+
+        impl diesel::connection::Connection for $checkout {
+            type Backend = diesel::pg::Pg;
+            type TransactionManager = diesel::connection::AnsiTransactionManager;
+
+            /// Always fails: a checkout comes from a pool, which proves what it is bound to.
+            fn establish(_: &str) -> diesel::ConnectionResult<Self> {
+                Err(diesel::ConnectionError::BadConnection(
+                    "a checkout comes from TenantPool, it cannot be established".into(),
+                ))
+            }
+
+            fn execute_returning_count<T>(&mut self, source: &T) -> diesel::QueryResult<usize>
+            where
+                T: diesel::query_builder::QueryFragment<Self::Backend>
+                    + diesel::query_builder::QueryId,
+            {
+                let tag = self.session.tag();
+                let query = $crate::statement::Tagged { tag, query: source };
+                self.session.pg.execute_returning_count(&query)
+            }
+
+            fn transaction_state(&mut self) -> &mut diesel::connection::AnsiTransactionManager {
+                self.session.pg.transaction_state()
+            }
+
+            fn instrumentation(&mut self) -> &mut dyn diesel::connection::Instrumentation {
+                self.session.pg.instrumentation()
+            }
+
+            fn set_instrumentation(
+                &mut self,
+                instrumentation: impl diesel::connection::Instrumentation,
+            ) {
+                self.session.instrumented = true;
+                self.session.pg.set_instrumentation(instrumentation);
+            }
+
+            /// Has effect until the checkout ends; the connection is then closed, because Diesel
+            /// cannot tell what it left prepared on the server.
+            fn set_prepared_statement_cache_size(&mut self, size: diesel::connection::CacheSize) {
+                self.session.spoiled = true;
+                self.session.pg.set_prepared_statement_cache_size(size);
+            }
+        }
+
+        impl<B> diesel::connection::LoadConnection<B> for $checkout
+        where
+            diesel::PgConnection:
+                diesel::connection::LoadConnection<B, Backend = diesel::pg::Pg>,
+        {
+            type Cursor<'conn, 'query> =
+                <diesel::PgConnection as diesel::connection::LoadConnection<B>>::Cursor<
+                    'conn,
+                    'query,
+                >;
+            type Row<'conn, 'query> =
+                <diesel::PgConnection as diesel::connection::LoadConnection<B>>::Row<
+                    'conn,
+                    'query,
+                >;
+
+            fn load<'conn, 'query, T>(
+                &'conn mut self,
+                source: T,
+            ) -> diesel::QueryResult<Self::Cursor<'conn, 'query>>
+            where
+                T: diesel::query_builder::Query
+                    + diesel::query_builder::QueryFragment<diesel::pg::Pg>
+                    + diesel::query_builder::QueryId
+                    + 'query,
+                diesel::pg::Pg: diesel::expression::QueryMetadata<T::SqlType>,
+            {
+                let tag = self.session.tag();
+                let query = $crate::statement::Tagged { tag, query: source };
+                diesel::connection::LoadConnection::<B>::load(&mut self.session.pg, query)
+            }
+        }
+
+        impl diesel::migration::MigrationConnection for $checkout {
+            fn setup(&mut self) -> diesel::QueryResult<usize> {
+                diesel::migration::MigrationConnection::setup(&mut self.session.pg)
+            }
+        }
+
+        // What `save_changes` needs.
+        impl<'b, Changes, Output>
+            diesel::query_dsl::UpdateAndFetchResults<Changes, Output> for $checkout
+        where
+            Changes: Copy
+                + diesel::query_builder::AsChangeset<
+                    Target = <Changes as diesel::associations::HasTable>::Table,
+                > + diesel::associations::HasTable
+                + diesel::query_builder::IntoUpdateTarget,
+            diesel::dsl::Update<Changes, Changes>:
+                diesel::query_dsl::LoadQuery<'b, $checkout, Output>,
+            <Changes::Table as diesel::query_source::Table>::AllColumns:
+                diesel::expression::ValidGrouping<()>,
+            <<Changes::Table as diesel::query_source::Table>::AllColumns as
+                diesel::expression::ValidGrouping<()>>::IsAggregate:
+                diesel::expression::MixedAggregates<
+                    diesel::expression::is_aggregate::No,
+                    Output = diesel::expression::is_aggregate::No,
+                >,
+        {
+            fn update_and_fetch(&mut self, changeset: Changes) -> diesel::QueryResult<Output> {
+                diesel::RunQueryDsl::get_result(
+                    diesel::update(changeset).set(changeset),
+                    self,
+                )
+            }
+        }
+    };
+}
+
+pub(crate) use diesel_connection;

@@ -1,0 +1,2 @@
+DROP TABLE boardinghouse.domains;
+DROP TABLE boardinghouse.tenants;
