@@ -20,7 +20,7 @@ use diesel::{
 };
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     sql,
     statement::{diesel_connection, swap_type_cache},
     tenant::{SchemaName, Tenant},
@@ -51,6 +51,11 @@ impl Binding {
     pub(crate) fn schema(&self) -> &SchemaName {
         &self.schema
     }
+
+    /// The statements that set the path and prove it.
+    pub(crate) fn sql(&self) -> &str {
+        &self.sql
+    }
 }
 
 /// Why a bind failed.
@@ -63,6 +68,28 @@ pub(crate) enum BindError {
     Unavailable,
     /// Anything else.
     Failed(DieselError),
+}
+
+impl BindError {
+    /// The error for the caller.
+    pub(crate) fn explain(self, binding: &Binding) -> Error {
+        let schema = &binding.schema;
+        match self {
+            Self::Stale => Error::new(
+                ErrorKind::ConnectionFailed,
+                format!(
+                    "the connection was lost, or not idle, when it was bound to schema {schema}"
+                ),
+            ),
+            Self::Unavailable => Error::new(
+                ErrorKind::SchemaUnavailable,
+                format!("schema {schema} is missing, or this role has no USAGE privilege on it"),
+            ),
+            Self::Failed(error) => {
+                Error::database(&format!("bind a connection to schema {schema}"), error)
+            }
+        }
+    }
 }
 
 /// One physical connection with what we know about it.

@@ -161,27 +161,7 @@ impl TenantPool {
                 Ok(()) => return Ok(PooledSession(session)),
                 // Lent and not cleaned: r2d2 closes the session when it is dropped.
                 Err(BindError::Stale) if attempts > 1 && Instant::now() < deadline => attempts -= 1,
-                Err(BindError::Stale) => {
-                    return Err(Error::new(
-                        ErrorKind::ConnectionFailed,
-                        "the server keeps closing connections before they can be used",
-                    ));
-                }
-                Err(BindError::Unavailable) => {
-                    return Err(Error::new(
-                        ErrorKind::SchemaUnavailable,
-                        format!(
-                            "schema {} is missing, or this role has no USAGE privilege on it",
-                            binding.schema()
-                        ),
-                    ));
-                }
-                Err(BindError::Failed(error)) => {
-                    return Err(Error::database(
-                        &format!("bind a connection to schema {}", binding.schema()),
-                        error,
-                    ));
-                }
+                Err(error) => return Err(error.explain(binding)),
             }
         }
     }

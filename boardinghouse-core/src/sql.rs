@@ -107,3 +107,52 @@ pub(crate) fn tag(schema: &SchemaName, epoch: i64) -> String {
         format!("/*x'{digits}'.{epoch}*/ ")
     }
 }
+
+/// Sets the path until the transaction ends.
+pub(crate) fn set_local_path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> String {
+    format!("SET LOCAL search_path TO {}", path(schemas))
+}
+
+/// Creates a schema unless it is there.
+pub(crate) fn create_schema_if_missing(schema: &SchemaName) -> String {
+    format!("CREATE SCHEMA IF NOT EXISTS {}", schema.quoted())
+}
+
+/// Drops a schema and everything in it.
+pub(crate) fn drop_schema(schema: &SchemaName) -> String {
+    format!("DROP SCHEMA IF EXISTS {} CASCADE", schema.quoted())
+}
+
+/// Creates the table in which a schema remembers its migrations, as Diesel does.
+pub(crate) fn create_history(schema: &SchemaName) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {}.__diesel_schema_migrations (\
+         version VARCHAR(50) PRIMARY KEY NOT NULL, \
+         run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)",
+        schema.quoted()
+    )
+}
+
+/// Remembers a migration; its version is the parameter.
+pub(crate) fn remember_migration(schema: &SchemaName) -> String {
+    format!(
+        "INSERT INTO {}.__diesel_schema_migrations (version) VALUES ($1)",
+        schema.quoted()
+    )
+}
+
+/// The migrations of several schemas, each of which has the table: rows of schema and version.
+pub(crate) fn histories<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> String {
+    let one = |schema: &SchemaName| {
+        format!(
+            "SELECT {}::text AS schema_name, version::text FROM {}.__diesel_schema_migrations",
+            schema.literal(),
+            schema.quoted()
+        )
+    };
+    schemas
+        .into_iter()
+        .map(one)
+        .collect::<Vec<_>>()
+        .join(" UNION ALL ")
+}

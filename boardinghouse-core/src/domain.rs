@@ -1,0 +1,114 @@
+//! Host names, in one normal form.
+
+use std::{fmt, str::FromStr};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A host name that can lead to a tenant, in normal form: lower case, without port and without the
+/// dot at the end.
+///
+/// # Examples
+///
+/// ```
+/// use boardinghouse_core::DomainName;
+///
+/// for same in ["acme.example.com", "ACME.Example.COM.", "acme.example.com.:8080", "acme.example.com:80."] {
+///     assert_eq!(DomainName::parse(same)?.as_str(), "acme.example.com");
+/// }
+/// assert_eq!(DomainName::parse("[::1]:8080")?.as_str(), "[::1]");
+/// for bad in ["", ".", "a b", "a..b", "http://a", "a:b", "[::1", "ä.example.com"] {
+///     assert!(DomainName::parse(bad).is_err(), "{bad:?}");
+/// }
+/// # Ok::<(), boardinghouse_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DomainName(String);
+
+impl DomainName {
+    /// The longest name, in bytes (RFC 1035, section 2.3.4, without the root's dot).
+    pub const MAX_LEN: usize = 253;
+
+    /// Checks the host part of a URL or a `Host` header and brings it into normal form.
+    ///
+    /// A port is dropped, whatever its number. Internationalised names are taken in their ASCII form
+    /// only (RFC 5890), as browsers send them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`] when `host` is not a host name or an IP address.
+    pub fn parse(host: &str) -> Result<Self> {
+        normalize(host).map(Self).ok_or_else(|| {
+            let shown: String = host.chars().take(Self::MAX_LEN).collect();
+            Error::new(
+                ErrorKind::InvalidName,
+                format!("{shown:?} is not a host name"),
+            )
+        })
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands before `.base`, when this is a name below it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boardinghouse_core::DomainName;
+    ///
+    /// let base = DomainName::parse("example.com")?;
+    /// assert_eq!(DomainName::parse("acme.example.com")?.below(&base), Some("acme"));
+    /// assert_eq!(DomainName::parse("example.com")?.below(&base), None);
+    /// assert_eq!(DomainName::parse("notexample.com")?.below(&base), None);
+    /// # Ok::<(), boardinghouse_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn below(&self, base: &Self) -> Option<&str> {
+        self.0.strip_suffix(base.as_str())?.strip_suffix('.')
+    }
+}
+
+fn normalize(host: &str) -> Option<String> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    // The colons of an IPv6 address stand in brackets (RFC 3986, section 3.2.2).
+    let (name, port) = match host.find(']') {
+        Some(end) => (&host[..=end], host[end + 1..].strip_prefix(':')),
+        None => host
+            .split_once(':')
+            .map_or((host, None), |(name, port)| (name, Some(port))),
+    };
+    let rest = &host[name.len()..];
+    if !rest.is_empty() && !port?.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    if let Some(address) = name.strip_prefix('[') {
+        let address: std::net::Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
+        return Some(format!("[{address}]"));
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    (name.len() <= DomainName::MAX_LEN && name.split('.').all(label))
+        .then(|| name.to_ascii_lowercase())
+}
+
+impl FromStr for DomainName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for DomainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}

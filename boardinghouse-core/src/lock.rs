@@ -1,0 +1,132 @@
+//! Locks between processes: one writer a schema, and cloners against the migrator.
+//!
+//! All are advisory locks with two keys (PostgreSQL manual, 13.3.5 "Advisory Locks"): the first says
+//! what is locked, the second is a hash of the name. Two names with one hash wait for each other,
+//! which costs time and nothing else.
+
+use std::time::{Duration, Instant};
+
+use diesel::{prelude::*, sql_types};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    tenant::SchemaName,
+};
+
+/// The first key of every lock of ours: "bh" and a kind.
+const SCHEMA: i32 = 0x6268_0001;
+const MIGRATOR: i32 = 0x6268_0002;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Takes the right to write to a schema, until the transaction ends.
+pub(crate) fn schema_for_transaction(
+    conn: &mut PgConnection,
+    schema: &SchemaName,
+    wait: Duration,
+) -> Result<()> {
+    poll(conn, schema, wait, "pg_try_advisory_xact_lock")
+}
+
+/// Keeps writers away from a schema that is being read, until the transaction ends.
+pub(crate) fn schema_shared_for_transaction(
+    conn: &mut PgConnection,
+    schema: &SchemaName,
+    wait: Duration,
+) -> Result<()> {
+    poll(conn, schema, wait, "pg_try_advisory_xact_lock_shared")
+}
+
+/// Takes the right to write to a schema, until the session is cleaned.
+pub(crate) fn schema_for_session(
+    conn: &mut PgConnection,
+    schema: &SchemaName,
+    wait: Duration,
+) -> Result<()> {
+    // Waits in the server's queue, where a stream of shared lockers cannot overtake it. Only for a
+    // session that holds no lock for which others wait so.
+    let timeout = wait.as_millis().clamp(1, i32::MAX as u128);
+    diesel::sql_query("SELECT pg_catalog.set_config('lock_timeout', $1, false)")
+        .bind::<sql_types::Text, _>(timeout.to_string())
+        .execute(conn)
+        .map_err(|error| Error::database("set lock_timeout", error))?;
+    let locked =
+        diesel::sql_query("SELECT pg_catalog.pg_advisory_lock($1, pg_catalog.hashtext($2))")
+            .bind::<sql_types::Integer, _>(SCHEMA)
+            .bind::<sql_types::Text, _>(schema.as_str())
+            .execute(conn);
+    diesel::sql_query("RESET lock_timeout")
+        .execute(conn)
+        .map_err(|error| Error::database("reset lock_timeout", error))?;
+    locked
+        .map(drop)
+        .map_err(|error| busy(schema, wait).with_source(error))
+}
+
+/// Takes the right to run migrations in this database, until the session is cleaned.
+pub(crate) fn migrator_for_session(conn: &mut PgConnection, wait: Duration) -> Result<()> {
+    let free = |conn: &mut PgConnection| {
+        diesel::select(
+            diesel::dsl::sql::<sql_types::Bool>("pg_catalog.pg_try_advisory_lock(")
+                .bind::<sql_types::Integer, _>(MIGRATOR)
+                .sql(", 0)"),
+        )
+        .get_result::<bool>(conn)
+    };
+    until(wait, || free(conn))?.then_some(()).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Locked,
+            format!("another process has been running migrations for {wait:?}: try again later"),
+        )
+    })
+}
+
+/// Asks again and again rather than to wait in the server: a session that waits there holds a
+/// snapshot, and `CREATE INDEX CONCURRENTLY` in the session that owns the lock would wait for that.
+fn poll(
+    conn: &mut PgConnection,
+    schema: &SchemaName,
+    wait: Duration,
+    function: &str,
+) -> Result<()> {
+    let free = |conn: &mut PgConnection| {
+        diesel::select(
+            diesel::dsl::sql::<sql_types::Bool>("pg_catalog.")
+                .sql(function)
+                .sql("(")
+                .bind::<sql_types::Integer, _>(SCHEMA)
+                .sql(", pg_catalog.hashtext(")
+                .bind::<sql_types::Text, _>(schema.as_str())
+                .sql("))"),
+        )
+        .get_result::<bool>(conn)
+    };
+    until(wait, || free(conn))?
+        .then_some(())
+        .ok_or_else(|| busy(schema, wait))
+}
+
+fn until(wait: Duration, mut free: impl FnMut() -> QueryResult<bool>) -> Result<bool> {
+    let deadline = Instant::now() + wait;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if free().map_err(|error| Error::database("take a lock", error))? {
+            return Ok(true);
+        }
+        if Instant::now() + pause > deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn busy(schema: &SchemaName, wait: Duration) -> Error {
+    Error::new(
+        ErrorKind::Locked,
+        format!(
+            "another process has been writing to schema {schema} for {wait:?}: try again later"
+        ),
+    )
+}

@@ -1,0 +1,328 @@
+//! One run over the fleet: locks, transactions, bookkeeping.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
+
+use diesel::{
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    migration::Migration,
+    pg::Pg,
+    prelude::*,
+    sql_types,
+};
+
+use super::{
+    Migrator,
+    plan::{SetName, Target},
+    report::{Outcome, ReportEntry},
+    version,
+};
+use crate::{
+    connection::{Binding, Session},
+    error::{Error, ErrorKind, Result},
+    layout::Layout,
+    lock,
+    provision::schema_exists,
+    registry, sql,
+    tenant::{SchemaName, Tenant, TenantStatus},
+};
+
+/// How many schemas one query asks for their migrations.
+const HISTORIES_A_QUERY: usize = 200;
+
+/// One run. It holds the migrator's lock until it is dropped.
+pub(super) struct Run<'a> {
+    migrator: &'a Migrator,
+    progress: &'a mut dyn FnMut(&ReportEntry),
+    /// Holds the lock, and does nothing else: cleaning a session releases its locks.
+    guard: Session,
+    /// Does the work. Cleaned after each schema, and replaced when it cannot be.
+    worker: Option<Session>,
+    pub(super) entries: Vec<ReportEntry>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn start(
+        migrator: &'a Migrator,
+        progress: &'a mut dyn FnMut(&ReportEntry),
+    ) -> Result<Self> {
+        let mut guard = Session::connect(migrator.pool.url())?;
+        lock::migrator_for_session(&mut guard.pg, migrator.lock_wait)?;
+        Ok(Self {
+            migrator,
+            progress,
+            guard,
+            worker: None,
+            entries: Vec::new(),
+        })
+    }
+
+    /// Creates the registry's schema, the shared one and the template, where they are missing.
+    pub(super) fn create_own_schemas(&mut self) -> Result<()> {
+        let layout = self.migrator.pool.layout();
+        let registry = SchemaName::known(Layout::REGISTRY);
+        for schema in [&registry, layout.shared(), layout.template()] {
+            if !schema_exists(&mut self.guard.pg, schema)? {
+                self.guard
+                    .pg
+                    .batch_execute(&sql::create_schema_if_missing(schema))
+                    .map_err(|error| Error::database(&format!("create schema {schema}"), error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Migrates one schema; says whether it is at the newest version.
+    pub(super) fn visit(&mut self, target: Target) -> bool {
+        let started = Instant::now();
+        let mut applied = Vec::new();
+        let span = tracing::info_span!("migrate", target = %target);
+        let entered = span.enter();
+        let outcome = match self.migrate(&target, &mut applied) {
+            Ok(()) => Outcome::Done,
+            Err(error) => Outcome::Failed(match target.tenant_id() {
+                Some(id) => error.with_tenant(id),
+                None => error,
+            }),
+        };
+        drop(entered);
+        // Whatever the migrations left in the session must not reach the next schema.
+        self.worker = self
+            .worker
+            .take()
+            .and_then(|mut session| session.clean().then_some(session));
+        let done = matches!(outcome, Outcome::Done);
+        self.report(ReportEntry {
+            target,
+            applied,
+            outcome,
+            elapsed: started.elapsed(),
+        });
+        done
+    }
+
+    /// Migrates tenants one after the other. One that fails does not keep the others back.
+    pub(super) fn visit_tenants(&mut self, tenants: &[Tenant]) {
+        for tenant in tenants {
+            let target = Target::tenant(tenant);
+            match tenant.status() {
+                TenantStatus::Ready | TenantStatus::Suspended => {
+                    self.visit(target);
+                }
+                status => {
+                    let reason = format!("the tenant is {status}");
+                    self.skip(target, reason);
+                }
+            }
+        }
+    }
+
+    /// Notes schemas that are not visited.
+    pub(super) fn skip(&mut self, target: Target, reason: String) {
+        self.report(ReportEntry {
+            target,
+            applied: Vec::new(),
+            outcome: Outcome::Skipped(reason),
+            elapsed: std::time::Duration::ZERO,
+        });
+    }
+
+    fn report(&mut self, entry: ReportEntry) {
+        (self.progress)(&entry);
+        self.entries.push(entry);
+    }
+
+    fn migrate(&mut self, target: &Target, applied: &mut Vec<String>) -> Result<()> {
+        let migrations = self.migrator.migrations(SetName::of(target))?;
+        let layout = self.migrator.pool.layout();
+        let schema = target.schema();
+        let binding = Binding::new(&schema, 0, layout.extra());
+        let worker = match &mut self.worker {
+            Some(worker) => worker,
+            none => none.insert(Session::connect(self.migrator.pool.url())?),
+        };
+        worker
+            .bind(&binding)
+            .map_err(|error| error.explain(&binding))?;
+        lock::schema_for_session(&mut worker.pg, &schema, self.migrator.lock_wait)?;
+        let known: HashSet<String> = read_histories(&mut worker.pg, std::slice::from_ref(&schema))?
+            .remove(&schema)
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
+        let mut pending = migrations
+            .iter()
+            .filter(|m| !known.contains(&version(m.as_ref())))
+            .peekable();
+        if pending.peek().is_some() && known.is_empty() {
+            worker
+                .pg
+                .batch_execute(&sql::create_history(&schema))
+                .map_err(|error| Error::database(&format!("prepare schema {schema}"), error))?;
+        }
+        for migration in pending {
+            let name = migration.name().to_string();
+            tracing::info!(migration = name, "apply");
+            // The one before may have moved the path.
+            worker
+                .bind(&binding)
+                .map_err(|error| error.explain(&binding))?;
+            apply_one(worker, migration.as_ref(), &binding, target).map_err(|error| {
+                if error.kind() == ErrorKind::ConnectionFailed {
+                    return error;
+                }
+                let message = format!("migration {name} failed on {target} (schema {schema})");
+                Error::new(ErrorKind::Migration, message).with_source(error)
+            })?;
+            applied.push(name);
+        }
+        Ok(())
+    }
+}
+
+/// Runs one migration and remembers it: both in one transaction, unless the migration asks for none.
+fn apply_one(
+    session: &mut Session,
+    migration: &dyn Migration<Pg>,
+    binding: &Binding,
+    target: &Target,
+) -> Result<()> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::new(
+            ErrorKind::Migration,
+            "the migration's own statements failed",
+        )
+        .with_source(error)
+    };
+    if !migration.metadata().run_in_transaction() {
+        migration.run(&mut session.pg).map_err(failed)?;
+        // Proves the path again, and that the migration left no transaction open.
+        session
+            .bind(binding)
+            .map_err(|error| error.explain(binding))?;
+        return in_transaction(&mut session.pg, |pg| remember(pg, migration, target));
+    }
+    in_transaction(&mut session.pg, |pg| {
+        let transaction = current_transaction(pg)?;
+        migration.run(pg).map_err(failed)?;
+        if current_transaction(pg)? != transaction {
+            return Err(Error::new(
+                ErrorKind::Migration,
+                "the migration ended the transaction that it ran in: take COMMIT and ROLLBACK out, \
+                 or set `run_in_transaction = false` in its metadata.toml",
+            ));
+        }
+        // The migration may have moved the path: every output of pg_dump does.
+        pg.batch_execute(binding.sql())
+            .map_err(|error| Error::database("return to the schema after the migration", error))?;
+        remember(pg, migration, target)
+    })
+}
+
+/// As [`Connection::transaction`], but the error of `work` is the one that is reported, even where
+/// `work` ended the transaction itself and there is nothing to roll back.
+fn in_transaction<T>(
+    pg: &mut PgConnection,
+    work: impl FnOnce(&mut PgConnection) -> Result<T>,
+) -> Result<T> {
+    AnsiTransactionManager::begin_transaction(pg)
+        .map_err(|error| Error::database("begin a transaction", error))?;
+    match work(pg) {
+        Ok(value) => {
+            AnsiTransactionManager::commit_transaction(pg)
+                .map_err(|error| Error::database("commit the migration", error))?;
+            Ok(value)
+        }
+        Err(error) => {
+            // If this fails too, the session is found doubtful and is closed.
+            let _ = AnsiTransactionManager::rollback_transaction(pg);
+            Err(error)
+        }
+    }
+}
+
+fn current_transaction(pg: &mut PgConnection) -> Result<i64> {
+    diesel::select(diesel::dsl::sql::<sql_types::BigInt>(
+        "pg_catalog.txid_current()",
+    ))
+    .get_result(pg)
+    .map_err(|error| Error::database("look at the transaction", error))
+}
+
+fn remember(pg: &mut PgConnection, migration: &dyn Migration<Pg>, target: &Target) -> Result<()> {
+    diesel::sql_query(sql::remember_migration(&target.schema()))
+        .bind::<sql_types::Text, _>(version(migration))
+        .execute(pg)
+        .map_err(|error| Error::database("remember the migration", error))?;
+    if let Some(id) = target.tenant_id() {
+        registry::advance_epoch(pg, id)
+            .map_err(|error| Error::database("advance the tenant's epoch", error))?;
+    }
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Existence {
+    #[diesel(sql_type = sql_types::Text)]
+    schema_name: String,
+    #[diesel(sql_type = sql_types::Bool)]
+    has_history: bool,
+}
+
+#[derive(QueryableByName)]
+struct HistoryRow {
+    #[diesel(sql_type = sql_types::Text)]
+    schema_name: String,
+    #[diesel(sql_type = sql_types::Text)]
+    version: String,
+}
+
+/// The versions that schemas have, in order. A schema that does not exist is left out. Nothing is
+/// created for it, which Diesel's own harness would do.
+pub(super) fn read_histories(
+    pg: &mut PgConnection,
+    schemas: &[SchemaName],
+) -> Result<HashMap<SchemaName, Vec<String>>> {
+    let failed = |error| Error::database("read which migrations are applied", error);
+    let names: Vec<&str> = schemas.iter().map(SchemaName::as_str).collect();
+    let existing: Vec<Existence> = diesel::sql_query(
+        "SELECT name AS schema_name, \
+         pg_catalog.to_regclass(pg_catalog.quote_ident(name) || '.__diesel_schema_migrations') \
+             IS NOT NULL AS has_history \
+         FROM pg_catalog.unnest($1) AS name \
+         WHERE pg_catalog.to_regnamespace(pg_catalog.quote_ident(name)) IS NOT NULL",
+    )
+    .bind::<sql_types::Array<sql_types::Text>, _>(names)
+    .load(pg)
+    .map_err(failed)?;
+    let known: HashMap<&str, &SchemaName> = schemas.iter().map(|s| (s.as_str(), s)).collect();
+    let mut histories = HashMap::new();
+    let mut with_history = Vec::new();
+    for row in &existing {
+        if let Some(&schema) = known.get(row.schema_name.as_str()) {
+            histories.insert(schema.clone(), Vec::new());
+            if row.has_history {
+                with_history.push(schema);
+            }
+        }
+    }
+    for some in with_history.chunks(HISTORIES_A_QUERY) {
+        let rows: Vec<HistoryRow> = diesel::sql_query(sql::histories(some.iter().copied()))
+            .load(pg)
+            .map_err(failed)?;
+        for row in rows {
+            if let Some(versions) = known
+                .get(row.schema_name.as_str())
+                .and_then(|schema| histories.get_mut(*schema))
+            {
+                versions.push(row.version);
+            }
+        }
+    }
+    histories
+        .values_mut()
+        .for_each(|versions| versions.sort_unstable());
+    Ok(histories)
+}

@@ -1,0 +1,95 @@
+//! What a run did, as data.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::plan::Target;
+use crate::error::{Error, Result};
+
+/// What a run did. Failures are part of it: what fails, fails alone.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct MigrationReport {
+    /// One entry for each schema that was visited, in order.
+    pub entries: Vec<ReportEntry>,
+}
+
+/// What a run did to one schema.
+#[derive(Debug, Serialize)]
+#[non_exhaustive]
+pub struct ReportEntry {
+    /// The schema.
+    pub target: Target,
+    /// The names of the migrations that were applied, in order.
+    pub applied: Vec<String>,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// How long it took, in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub elapsed: Duration,
+}
+
+fn seconds<S: serde::Serializer>(elapsed: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(elapsed.as_secs_f64())
+}
+
+/// How the visit to one schema ended.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", content = "error", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// At the newest version. It may have been so before.
+    Done,
+    /// Not visited, because something before it failed or because it is not ready; says why.
+    Skipped(String),
+    /// A migration failed; it left no trace. Those before it stay.
+    #[serde(serialize_with = "error_text")]
+    Failed(Error),
+}
+
+fn error_text<S: serde::Serializer>(error: &Error, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&error.chain())
+}
+
+impl ReportEntry {
+    /// Why the visit failed or was skipped; empty where it was neither.
+    #[must_use]
+    pub fn error_message(&self) -> String {
+        match &self.outcome {
+            Outcome::Done => String::new(),
+            Outcome::Skipped(reason) => reason.clone(),
+            Outcome::Failed(error) => error.chain(),
+        }
+    }
+}
+
+impl MigrationReport {
+    /// Whether no migration failed.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.failures().next().is_none()
+    }
+
+    /// The schemas where a migration failed.
+    pub fn failures(&self) -> impl Iterator<Item = &ReportEntry> {
+        self.entries
+            .iter()
+            .filter(|entry| matches!(entry.outcome, Outcome::Failed(_)))
+    }
+
+    /// Turns the first failure into an error, for callers that want all or an error.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, if there is one.
+    pub fn into_result(self) -> Result<()> {
+        self.entries
+            .into_iter()
+            .try_for_each(|entry| match entry.outcome {
+                Outcome::Failed(error) => Err(error),
+                Outcome::Done | Outcome::Skipped(_) => Ok(()),
+            })
+    }
+}

@@ -1,0 +1,298 @@
+//! Creating and deleting tenants: registry row and schema in one transaction.
+
+use std::time::Duration;
+
+use diesel::{connection::SimpleConnection, prelude::*, sql_types};
+
+use crate::{
+    connection::SharedConnection,
+    domain::DomainName,
+    error::{Error, ErrorKind, Result},
+    layout::Layout,
+    lock,
+    pool::TenantPool,
+    registry, sql,
+    template::Template,
+    tenant::{SchemaName, Tenant, TenantId},
+};
+
+/// Creates and deletes tenants.
+///
+/// Cheap to clone.
+///
+/// # Examples
+///
+/// ```no_run
+/// use boardinghouse_core::{NewTenant, Provisioner, TenantPool};
+///
+/// let pool = TenantPool::builder().build("postgres://localhost/app")?;
+/// let provisioner = Provisioner::new(pool);
+/// let acme = provisioner.create(
+///     &NewTenant::new("acme".parse()?)
+///         .display_name("Acme Inc.")
+///         .domain("notes.acme.com".parse()?)
+///         .attribute("seats", 25),
+/// )?;
+/// assert_eq!(acme.schema().as_str(), "acme");
+/// # Ok::<(), boardinghouse_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Provisioner {
+    pool: TenantPool,
+    lock_wait: Duration,
+}
+
+/// What a tenant is to be like.
+#[derive(Clone, Debug)]
+pub struct NewTenant {
+    id: TenantId,
+    display_name: Option<String>,
+    attributes: serde_json::Map<String, serde_json::Value>,
+    domains: Vec<DomainName>,
+    adopt: Option<SchemaName>,
+}
+
+impl NewTenant {
+    /// A tenant with this id, cloned from the template.
+    #[must_use]
+    pub fn new(id: TenantId) -> Self {
+        Self {
+            id,
+            display_name: None,
+            attributes: serde_json::Map::new(),
+            domains: Vec::new(),
+            adopt: None,
+        }
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn id(&self) -> &TenantId {
+        &self.id
+    }
+
+    /// Sets the name for people. Defaults to the id.
+    #[must_use]
+    pub fn display_name(mut self, name: impl Into<String>) -> Self {
+        self.display_name = Some(name.into());
+        self
+    }
+
+    /// Adds a host name that leads to the tenant. The first one is the primary.
+    #[must_use]
+    pub fn domain(mut self, name: DomainName) -> Self {
+        self.domains.push(name);
+        self
+    }
+
+    /// Sets one attribute.
+    #[must_use]
+    pub fn attribute(
+        mut self,
+        name: impl Into<String>,
+        value: impl Into<serde_json::Value>,
+    ) -> Self {
+        self.attributes.insert(name.into(), value.into());
+        self
+    }
+
+    /// Takes a schema that exists already, as it is, instead of cloning the template. Such a schema
+    /// is never dropped.
+    #[must_use]
+    pub fn adopt(mut self, schema: SchemaName) -> Self {
+        self.adopt = Some(schema);
+        self
+    }
+}
+
+/// What deleting a tenant did.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Deleted {
+    /// The tenant as it was.
+    pub tenant: Tenant,
+    /// Whether its schema was dropped. An adopted schema is kept, and one may be gone already.
+    pub schema_dropped: bool,
+}
+
+impl Provisioner {
+    /// A provisioner for the pool's database.
+    #[must_use]
+    pub fn new(pool: TenantPool) -> Self {
+        Self {
+            pool,
+            lock_wait: Duration::from_secs(30),
+        }
+    }
+
+    /// Sets how long to wait for a migration of the template, or for another writer of the same
+    /// schema, to end. Defaults to 30 seconds.
+    #[must_use]
+    pub fn lock_wait(mut self, wait: Duration) -> Self {
+        self.lock_wait = wait;
+        self
+    }
+
+    /// Creates a tenant: its row in the registry, its domains, and its schema as a clone of the
+    /// template. All of it happens in one transaction, or nothing does.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::ReservedName`] or [`ErrorKind::InvalidName`] when no schema can be named for
+    ///   the id; before anything is sent.
+    /// * [`ErrorKind::TenantExists`] when the id, its schema or a domain belongs to a tenant.
+    /// * [`ErrorKind::SchemaExists`] when a schema of that name exists that is no tenant's, and
+    ///   [`ErrorKind::SchemaUnavailable`] when one that is to be adopted does not.
+    /// * [`ErrorKind::TemplateMissing`] and [`ErrorKind::TemplateUnsupported`].
+    /// * [`ErrorKind::Locked`] when the template was being migrated all the time.
+    /// * [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
+    ///   [`TenantPool::get_shared`].
+    pub fn create(&self, new: &NewTenant) -> Result<Tenant> {
+        let tenant = self.check(new)?;
+        let mut conn = self.pool.get_shared()?;
+        let span = tracing::info_span!("create tenant", tenant = %tenant.id());
+        let _entered = span.enter();
+        conn.transaction(|conn| self.create_checked(conn, new, &tenant))
+            .map_err(|error| error.with_tenant(&new.id))
+    }
+
+    /// As [`create`](Self::create), inside a transaction of the caller, who may still roll it back.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create). The transaction must then be rolled back.
+    pub fn create_in(&self, conn: &mut SharedConnection, new: &NewTenant) -> Result<Tenant> {
+        let tenant = self.check(new)?;
+        // A savepoint: with no transaction around it, a transaction.
+        conn.transaction(|conn| self.create_checked(conn, new, &tenant))
+            .map_err(|error| error.with_tenant(&new.id))
+    }
+
+    /// Deletes a tenant: its row, its domains and its schema with all its rows, in one transaction.
+    ///
+    /// The schema of an adopted tenant is kept. A schema that is gone already is not an error.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::TenantNotFound`] when the registry has no such tenant.
+    /// * [`ErrorKind::ReservedName`] when its schema is the shared one, the template or the
+    ///   registry, which are never dropped.
+    /// * [`ErrorKind::Locked`] when the schema was being written to all the time.
+    /// * [`ErrorKind::Database`], and the errors of [`TenantPool::get_shared`].
+    pub fn delete(&self, id: &TenantId) -> Result<Deleted> {
+        let mut conn = self.pool.get_shared()?;
+        conn.transaction(|conn| {
+            let conn: &mut PgConnection = conn;
+            // The same order as in `create`: the row, then the schema.
+            let tenant = registry::lock_row(conn, id)?.ok_or_else(|| registry::not_found(id))?;
+            self.pool.layout().tenant_schema(tenant.schema())?;
+            lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;
+            let schema_dropped = !tenant.is_adopted() && schema_exists(conn, tenant.schema())?;
+            if schema_dropped {
+                conn.batch_execute(&sql::drop_schema(tenant.schema()))
+                    .map_err(|error| {
+                        Error::database(&format!("drop schema {}", tenant.schema()), error)
+                    })?;
+            }
+            registry::delete(conn, id)
+                .map_err(|error| Error::database("delete the tenant's row", error))?;
+            Ok(Deleted {
+                tenant,
+                schema_dropped,
+            })
+        })
+        .map_err(|error: Error| error.with_tenant(id))
+    }
+
+    /// The tenant as it will be; everything that can be checked without the server is checked.
+    fn check(&self, new: &NewTenant) -> Result<Tenant> {
+        let layout = self.pool.layout();
+        let schema = match &new.adopt {
+            Some(schema) => {
+                layout
+                    .tenant_schema(schema)
+                    .map_err(|error| error.with_tenant(&new.id))?;
+                schema.clone()
+            }
+            None => layout.schema_for(&new.id)?,
+        };
+        let name = new
+            .display_name
+            .clone()
+            .unwrap_or_else(|| new.id.to_string());
+        if name.trim().is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the display name of a tenant must not be empty",
+            )
+            .with_tenant(&new.id));
+        }
+        Ok(Tenant::new(new.id.clone(), schema)
+            .with_display_name(name)
+            .with_attributes(serde_json::Value::Object(new.attributes.clone()))?
+            .with_adopted(new.adopt.is_some()))
+    }
+
+    fn create_checked(
+        &self,
+        conn: &mut SharedConnection,
+        new: &NewTenant,
+        tenant: &Tenant,
+    ) -> Result<Tenant> {
+        let layout = self.pool.layout();
+        let conn: &mut PgConnection = conn;
+        if !registry::has_registry(conn)
+            .map_err(|error| Error::database("look for the registry", error))?
+        {
+            return Err(registry::missing());
+        }
+        // The row comes first: its unique keys let one of several creators through.
+        let created = registry::insert(conn, tenant, &new.domains)?;
+        lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;
+        let exists = schema_exists(conn, tenant.schema())?;
+        if tenant.is_adopted() {
+            return if exists {
+                Ok(created)
+            } else {
+                Err(nothing_to_adopt(tenant.schema()))
+            };
+        }
+        if exists {
+            return Err(Error::new(
+                ErrorKind::SchemaExists,
+                format!(
+                    "schema {} exists already and is no tenant's: choose another id, or adopt it",
+                    tenant.schema()
+                ),
+            ));
+        }
+        lock::schema_shared_for_transaction(conn, layout.template(), self.lock_wait)?;
+        let template = Template::new(layout.template().clone());
+        template.compile(conn)?.apply(conn, tenant.schema())?;
+        conn.batch_execute(&shared_path_again(layout))
+            .map_err(|error| Error::database("return to the shared schema", error))?;
+        Ok(created)
+    }
+}
+
+/// Cloning moved the path of the transaction; its owner may still have work to do.
+fn shared_path_again(layout: &Layout) -> String {
+    sql::set_local_path(std::iter::once(layout.shared()).chain(layout.extra()))
+}
+
+fn nothing_to_adopt(schema: &SchemaName) -> Error {
+    Error::new(
+        ErrorKind::SchemaUnavailable,
+        format!("schema {schema} cannot be adopted: it does not exist"),
+    )
+}
+
+pub(crate) fn schema_exists(conn: &mut PgConnection, schema: &SchemaName) -> Result<bool> {
+    diesel::select(
+        diesel::dsl::sql::<sql_types::Bool>("pg_catalog.to_regnamespace(pg_catalog.quote_ident(")
+            .bind::<sql_types::Text, _>(schema.as_str())
+            .sql(")) IS NOT NULL"),
+    )
+    .get_result(conn)
+    .map_err(|error| Error::database(&format!("look for schema {schema}"), error))
+}

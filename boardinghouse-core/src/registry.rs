@@ -1,0 +1,303 @@
+//! The registry: which tenants there are, and which host names lead to them.
+
+use diesel::{dsl::sql, prelude::*, sql_types};
+
+use crate::{
+    connection::SharedConnection,
+    domain::DomainName,
+    error::{Error, ErrorKind, Result},
+    pool::TenantPool,
+    schema::boardinghouse::{domains, tenants},
+    tenant::{SchemaName, Tenant, TenantId, TenantStatus},
+};
+
+/// The tenants of a database, in `boardinghouse.tenants` and `boardinghouse.domains`.
+///
+/// Cheap to clone. Every call asks the database; nothing is cached.
+///
+/// # Examples
+///
+/// ```no_run
+/// use boardinghouse_core::{DomainName, PgRegistry, TenantPool};
+///
+/// let pool = TenantPool::builder().build("postgres://localhost/app")?;
+/// let registry = PgRegistry::new(pool);
+/// for tenant in registry.list()? {
+///     println!("{} lives in schema {}", tenant.id(), tenant.schema());
+/// }
+/// let found = registry.find_by_domain(&DomainName::parse("notes.acme.com")?)?;
+/// # Ok::<(), boardinghouse_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct PgRegistry {
+    pool: TenantPool,
+}
+
+/// A host name that leads to a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Domain {
+    /// The host name, in normal form.
+    pub name: String,
+    /// Whether it is the one to use in links. A tenant has at most one such.
+    pub is_primary: bool,
+}
+
+type TenantColumns = (
+    tenants::id,
+    tenants::schema_name,
+    tenants::display_name,
+    tenants::status,
+    tenants::attributes,
+    tenants::adopted,
+    tenants::epoch,
+);
+
+const TENANT: TenantColumns = (
+    tenants::id,
+    tenants::schema_name,
+    tenants::display_name,
+    tenants::status,
+    tenants::attributes,
+    tenants::adopted,
+    tenants::epoch,
+);
+
+type TenantRow = (String, String, String, String, serde_json::Value, bool, i64);
+
+fn tenant_from_row(row: TenantRow) -> Result<Tenant> {
+    let (id, schema, display_name, status, attributes, adopted, epoch) = row;
+    Ok(
+        Tenant::new(TenantId::parse(&id)?, SchemaName::existing(&schema)?)
+            .with_display_name(display_name)
+            .with_status(status.parse::<TenantStatus>()?)
+            .with_attributes(attributes)?
+            .with_adopted(adopted)
+            .with_epoch(epoch),
+    )
+}
+
+impl PgRegistry {
+    /// The registry of the pool's database.
+    #[must_use]
+    pub fn new(pool: TenantPool) -> Self {
+        Self { pool }
+    }
+
+    /// The pool that the registry uses.
+    #[must_use]
+    pub fn pool(&self) -> &TenantPool {
+        &self.pool
+    }
+
+    /// The tenant with this id, whatever its status; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::RegistryMissing`] before `boardinghouse init`, else those of
+    /// [`TenantPool::get_shared`] and [`ErrorKind::Database`].
+    pub fn find(&self, id: &TenantId) -> Result<Option<Tenant>> {
+        let row = self.read("look a tenant up", |conn| {
+            tenants::table
+                .find(id.as_str())
+                .select(TENANT)
+                .first::<TenantRow>(conn)
+                .optional()
+        })?;
+        row.map(tenant_from_row).transpose()
+    }
+
+    /// The tenant with this id, whatever its status.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TenantNotFound`], and those of [`find`](Self::find).
+    pub fn get(&self, id: &TenantId) -> Result<Tenant> {
+        self.find(id)?.ok_or_else(|| not_found(id))
+    }
+
+    /// The tenant that a host name leads to, whatever its status; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find`](Self::find).
+    pub fn find_by_domain(&self, domain: &DomainName) -> Result<Option<Tenant>> {
+        let row = self.read("look a domain up", |conn| {
+            domains::table
+                .inner_join(tenants::table)
+                .filter(domains::domain.eq(domain.as_str()))
+                .select(TENANT)
+                .first::<TenantRow>(conn)
+                .optional()
+        })?;
+        row.map(tenant_from_row).transpose()
+    }
+
+    /// All tenants, whatever their status, in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find`](Self::find).
+    pub fn list(&self) -> Result<Vec<Tenant>> {
+        let rows = self.read("list the tenants", |conn| {
+            // Byte order: the same on every server, whatever its collation.
+            tenants::table
+                .select(TENANT)
+                .order(sql::<sql_types::Text>("id COLLATE \"C\""))
+                .load::<TenantRow>(conn)
+        })?;
+        rows.into_iter().map(tenant_from_row).collect()
+    }
+
+    /// The host names that lead to a tenant, the primary one first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find`](Self::find).
+    pub fn domains(&self, id: &TenantId) -> Result<Vec<Domain>> {
+        let rows = self.read("list the domains", |conn| {
+            domains::table
+                .filter(domains::tenant_id.eq(id.as_str()))
+                .order((domains::is_primary.desc(), domains::domain))
+                .select((domains::domain, domains::is_primary))
+                .load::<(String, bool)>(conn)
+        })?;
+        Ok(rows
+            .into_iter()
+            .map(|(name, is_primary)| Domain { name, is_primary })
+            .collect())
+    }
+
+    /// Whether the registry's tables are there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TenantPool::get_shared`], and [`ErrorKind::Database`].
+    pub fn is_initialized(&self) -> Result<bool> {
+        has_registry(&mut *self.pool.get_shared()?)
+            .map_err(|error| Error::database("look for the registry", error))
+    }
+
+    /// Fails where [`is_initialized`](Self::is_initialized) says no.
+    pub(crate) fn require(&self) -> Result<()> {
+        if self.is_initialized()? {
+            Ok(())
+        } else {
+            Err(missing())
+        }
+    }
+
+    fn read<T>(
+        &self,
+        what: &str,
+        query: impl FnOnce(&mut SharedConnection) -> QueryResult<T>,
+    ) -> Result<T> {
+        let mut conn = self.pool.get_shared()?;
+        query(&mut conn).map_err(|error| explain(&mut conn, what, error))
+    }
+}
+
+/// What the caller of a failed registry query is told.
+pub(crate) fn explain(conn: &mut PgConnection, what: &str, error: diesel::result::Error) -> Error {
+    // Diesel does not pass the SQLSTATE on, so the server is asked what is wrong.
+    if matches!(has_registry(conn), Ok(false)) {
+        return missing();
+    }
+    Error::database(what, error)
+}
+
+pub(crate) fn missing() -> Error {
+    Error::new(
+        ErrorKind::RegistryMissing,
+        "this database has no registry: run `boardinghouse init`, or `Migrator::run`, first",
+    )
+}
+
+pub(crate) fn has_registry(conn: &mut PgConnection) -> QueryResult<bool> {
+    diesel::select(sql::<sql_types::Bool>(
+        "pg_catalog.to_regclass('boardinghouse.tenants') IS NOT NULL \
+         AND pg_catalog.to_regclass('boardinghouse.domains') IS NOT NULL",
+    ))
+    .get_result(conn)
+}
+
+pub(crate) fn not_found(id: &TenantId) -> Error {
+    Error::new(
+        ErrorKind::TenantNotFound,
+        format!("there is no tenant {id}"),
+    )
+    .with_tenant(id)
+}
+
+/// Writes the row of a new tenant, and its domains, the first of which is primary.
+///
+/// The unique keys decide between two that create the same tenant at once.
+pub(crate) fn insert(
+    conn: &mut PgConnection,
+    tenant: &Tenant,
+    names: &[DomainName],
+) -> Result<Tenant> {
+    let taken = |what: String, error: diesel::result::Error| match error {
+        diesel::result::Error::DatabaseError(
+            diesel::result::DatabaseErrorKind::UniqueViolation,
+            _,
+        ) => Error::new(ErrorKind::TenantExists, what).with_source(error),
+        error => Error::database("register the tenant", error),
+    };
+    let attributes = serde_json::Value::Object(tenant.attributes().clone());
+    let epoch = diesel::insert_into(tenants::table)
+        .values((
+            tenants::id.eq(tenant.id().as_str()),
+            tenants::schema_name.eq(tenant.schema().as_str()),
+            tenants::display_name.eq(tenant.display_name()),
+            tenants::status.eq(tenant.status().as_str()),
+            tenants::attributes.eq(attributes),
+            tenants::adopted.eq(tenant.is_adopted()),
+        ))
+        .returning(tenants::epoch)
+        .get_result::<i64>(conn)
+        .map_err(|error| {
+            let message = format!(
+                "tenant {} exists already, or schema {} has one",
+                tenant.id(),
+                tenant.schema()
+            );
+            taken(message, error)
+        })?;
+    for (position, name) in names.iter().enumerate() {
+        diesel::insert_into(domains::table)
+            .values((
+                domains::domain.eq(name.as_str()),
+                domains::tenant_id.eq(tenant.id().as_str()),
+                domains::is_primary.eq(position == 0),
+            ))
+            .execute(conn)
+            .map_err(|error| taken(format!("domain {name} leads to a tenant already"), error))?;
+    }
+    Ok(tenant.clone().with_epoch(epoch))
+}
+
+/// Reads a tenant and keeps its row from changing until the transaction ends.
+pub(crate) fn lock_row(conn: &mut PgConnection, id: &TenantId) -> Result<Option<Tenant>> {
+    let row = tenants::table
+        .find(id.as_str())
+        .select(TENANT)
+        .for_update()
+        .first::<TenantRow>(conn)
+        .optional();
+    let row = row.map_err(|error| Error::database("lock the tenant's row", error))?;
+    row.map(tenant_from_row).transpose()
+}
+
+pub(crate) fn delete(conn: &mut PgConnection, id: &TenantId) -> QueryResult<usize> {
+    diesel::delete(tenants::table.find(id.as_str())).execute(conn)
+}
+
+/// Makes everything that was prepared for a tenant obsolete.
+pub(crate) fn advance_epoch(conn: &mut PgConnection, id: &TenantId) -> QueryResult<usize> {
+    diesel::sql_query(
+        "UPDATE boardinghouse.tenants SET epoch = DEFAULT, updated_at = now() WHERE id = $1",
+    )
+    .bind::<sql_types::Text, _>(id.as_str())
+    .execute(conn)
+}
