@@ -1,5 +1,7 @@
 //! PostgreSQL schema-per-tenant multi-tenancy for Diesel.
 
+#[cfg(all(feature = "embedded", unix))]
+pub mod embedded;
 mod error;
 mod layout;
 mod sql;
