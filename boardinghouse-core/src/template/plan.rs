@@ -5,7 +5,7 @@ use std::fmt;
 use diesel::{Connection, PgConnection};
 use serde::Serialize;
 
-use super::run_in;
+use super::session::create_in;
 use crate::{
     catalog,
     error::{Error, ErrorKind, Result},
@@ -153,7 +153,7 @@ impl ClonePlan {
         }
         let result = conn.transaction(|conn| {
             let create = format!("CREATE SCHEMA {}", target.quoted());
-            run_in(conn, &create, target, &self.script())?;
+            create_in(conn, &create, target, &self.script())?;
             let leaks = catalog::leaks(conn, target, &self.source)?;
             if leaks.is_empty() {
                 return Ok(());

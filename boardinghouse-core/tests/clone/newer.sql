@@ -2,7 +2,7 @@
 ALTER TABLE tmpl.notes ALTER title SET COMPRESSION pglz;
 -- 150000
 CREATE UNLOGGED SEQUENCE tmpl.unlogged_seq;
-CREATE UNIQUE INDEX notes_nulls ON tmpl.notes (parent) NULLS NOT DISTINCT;
+CREATE UNIQUE INDEX notes_nulls ON tmpl.notes (parent, id) NULLS NOT DISTINCT;
 ALTER TABLE tmpl."Order" ADD CONSTRAINT nulls UNIQUE NULLS NOT DISTINCT (note);
 ALTER TABLE tmpl."we ird" ADD many integer, ADD FOREIGN KEY (id, many) REFERENCES tmpl."user" (a, b) ON DELETE SET NULL (many);
 -- 180000

@@ -82,10 +82,11 @@ CREATE TABLE "user" (
 CREATE TABLE "we ird" (
     id integer PRIMARY KEY REFERENCES "user",
     order_id bigint REFERENCES "Order" DEFERRABLE,
-    named_later oid DEFAULT 'zebra'::regclass,
+    named_later oid,
     of_user bigint DEFAULT nextval('"odd name"')
 );
 CREATE TABLE zebra (id integer, CONSTRAINT sees_tables CHECK (id <> '"we ird"'::regclass::oid));
+ALTER TABLE "we ird" ALTER named_later SET DEFAULT 'zebra'::regclass;
 -- A circle of foreign keys.
 ALTER TABLE "user" ADD CONSTRAINT circle FOREIGN KEY (latest) REFERENCES "Order" NOT VALID;
 ALTER TABLE "Order" ADD by_user integer REFERENCES "user";
