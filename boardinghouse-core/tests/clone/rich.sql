@@ -1,6 +1,11 @@
 -- The template of the tests: at least one of everything that can be cloned.
 CREATE SCHEMA extensions;
-CREATE EXTENSION btree_gist SCHEMA extensions;
+CREATE FUNCTION extensions.same(integer, integer) RETURNS boolean
+    LANGUAGE sql IMMUTABLE AS 'SELECT $1 OPERATOR(pg_catalog.=) $2';
+CREATE OPERATOR extensions.=== (
+    FUNCTION = extensions.same, LEFTARG = integer, RIGHTARG = integer, COMMUTATOR = OPERATOR(extensions.===));
+CREATE OPERATOR CLASS extensions.backwards FOR TYPE integer USING btree AS
+    OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <, FUNCTION 1 btint4cmp(integer, integer);
 CREATE TYPE public.mood AS ENUM ('sad', 'happy');
 CREATE COLLATION public.plain (provider = libc, locale = 'C');
 CREATE FUNCTION public.twice(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 2 * $1';
@@ -46,7 +51,7 @@ CREATE TABLE notes (
     number bigint DEFAULT nextval('free_seq'),
     late bigint DEFAULT nextval('free_seq'::text),
     CONSTRAINT notes_parent_other CHECK (parent IS DISTINCT FROM id) NO INHERIT,
-    CONSTRAINT "period ok" EXCLUDE USING gist (author WITH =, period WITH &&)
+    CONSTRAINT "period ok" EXCLUDE USING gist (period range_ops WITH &&)
         WITH (fillfactor = 80) WHERE (author IS NOT NULL) DEFERRABLE
 ) WITH (fillfactor = 70, autovacuum_enabled = false, toast.autovacuum_enabled = false);
 ALTER TABLE notes ADD dropped integer;
@@ -57,6 +62,8 @@ ALTER TABLE notes ALTER body SET STORAGE EXTERNAL, ALTER body SET STATISTICS 500
 ALTER TABLE notes ALTER created SET STATISTICS 0;
 CREATE INDEX notes_lower ON notes (lower(body) text_pattern_ops DESC NULLS LAST) WHERE small > 3;
 CREATE INDEX notes_tags ON notes USING gin (tags) WITH (fastupdate = off);
+CREATE INDEX notes_backwards ON notes (number, parent extensions.backwards);
+ALTER TABLE notes ADD CHECK (parent OPERATOR(extensions.===) parent OR body LIKE '%x' AND tags && '{a}');
 CREATE UNIQUE INDEX notes_cover ON notes (title COLLATE "C", id) INCLUDE (price) WITH (fillfactor = 60);
 CREATE INDEX notes_twice ON notes (public.twice(number::integer), (id + small));
 ALTER INDEX notes_twice ALTER COLUMN 2 SET STATISTICS 300;
