@@ -47,8 +47,8 @@ struct Settings {
 }
 
 const CURRENT_SETTINGS: &str = "
-    SELECT array_agg(pg_catalog.current_setting(s.name) ORDER BY s.position) AS values
-    FROM unnest($1) WITH ORDINALITY AS s (name, position)";
+    SELECT pg_catalog.array_agg(pg_catalog.current_setting(s.name) ORDER BY s.position) AS values
+    FROM pg_catalog.unnest($1) WITH ORDINALITY AS s (name, position)";
 
 /// Runs `script` with the path on `target` alone, and puts the caller's settings back.
 ///
@@ -79,7 +79,7 @@ pub(super) fn create_in(
     message.push_str(";\n");
     message.push_str(script);
     conn.batch_execute(&message).map_err(failed)?;
-    sql_query("SELECT pg_catalog.set_config(s.name, s.value, true) FROM unnest($1, $2) AS s (name, value)")
+    sql_query("SELECT pg_catalog.set_config(s.name, s.value, true) FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS s (name, value)")
         .bind::<Array<Text>, _>(&names)
         .bind::<Array<Text>, _>(&saved.values)
         .execute(conn)

@@ -47,4 +47,8 @@ CREATE TABLE published (id integer);
 CREATE PUBLICATION pub FOR TABLE published;
 ALTER DEFAULT PRIVILEGES IN SCHEMA tmpl GRANT SELECT ON TABLES TO %role%;
 GRANT USAGE ON SCHEMA tmpl TO %role%;
+CREATE TABLE named (id integer, part regnamespace DEFAULT 'tmpl'::regnamespace);
+CREATE UNIQUE INDEX named_index ON named ((part = 'tmpl'::regnamespace));
+COMMENT ON TYPE named IS 'of a row';
+CREATE SEQUENCE granted_seq; GRANT USAGE ON granted_seq TO %role%;
 RESET search_path;

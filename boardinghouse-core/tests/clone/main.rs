@@ -1,141 +1,12 @@
 //! Cloning a template on a real server. `TEST_DATABASE_URL` names a database of a superuser.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::Command;
+mod database;
 
-use boardinghouse_core::{ClonePlan, ErrorKind, ObjectKind, SchemaName, Template};
-use diesel::{
-    Connection, PgConnection, QueryableByName, RunQueryDsl,
-    connection::SimpleConnection,
-    sql_query,
-    sql_types::{BigInt, Text},
-};
+use boardinghouse_core::{ErrorKind, ObjectKind, Template};
+use diesel::{Connection, PgConnection, RunQueryDsl, sql_query};
 
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-}
-
-#[derive(QueryableByName)]
-struct Words {
-    #[diesel(sql_type = Text)]
-    t: String,
-}
-
-/// A database of its own for one test.
-struct Database {
-    admin: PgConnection,
-    name: String,
-    url: String,
-    conn: PgConnection,
-}
-
-impl Database {
-    fn new(name: &str) -> Self {
-        let url = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL must be set");
-        let mut admin = PgConnection::establish(&url).unwrap();
-        let name = format!("clone_{name}");
-        admin
-            .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-            .unwrap();
-        admin
-            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
-            .unwrap();
-        let (server, _) = url.rsplit_once('/').unwrap();
-        let url = format!("{server}/{name}");
-        let conn = PgConnection::establish(&url).unwrap();
-        Self {
-            admin,
-            name,
-            url,
-            conn,
-        }
-    }
-
-    /// One with the template that holds everything.
-    fn rich(name: &str) -> Self {
-        let mut db = Self::new(name);
-        let version = db.number("SELECT current_setting('server_version_num')::bigint AS n");
-        db.run(include_str!("clone/rich.sql"));
-        let mut wanted = true;
-        for line in include_str!("clone/newer.sql").lines() {
-            match line.strip_prefix("-- ") {
-                Some(from) => wanted = version >= from.parse().unwrap(),
-                None if wanted => db.run(line),
-                None => {}
-            }
-        }
-        db
-    }
-
-    fn run(&mut self, sql: &str) {
-        self.conn
-            .batch_execute(sql)
-            .unwrap_or_else(|error| panic!("{error}: {sql}"));
-    }
-
-    fn fails(&mut self, sql: &str) -> String {
-        self.conn.batch_execute(sql).expect_err(sql).to_string()
-    }
-
-    fn number(&mut self, sql: &str) -> i64 {
-        sql_query(sql)
-            .get_result::<Number>(&mut self.conn)
-            .unwrap()
-            .n
-    }
-
-    fn words(&mut self, sql: &str) -> String {
-        sql_query(sql)
-            .get_result::<Words>(&mut self.conn)
-            .unwrap()
-            .t
-    }
-
-    fn compile(&mut self) -> ClonePlan {
-        Template::new(schema("tmpl"))
-            .compile(&mut self.conn)
-            .unwrap_or_else(|e| panic!("{}", e.chain()))
-    }
-
-    fn apply(&mut self, plan: &ClonePlan, target: &str) {
-        self.conn
-            .transaction(|conn| plan.apply(conn, &schema(target)))
-            .unwrap_or_else(|error| panic!("{}", error.chain()));
-    }
-
-    fn dump(&self, name: &str) -> String {
-        let program = std::env::var("PG_DUMP").unwrap_or_else(|_| "pg_dump".to_owned());
-        let pattern = format!("\"{}\"", name.replace('"', "\"\""));
-        let output = Command::new(program)
-            .args(["--schema-only", "--dbname", &self.url, "--schema", &pattern])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let text = String::from_utf8(output.stdout).unwrap();
-        // A random word that is new in each dump.
-        let random =
-            |line: &&str| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict");
-        text.lines().filter(random).collect::<Vec<_>>().join("\n")
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        let _ = self
-            .admin
-            .batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
-    }
-}
-
-fn schema(name: &str) -> SchemaName {
-    SchemaName::existing(name).unwrap()
-}
+use database::{Database, Words, schema};
 
 #[test]
 fn a_clone_is_its_template_byte_for_byte() {
@@ -181,6 +52,11 @@ fn a_plan_names_neither_schema() {
     for step in plan.steps() {
         assert!(!step.sql.contains("__template__"), "{}", step.sql);
     }
+    assert!(
+        !serde_json::to_string(&plan)
+            .unwrap()
+            .contains("__template__")
+    );
     for kind in [
         ObjectKind::Sequence,
         ObjectKind::ForeignKey,
@@ -282,14 +158,18 @@ fn compile_and_apply_leave_the_transaction_as_it_was() {
 #[test]
 fn a_clone_that_would_use_its_template_is_rolled_back() {
     let mut db = Database::rich("leak");
-    let plan = db.compile();
+    db.run("ALTER SCHEMA tmpl RENAME TO \"Od\"\"d\"");
+    let plan = Template::new(schema("Od\"d"))
+        .compile(&mut db.conn)
+        .unwrap();
     // A plan cannot do this by itself: something else has to reach across.
     db.run(
         "CREATE FUNCTION public.reach() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
              IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands()
                         WHERE object_identity = 'acme.zebra') THEN
-                 ALTER TABLE acme.zebra ADD CONSTRAINT reaching
-                     FOREIGN KEY (id) REFERENCES tmpl.notes;
+                 ALTER TABLE acme.zebra
+                     ADD CONSTRAINT reaching FOREIGN KEY (id) REFERENCES \"Od\"\"d\".notes,
+                     ADD naming regnamespace DEFAULT '\"Od\"\"d\"'::regnamespace;
              END IF;
          END $$;
          CREATE EVENT TRIGGER reach ON ddl_command_end WHEN TAG IN ('CREATE TABLE')
@@ -300,11 +180,14 @@ fn a_clone_that_would_use_its_template_is_rolled_back() {
         .transaction(|conn| plan.apply(conn, &schema("acme")))
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
+    let message = error.to_string();
     assert!(
-        error
-            .to_string()
-            .contains("constraint reaching on table acme.zebra"),
-        "{error}"
+        message.contains("constraint reaching on table acme.zebra uses"),
+        "{message}"
+    );
+    assert!(
+        message.contains("column naming of table acme.zebra uses schema"),
+        "{message}"
     );
     assert_eq!(
         db.number("SELECT count(*) AS n FROM pg_namespace WHERE nspname = 'acme'"),
@@ -313,11 +196,28 @@ fn a_clone_that_would_use_its_template_is_rolled_back() {
 }
 
 #[test]
+fn of_two_that_create_a_schema_at_once_one_is_told_that_it_exists() {
+    let mut db = Database::rich("race");
+    let plan = db.compile();
+    let mut other = PgConnection::establish(&db.url).unwrap();
+    db.run("BEGIN; CREATE SCHEMA acme");
+    let slower = std::thread::spawn(move || plan.apply(&mut other, &schema("acme")));
+    let waiting = "SELECT count(*) AS n FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while db.number(waiting) == 0 {
+        db.run("SELECT pg_stat_clear_snapshot()");
+    }
+    db.run("COMMIT");
+    let error = slower.join().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SchemaExists);
+}
+
+#[test]
 fn a_template_is_refused_with_the_whole_list() {
     let mut db = Database::new("refused");
     let role = "clone_test_other";
     db.run(&format!("DROP ROLE IF EXISTS {role}"));
-    db.run(&include_str!("clone/refused.sql").replace("%role%", role));
+    db.run(&include_str!("refused.sql").replace("%role%", role));
     let error = Template::new(schema("tmpl"))
         .compile(&mut db.conn)
         .unwrap_err();
@@ -362,6 +262,10 @@ fn a_template_is_refused_with_the_whole_list() {
         "publication of table tmpl.published in publication pub: publications",
         "default privileges on new relations",
         "schema tmpl: a grant",
+        "default value for column part of table tmpl.named: expressions that name the schema",
+        "index tmpl.named_index: expressions that name the schema",
+        "type tmpl.named: a comment",
+        "sequence tmpl.granted_seq: a grant",
     ] {
         assert!(
             message.lines().any(|l| l.starts_with(line)),
@@ -370,7 +274,10 @@ fn a_template_is_refused_with_the_whole_list() {
     }
     assert!(!message.contains("good_pkey"), "{message}");
     let citext = "SELECT count(*) AS n FROM pg_extension WHERE extname = 'citext'";
-    assert_eq!(message.contains("extension citext: extensions"), db.number(citext) == 1);
+    assert_eq!(
+        message.contains("extension citext: extensions"),
+        db.number(citext) == 1
+    );
 }
 
 #[test]
