@@ -26,7 +26,10 @@ fn the_path_is_the_tenant_then_the_shared_schema_then_temporary_tables() {
     let db = TestDb::new();
     let pool = db.pool(1);
     let mut conn = pool.get(&tenant(&pool, "a")).unwrap();
-    assert_eq!(path(&mut conn), r#""a", "public", pg_temp"#.replace("\"a\"", "a").replace("\"public\"", "public"));
+    assert_eq!(
+        path(&mut conn),
+        r#""a", "public", pg_temp"#.replace("\"a\"", "a").replace("\"public\"", "public")
+    );
     assert_eq!(bodies(&mut conn).unwrap(), ["from-a"]);
     assert_eq!(value(&mut conn, "SELECT count(*) FROM users"), "2");
 }
@@ -56,7 +59,11 @@ fn a_pool_of_one_serves_alternating_tenants_a_thousand_times() {
             pids.insert(pid(&mut conn));
         }
     }
-    assert_eq!(pids.len(), 1, "one connection is enough: it is cleaned, not closed");
+    assert_eq!(
+        pids.len(),
+        1,
+        "one connection is enough: it is cleaned, not closed"
+    );
 }
 
 #[test]
@@ -75,7 +82,10 @@ fn a_missing_schema_is_an_error_and_not_the_shared_schema() {
     let db = TestDb::new();
     let pool = db.pool(1);
     let a = tenant(&pool, "a");
-    assert_eq!(bodies(&mut pool.get(&tenant(&pool, "b")).unwrap()).unwrap(), ["from-b"]);
+    assert_eq!(
+        bodies(&mut pool.get(&tenant(&pool, "b")).unwrap()).unwrap(),
+        ["from-b"]
+    );
     db.sql("DROP SCHEMA a CASCADE");
     for _ in 0..3 {
         let error = pool.get(&a).unwrap_err();
@@ -83,7 +93,10 @@ fn a_missing_schema_is_an_error_and_not_the_shared_schema() {
         assert_eq!(error.tenant().unwrap().as_str(), "a");
     }
     // The others are served all the same.
-    assert_eq!(bodies(&mut pool.get(&tenant(&pool, "b")).unwrap()).unwrap(), ["from-b"]);
+    assert_eq!(
+        bodies(&mut pool.get(&tenant(&pool, "b")).unwrap()).unwrap(),
+        ["from-b"]
+    );
 }
 
 #[test]
@@ -93,7 +106,10 @@ fn a_renamed_schema_is_an_error_at_the_next_checkout() {
     let a = tenant(&pool, "a");
     drop(pool.get(&a).unwrap());
     db.sql("ALTER SCHEMA a RENAME TO z");
-    assert_eq!(pool.get(&a).unwrap_err().kind(), ErrorKind::SchemaUnavailable);
+    assert_eq!(
+        pool.get(&a).unwrap_err().kind(),
+        ErrorKind::SchemaUnavailable
+    );
 }
 
 #[test]
@@ -107,7 +123,10 @@ fn a_schema_without_the_usage_privilege_is_an_error_and_not_the_shared_schema() 
     ));
     let url = db.url().replace("postgres@", &format!("{role}@"));
     let pool = TenantPool::builder().max_size(1).build(&url).unwrap();
-    assert_eq!(bodies(&mut pool.get(&tenant(&pool, "a")).unwrap()).unwrap(), ["from-a"]);
+    assert_eq!(
+        bodies(&mut pool.get(&tenant(&pool, "a")).unwrap()).unwrap(),
+        ["from-a"]
+    );
     let error = pool.get(&tenant(&pool, "b")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SchemaUnavailable, "{error:?}");
     drop(pool);
@@ -125,7 +144,10 @@ fn an_error_while_the_path_is_set_never_shows_the_rows_of_the_tenant_before() {
         // Every way of failing that a bind can meet: the schema goes, the privilege goes, the
         // backend goes.
         db.sql("ALTER SCHEMA b RENAME TO hidden");
-        assert_eq!(pool.get(&b).unwrap_err().kind(), ErrorKind::SchemaUnavailable);
+        assert_eq!(
+            pool.get(&b).unwrap_err().kind(),
+            ErrorKind::SchemaUnavailable
+        );
         db.sql("ALTER SCHEMA hidden RENAME TO b");
         assert_eq!(bodies(&mut pool.get(&a).unwrap()).unwrap(), ["from-a"]);
         db.disconnect_everybody();
@@ -142,7 +164,10 @@ fn a_fresh_connection_sees_neither_a_tenant_nor_a_shared_table() {
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
          AND pid <> pg_backend_pid() AND query LIKE '%search_path TO pg_catalog, pg_temp'",
     );
-    assert_eq!(idle, "1", "the idle connection's last statement put it on the neutral path");
+    assert_eq!(
+        idle, "1",
+        "the idle connection's last statement put it on the neutral path"
+    );
 }
 
 #[test]
@@ -168,10 +193,23 @@ fn the_shared_schema_the_template_and_the_registry_are_no_tenants() {
     let db = TestDb::new();
     let pool = db.pool(1);
     for name in ["public", "__template__", "boardinghouse"] {
-        let forged = Tenant::new("forged".parse().unwrap(), SchemaName::existing(name).unwrap());
-        assert_eq!(pool.get(&forged).unwrap_err().kind(), ErrorKind::ReservedName, "{name}");
+        let forged = Tenant::new(
+            "forged".parse().unwrap(),
+            SchemaName::existing(name).unwrap(),
+        );
+        assert_eq!(
+            pool.get(&forged).unwrap_err().kind(),
+            ErrorKind::ReservedName,
+            "{name}"
+        );
     }
-    assert_eq!("public".parse::<boardinghouse_core::TenantId>().unwrap_err().kind(), ErrorKind::ReservedName);
+    assert_eq!(
+        "public"
+            .parse::<boardinghouse_core::TenantId>()
+            .unwrap_err()
+            .kind(),
+        ErrorKind::ReservedName
+    );
 }
 
 #[test]
@@ -181,7 +219,10 @@ fn a_shared_checkout_sees_shared_tables_only() {
     drop(pool.get(&tenant(&pool, "a")).unwrap());
     let mut conn = pool.get_shared().unwrap();
     assert_eq!(bodies(&mut conn).unwrap(), [BAIT]);
-    assert_eq!(value(&mut conn, "SELECT current_schemas(false)"), "{public}");
+    assert_eq!(
+        value(&mut conn, "SELECT current_schemas(false)"),
+        "{public}"
+    );
 }
 
 #[test]
@@ -269,7 +310,11 @@ fn a_connection_is_recycled_after_its_share_of_tenants() {
     let pool = db.pool_with(|b| b.max_tenants_per_connection(2));
     let (a, b) = (tenant(&pool, "a"), tenant(&pool, "b"));
     let first = pid(&mut pool.get(&a).unwrap()); // the shared schema, then a
-    assert_eq!(pid(&mut pool.get(&a).unwrap()), first, "a tenant that it knows costs nothing");
+    assert_eq!(
+        pid(&mut pool.get(&a).unwrap()),
+        first,
+        "a tenant that it knows costs nothing"
+    );
     let second = pid(&mut pool.get(&b).unwrap());
     assert_ne!(first, second);
     assert_eq!(bodies(&mut pool.get(&b).unwrap()).unwrap(), ["from-b"]);
@@ -277,7 +322,9 @@ fn a_connection_is_recycled_after_its_share_of_tenants() {
 
 #[test]
 fn an_unreachable_server_is_an_error_that_says_so_at_once() {
-    let error = TenantPool::builder().build("postgres://nobody@127.0.0.1:1/none").unwrap_err();
+    let error = TenantPool::builder()
+        .build("postgres://nobody@127.0.0.1:1/none")
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionFailed);
     assert!(error.chain().contains("127.0.0.1"), "{}", error.chain());
 }
@@ -287,10 +334,7 @@ fn a_server_that_goes_away_is_named_instead_of_a_timeout() {
     let db = TestDb::new();
     let pool = db.pool_with(|b| b.checkout_timeout(Duration::from_millis(200)));
     let a = tenant(&pool, "a");
-    db.sql(&format!(
-        "ALTER DATABASE {} ALLOW_CONNECTIONS false",
-        db.value("SELECT current_database()")
-    ));
+    db.refuse_connections();
     db.disconnect_everybody();
     let error = pool.get(&a).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionFailed, "{error:?}");

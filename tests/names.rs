@@ -16,7 +16,10 @@ fn the_table_of_names() {
         ("select".into(), Ok("select")),
         ("user".into(), Ok("user")),
         ("template".into(), Ok("template")),
-        (long(63), Ok("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")),
+        (
+            long(63),
+            Ok("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+        ),
         (long(64), Err(InvalidName)),
         ("".into(), Err(InvalidName)),
         ("-".into(), Err(InvalidName)),
@@ -48,7 +51,10 @@ fn the_table_of_names() {
     let layout = Layout::default();
     for (name, expected) in table {
         let got = TenantId::parse(&name).and_then(|id| layout.schema_for(&id));
-        let got = got.as_ref().map(SchemaName::as_str).map_err(boardinghouse_core::Error::kind);
+        let got = got
+            .as_ref()
+            .map(SchemaName::as_str)
+            .map_err(boardinghouse_core::Error::kind);
         assert_eq!(got, expected, "{name:?}");
     }
 }
@@ -58,9 +64,12 @@ fn a_configured_name_is_reserved_whatever_its_role() {
     let name = |name: &str| SchemaName::existing(name).unwrap();
     let id = |id: &str| -> TenantId { id.parse().unwrap() };
     let layout = Layout::default()
-        .with_shared(name("core")).unwrap()
-        .with_template(name("tpl0")).unwrap()
-        .with_extra([name("extensions")]).unwrap()
+        .with_shared(name("core"))
+        .unwrap()
+        .with_template(name("tpl0"))
+        .unwrap()
+        .with_extra([name("extensions")])
+        .unwrap()
         .with_reserved([id("www")]);
     for taken in ["core", "tpl0", "extensions", "www", "boardinghouse"] {
         let error = layout.schema_for(&id(taken)).unwrap_err();
@@ -69,7 +78,11 @@ fn a_configured_name_is_reserved_whatever_its_role() {
     assert!(layout.schema_for(&id("acme")).is_ok());
     assert!(Layout::default().with_template(name("public")).is_err());
     assert!(Layout::default().with_extra([name("public")]).is_err());
-    assert!(Layout::default().with_shared(name("boardinghouse")).is_err());
+    assert!(
+        Layout::default()
+            .with_shared(name("boardinghouse"))
+            .is_err()
+    );
     assert!(Layout::default().with_prefix("T_").is_err());
     assert!(Layout::default().with_prefix("pg_").is_err());
 }
@@ -101,8 +114,24 @@ proptest! {
 fn every_name_that_is_accepted_is_the_one_that_postgresql_gets() {
     let db = TestDb::new();
     let pool = db.pool(1);
-    let mut names: Vec<String> = ["a\"b", "it's", "back\\slash", "*/ x /*", "sp ace", "ü", "select", "UPPER", "--", "$1", "a;b", "%I", "\t\n", "null"]
-        .map(String::from).to_vec();
+    let mut names: Vec<String> = [
+        "a\"b",
+        "it's",
+        "back\\slash",
+        "*/ x /*",
+        "sp ace",
+        "ü",
+        "select",
+        "UPPER",
+        "--",
+        "$1",
+        "a;b",
+        "%I",
+        "\t\n",
+        "null",
+    ]
+    .map(String::from)
+    .to_vec();
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let any = proptest::string::string_regex("[^\0]{1,20}").unwrap();
     for _ in 0..60 {
@@ -110,11 +139,15 @@ fn every_name_that_is_accepted_is_the_one_that_postgresql_gets() {
         names.push(any.new_tree(&mut runner).unwrap().current());
     }
     for name in names {
-        let Ok(schema) = SchemaName::existing(&name) else { continue };
+        let Ok(schema) = SchemaName::existing(&name) else {
+            continue;
+        };
         let quoted = format!("\"{}\"", name.replace('"', "\"\""));
         db.sql(&format!("CREATE SCHEMA IF NOT EXISTS {quoted}"));
         let tenant = boardinghouse_core::Tenant::new("x".parse().unwrap(), schema);
-        if pool.layout().tenant_schema(tenant.schema()).is_err() { continue }
+        if pool.layout().tenant_schema(tenant.schema()).is_err() {
+            continue;
+        }
         let mut conn = pool.get(&tenant).unwrap();
         assert_eq!(value(&mut conn, "SELECT current_schema()"), name);
     }

@@ -18,7 +18,10 @@ fn initialising_twice_changes_nothing_the_second_time() {
     db.sql("CREATE FUNCTION public.no() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'DDL'; END $$;
             CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION public.no()");
     let again = migrator.init().unwrap();
-    assert!(again.is_success() && again.entries[0].applied.is_empty(), "{again:?}");
+    assert!(
+        again.is_success() && again.entries[0].applied.is_empty(),
+        "{again:?}"
+    );
     assert!(PgRegistry::new(pool).is_initialized().unwrap());
     assert_eq!(db.tables("__template__"), "");
 }
@@ -32,14 +35,30 @@ fn the_registry_refuses_rows_that_the_library_would_not_write() {
         ))
     };
     for (id, schema) in [
-        ("ACME", "acme"), ("acme", "A"), ("acme", "B"), ("x_y", "x"), ("public", "x"),
-        ("x", "public"), ("x", "pg_x"), ("x", "boardinghouse"), ("x", ""), ("a", "other"),
+        ("ACME", "acme"),
+        ("acme", "A"),
+        ("acme", "B"),
+        ("x_y", "x"),
+        ("public", "x"),
+        ("x", "public"),
+        ("x", "pg_x"),
+        ("x", "boardinghouse"),
+        ("x", ""),
+        ("a", "other"),
     ] {
         assert!(insert(id, schema).is_err(), "{id} {schema}");
     }
     insert("fine", "Fine").unwrap();
-    assert!(db.connect().batch_execute("UPDATE boardinghouse.tenants SET attributes = '[]'").is_err());
-    assert!(db.connect().batch_execute("INSERT INTO boardinghouse.domains VALUES ('A.test', 'a')").is_err());
+    assert!(
+        db.connect()
+            .batch_execute("UPDATE boardinghouse.tenants SET attributes = '[]'")
+            .is_err()
+    );
+    assert!(
+        db.connect()
+            .batch_execute("INSERT INTO boardinghouse.domains VALUES ('A.test', 'a')")
+            .is_err()
+    );
 }
 
 #[test]
@@ -53,7 +72,10 @@ fn attributes_are_read_as_the_applications_types() {
     Provisioner::new(pool.clone()).create(&new).unwrap();
     let acme = tenant(&pool, "acme");
     assert_eq!(acme.display_name(), "Acme Inc.");
-    assert_eq!(acme.attribute::<String>("paid_until").unwrap().unwrap(), "2030-01-01");
+    assert_eq!(
+        acme.attribute::<String>("paid_until").unwrap().unwrap(),
+        "2030-01-01"
+    );
     let limits: std::collections::HashMap<String, u8> = acme.attribute("limits").unwrap().unwrap();
     assert_eq!(limits["seats"], 3);
     let wrong = acme.attribute::<u8>("paid_until").unwrap_err();
@@ -72,7 +94,9 @@ fn domains_lead_to_their_tenant_in_any_spelling() {
     Provisioner::new(pool.clone()).create(&new).unwrap();
     let registry = PgRegistry::new(pool);
     let find = |host: &str| {
-        let found = registry.find_by_domain(&DomainName::parse(host).unwrap()).unwrap();
+        let found = registry
+            .find_by_domain(&DomainName::parse(host).unwrap())
+            .unwrap();
         found.map(|tenant| tenant.id().to_string())
     };
     assert_eq!(find("notes.acme.test").as_deref(), Some("acme"));
@@ -91,7 +115,9 @@ fn a_missing_registry_says_what_to_do() {
     for error in [
         registry.list().unwrap_err(),
         registry.find(&"a".parse().unwrap()).unwrap_err(),
-        Provisioner::new(pool).create(&NewTenant::new("a".parse().unwrap())).unwrap_err(),
+        Provisioner::new(pool)
+            .create(&NewTenant::new("a".parse().unwrap()))
+            .unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::RegistryMissing, "{error:?}");
         assert!(error.to_string().contains("boardinghouse init"));
@@ -110,19 +136,31 @@ fn a_registry_query_ignores_tables_of_the_same_name_on_the_path() {
 fn everything_works_with_other_names_for_the_shared_schema_and_the_template() {
     let db = TestDb::empty();
     let layout = Layout::default()
-        .with_shared(SchemaName::existing("core").unwrap()).unwrap()
-        .with_template(SchemaName::existing("tpl0").unwrap()).unwrap()
-        .with_prefix("t_").unwrap();
+        .with_shared(SchemaName::existing("core").unwrap())
+        .unwrap()
+        .with_template(SchemaName::existing("tpl0").unwrap())
+        .unwrap()
+        .with_prefix("t_")
+        .unwrap();
     let pool = db.pool_for(layout);
     // The fixture's tenant migrations name `public.users`, which is not the shared schema here.
     db.sql("CREATE TABLE public.users (id serial PRIMARY KEY)");
-    let report = Migrator::new(pool.clone()).shared(SHARED).tenants(TENANT).run().unwrap();
+    let report = Migrator::new(pool.clone())
+        .shared(SHARED)
+        .tenants(TENANT)
+        .run()
+        .unwrap();
     assert!(report.is_success(), "{report:?}");
-    let created = Provisioner::new(pool.clone()).create(&NewTenant::new("a".parse().unwrap())).unwrap();
+    let created = Provisioner::new(pool.clone())
+        .create(&NewTenant::new("a".parse().unwrap()))
+        .unwrap();
     assert_eq!(created.schema().as_str(), "t_a");
     let mut conn = pool.get(&tenant(&pool, "a")).unwrap();
     assert_eq!(bodies(&mut conn).unwrap(), [""; 0]);
-    assert_eq!(value(&mut conn, "SELECT current_setting('search_path')"), "t_a, core, pg_temp");
+    assert_eq!(
+        value(&mut conn, "SELECT current_setting('search_path')"),
+        "t_a, core, pg_temp"
+    );
     drop(conn);
     assert_eq!(db.tables("core"), "__diesel_schema_migrations,notes,users");
     assert_eq!(db.tables("tpl0"), "__diesel_schema_migrations,notes");

@@ -11,10 +11,12 @@ use diesel::{
     serialize::{self, IsNull, Output, ToSql},
 };
 
-mod sql {
+#[expect(unreachable_pub, reason = "the table macro wants it")]
+pub mod sql {
     #[derive(diesel::sql_types::SqlType, diesel::query_builder::QueryId)]
     #[diesel(postgres_type(name = "mood"))]
-    pub(crate) struct Mood;
+    #[derive(Debug)]
+    pub struct Mood;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
@@ -26,7 +28,13 @@ enum Mood {
 
 impl ToSql<sql::Mood, Pg> for Mood {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        std::io::Write::write_all(out, match self { Self::Glad => b"glad", Self::Sad => b"sad" })?;
+        std::io::Write::write_all(
+            out,
+            match self {
+                Self::Glad => b"glad",
+                Self::Sad => b"sad",
+            },
+        )?;
         Ok(IsNull::No)
     }
 }
@@ -70,7 +78,10 @@ fn pools(db: &TestDb) -> (TenantPool, [boardinghouse_core::Tenant; 2]) {
 #[test]
 fn an_enum_of_each_tenant_works_on_one_connection() {
     let db = TestDb::new();
-    each(&db, "CREATE TYPE mood AS ENUM ('glad', 'sad'); CREATE TABLE feelings (id serial PRIMARY KEY, mood mood)");
+    each(
+        &db,
+        "CREATE TYPE mood AS ENUM ('glad', 'sad'); CREATE TABLE feelings (id serial PRIMARY KEY, mood mood)",
+    );
     let (pool, [a, b]) = pools(&db);
     for round in 1..=2_i64 {
         for tenant in [&a, &b, &a] {
@@ -79,13 +90,23 @@ fn an_enum_of_each_tenant_works_on_one_connection() {
                 .values(feelings::mood.eq(Mood::Glad))
                 .execute(&mut conn)
                 .unwrap();
-            let glad = feelings::table.filter(feelings::mood.eq(Mood::Glad)).count();
+            let glad = feelings::table
+                .filter(feelings::mood.eq(Mood::Glad))
+                .count();
             assert!(glad.get_result::<i64>(&mut conn).unwrap() >= round);
-            let all: Vec<Mood> = feelings::table.select(feelings::mood).load(&mut conn).unwrap();
+            let all: Vec<Mood> = feelings::table
+                .select(feelings::mood)
+                .load(&mut conn)
+                .unwrap();
             assert!(!all.contains(&Mood::Sad));
         }
     }
-    assert_eq!(db.value("SELECT (SELECT count(*) FROM a.feelings) || ' ' || (SELECT count(*) FROM b.feelings)"), "4 2");
+    assert_eq!(
+        db.value(
+            "SELECT (SELECT count(*) FROM a.feelings) || ' ' || (SELECT count(*) FROM b.feelings)"
+        ),
+        "4 2"
+    );
 }
 
 #[test]
@@ -95,7 +116,9 @@ fn an_enum_that_was_created_anew_is_looked_up_anew() {
     each(&db, create);
     let pool = db.pool(1);
     let insert = |conn: &mut TenantConnection| {
-        diesel::insert_into(feelings::table).values(feelings::mood.eq(Mood::Sad)).execute(conn)
+        diesel::insert_into(feelings::table)
+            .values(feelings::mood.eq(Mood::Sad))
+            .execute(conn)
     };
     insert(&mut pool.get(&tenant(&pool, "a")).unwrap()).unwrap();
     // What a migration does: change, and advance the epoch.
@@ -118,7 +141,9 @@ fn tenants_whose_column_types_differ_do_not_meet_each_others_plans() {
             let sides: Vec<String> = shapes::table.select(shapes::side).load(&mut conn).unwrap();
             assert_eq!(sides, [expected]);
             // By position, so that the result types are those of the server.
-            let rows = diesel::sql_query("SELECT * FROM shapes").execute(&mut conn).unwrap();
+            let rows = diesel::sql_query("SELECT * FROM shapes")
+                .execute(&mut conn)
+                .unwrap();
             assert_eq!(rows, 1);
         }
     }
@@ -190,7 +215,10 @@ fn save_changes_row_by_row_loading_transactions_and_migrations_work_on_a_checkou
         .select((notes::body, users::email))
         .load(conn)
         .unwrap();
-    assert_eq!(joined, [("from-a".to_owned(), "ann@example.com".to_owned())]);
+    assert_eq!(
+        joined,
+        [("from-a".to_owned(), "ann@example.com".to_owned())]
+    );
     let mut boxed = notes::table.into_boxed();
     boxed = boxed.filter(notes::id.gt(0));
     assert_eq!(boxed.load::<Note>(conn).unwrap().len(), 1);
@@ -204,11 +232,24 @@ fn save_changes_row_by_row_loading_transactions_and_migrations_work_on_a_checkou
         .build_transaction()
         .serializable()
         .read_only()
-        .run(|conn| QueryResult::Ok(value(conn, "SELECT current_setting('transaction_isolation')")))
+        .run(|conn| {
+            QueryResult::Ok(value(
+                conn,
+                "SELECT current_setting('transaction_isolation')",
+            ))
+        })
         .unwrap();
     assert_eq!(level, "serializable");
-    assert!(!conn.has_pending_migration(boardinghouse_tests::TENANT).unwrap());
-    conn.batch_execute("INSERT INTO notes (body) VALUES ('more')").unwrap();
+    assert!(
+        !conn
+            .has_pending_migration(boardinghouse_tests::TENANT)
+            .unwrap()
+    );
+    conn.batch_execute("INSERT INTO notes (body) VALUES ('more')")
+        .unwrap();
     assert_eq!(bodies(conn).unwrap(), ["from-a", "more"]);
-    assert_eq!(bodies(&mut db.pool(1).get(&b).unwrap()).unwrap(), ["from-b"]);
+    assert_eq!(
+        bodies(&mut db.pool(1).get(&b).unwrap()).unwrap(),
+        ["from-b"]
+    );
 }

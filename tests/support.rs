@@ -1,7 +1,10 @@
 //! The shared fixture of the tests: a database with two tenants, and the bait.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -47,6 +50,27 @@ static SERVER: Lazy<embedded::Database> = Lazy::new(|| {
     embedded::from_env_or_start("TEST_DATABASE_URL").expect("the tests need PostgreSQL")
 });
 
+/// What the names of this run's databases begin with, and a session that holds a lock on it: the
+/// next run drops the databases of runs whose lock is free, so that a run that was killed leaves
+/// nothing on a server that is not its own.
+static RUN: Lazy<(String, Mutex<PgConnection>)> = Lazy::new(|| {
+    let mut conn = PgConnection::establish(SERVER.url()).expect("a connection");
+    let run = format!("bh_test_{}", std::process::id());
+    let lock = format!("SELECT pg_advisory_lock(hashtext('{run}'))");
+    conn.batch_execute(&lock).expect("the run's lock");
+    let dead = "SELECT coalesce(string_agg(datname, ','), '') FROM pg_database \
+                WHERE datname ~ '^bh_test_[0-9]+_[0-9]+$' \
+                AND pg_try_advisory_lock(hashtext(substring(datname FROM '^bh_test_[0-9]+')))";
+    for name in value(&mut conn, dead)
+        .split(',')
+        .filter(|name| !name.is_empty())
+    {
+        // The lock of this very run is free to it: its own databases do not exist yet.
+        let _ = conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+    }
+    (run, Mutex::new(conn))
+});
+
 /// The fixture's database, made once and copied for each test.
 static PATTERN: Lazy<String> = Lazy::new(|| {
     let pattern = TestDb::empty();
@@ -59,8 +83,12 @@ static PATTERN: Lazy<String> = Lazy::new(|| {
         .expect("the fixture's migrations run");
     let provisioner = Provisioner::new(pool.clone());
     for id in ["a", "b"] {
-        provisioner.create(&NewTenant::new(id.parse().expect("an id"))).expect("a tenant");
-        pattern.sql(&format!("INSERT INTO {id}.notes (body) VALUES ('from-{id}')"));
+        provisioner
+            .create(&NewTenant::new(id.parse().expect("an id")))
+            .expect("a tenant");
+        pattern.sql(&format!(
+            "INSERT INTO {id}.notes (body) VALUES ('from-{id}')"
+        ));
     }
     drop((provisioner, pool));
     let name = pattern.name.clone();
@@ -94,9 +122,12 @@ impl TestDb {
     fn create(options: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("test_{}_{number}", std::process::id());
+        let name = format!("{}_{number}", RUN.0);
         admin(&format!("CREATE DATABASE {name} {options}"));
-        Self { url: SERVER.database_url(&name), name }
+        Self {
+            url: SERVER.database_url(&name),
+            name,
+        }
     }
 
     /// The URL of this database, as its superuser.
@@ -117,8 +148,9 @@ impl TestDb {
         &self,
         configure: impl FnOnce(TenantPoolBuilder) -> TenantPoolBuilder,
     ) -> TenantPool {
-        let builder =
-            TenantPool::builder().max_size(1).checkout_timeout(Duration::from_secs(10));
+        let builder = TenantPool::builder()
+            .max_size(1)
+            .checkout_timeout(Duration::from_secs(10));
         configure(builder).build(&self.url).expect("a pool")
     }
 
@@ -156,6 +188,14 @@ impl TestDb {
         ))
     }
 
+    /// Lets nobody connect any more.
+    pub fn refuse_connections(&self) {
+        admin(&format!(
+            "ALTER DATABASE {} ALLOW_CONNECTIONS false",
+            self.name
+        ));
+    }
+
     /// Ends all sessions and waits until they are gone.
     pub fn disconnect_everybody(&self) {
         let mut conn = PgConnection::establish(SERVER.url()).expect("a connection");
@@ -166,7 +206,11 @@ impl TestDb {
             self.name
         );
         while value(&mut conn, &sessions) != "0" {
-            assert!(Instant::now() < deadline, "sessions of {} do not end", self.name);
+            assert!(
+                Instant::now() < deadline,
+                "sessions of {} do not end",
+                self.name
+            );
             std::thread::yield_now();
         }
     }
@@ -229,11 +273,15 @@ where
     C: Connection<Backend = diesel::pg::Pg>,
 {
     use schema::notes::dsl::{body, notes};
-    diesel::insert_into(notes).values(body.eq(text)).execute(conn)
+    diesel::insert_into(notes)
+        .values(body.eq(text))
+        .execute(conn)
 }
 
 /// A registered tenant.
 #[must_use]
 pub fn tenant(pool: &TenantPool, id: &str) -> Tenant {
-    PgRegistry::new(pool.clone()).get(&id.parse().expect("an id")).expect("the tenant")
+    PgRegistry::new(pool.clone())
+        .get(&id.parse().expect("an id"))
+        .expect("the tenant")
 }

@@ -88,6 +88,26 @@ impl Database {
         &self.url
     }
 
+    /// The URL of another database on the same server.
+    ///
+    /// `name` is put into the URL as it is: use letters, digits and underscores. A URL that is not
+    /// of the form `postgres://…` is given back with a `dbname` appended, as libpq's keyword form
+    /// wants it (PostgreSQL manual, 32.1.1 "Connection Strings").
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use boardinghouse_core::embedded;
+    ///
+    /// let database = embedded::from_env_or_start("TEST_DATABASE_URL")?;
+    /// assert!(database.database_url("other").contains("other"));
+    /// # Ok::<(), boardinghouse_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn database_url(&self, name: &str) -> String {
+        with_database(&self.url, name)
+    }
+
     /// The private server, unless the URL came from the environment.
     ///
     /// # Examples
@@ -148,6 +168,21 @@ pub fn from_env_or_start(var: &str) -> Result<Database> {
     }
 }
 
+/// The same URL with another database in it.
+fn with_database(url: &str, name: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return format!("{url} dbname={name}");
+    };
+    let (location, query) = rest
+        .split_once('?')
+        .map_or((rest, None), |(l, q)| (l, Some(q)));
+    let authority = location
+        .split_once('/')
+        .map_or(location, |(authority, _)| authority);
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{scheme}://{authority}/{name}{query}")
+}
+
 /// An error of this module.
 fn failed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Embedded, message)
@@ -160,4 +195,24 @@ where
 {
     let message = format!("could not {what} {}", path.display());
     move |source| failed(message).with_source(source.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_database;
+
+    #[test]
+    fn the_database_of_a_url_is_replaced_and_the_rest_is_kept() {
+        for (url, expected) in [
+            (
+                "postgres://u:p@h:5/one?sslmode=disable",
+                "postgres://u:p@h:5/two?sslmode=disable",
+            ),
+            ("postgres://h", "postgres://h/two"),
+            ("postgresql:///one?host=/tmp", "postgresql:///two?host=/tmp"),
+            ("host=h dbname=one", "host=h dbname=one dbname=two"),
+        ] {
+            assert_eq!(with_database(url, "two"), expected);
+        }
+    }
 }
