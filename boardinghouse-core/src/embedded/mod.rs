@@ -39,17 +39,19 @@
 //! ```
 
 mod account;
+mod builder;
 mod cache;
 mod fetch;
 mod find;
 mod home;
+mod pins;
 mod run;
 mod server;
 mod unpack;
 
 use std::{env, io, path::Path};
 
-pub use self::server::{Builder, Server};
+pub use self::{builder::Builder, server::Server};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A database to use: one that is there already, or one on a private [`Server`].
