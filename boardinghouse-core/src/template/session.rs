@@ -19,7 +19,6 @@ const NEUTRAL: &[(&str, &str)] = &[
     ("intervalstyle", "postgres"),
     ("lc_monetary", "C"),
     ("standard_conforming_strings", "on"),
-    ("transform_null_equals", "off"),
     ("xmloption", "content"),
 ];
 

@@ -123,12 +123,44 @@ fn a_clone_uses_its_own_sequences_and_tables() {
 #[test]
 fn a_clone_has_the_migrations_of_its_template() {
     let mut db = Database::rich("rows");
-    db.run("SET datestyle TO 'German'; SET standard_conforming_strings TO off");
     let plan = db.compile();
     db.apply(&plan, "acme");
-    db.run("RESET datestyle; RESET standard_conforming_strings");
-    let same = "SELECT count(*) AS n FROM tmpl.__diesel_schema_migrations JOIN acme.__diesel_schema_migrations USING (version, run_on)";
+    let same = "SELECT count(*) AS n FROM tmpl.__diesel_schema_migrations
+        JOIN acme.__diesel_schema_migrations USING (version, run_on)";
     assert_eq!(db.number(same), 2);
+}
+
+#[test]
+fn the_settings_of_a_session_change_nothing() {
+    let mut db = Database::rich("session");
+    let plan = db.compile();
+    db.run(
+        "SET datestyle TO 'SQL, DMY'; SET intervalstyle TO sql_standard; SET extra_float_digits TO -5;
+         SET standard_conforming_strings TO off; SET bytea_output TO escape;
+         SET quote_all_identifiers TO on; SET xmloption TO document",
+    );
+    assert_eq!(plan, db.compile());
+    db.run("SET datestyle TO 'SQL, MDY'");
+    db.apply(&plan, "acme");
+    let clone = Template::new(schema("acme")).compile(&mut db.conn).unwrap();
+    assert_eq!(plan.steps(), clone.steps());
+}
+
+#[test]
+fn foreign_keys_to_shared_tables_come_after_those_inside() {
+    let mut db = Database::rich("order");
+    let plan = db.compile();
+    let keys = plan
+        .steps()
+        .iter()
+        .filter(|step| step.object == ObjectKind::ForeignKey);
+    let shared: Vec<bool> = keys
+        .map(|step| step.sql.contains("REFERENCES public."))
+        .collect();
+    assert!(
+        shared.contains(&true) && shared.contains(&false) && shared.is_sorted(),
+        "{shared:?}"
+    );
 }
 
 #[test]
