@@ -107,6 +107,9 @@ impl ClonePlan {
     }
 
     /// All statements as one message for the server.
+    ///
+    /// To run it by hand, create the schema, put it first on the path, and have
+    /// `standard_conforming_strings` on before it is sent.
     #[must_use]
     pub fn script(&self) -> String {
         let mut script = String::new();
@@ -149,8 +152,7 @@ impl ClonePlan {
     /// ```
     pub fn apply(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
         let result = conn.transaction(|conn| {
-            let create = format!("CREATE SCHEMA {}", target.quoted());
-            create_in(conn, &create, target, &self.script())?;
+            create_in(conn, target, &self.script())?;
             let leaks = catalog::leaks(conn, target, &self.source)?;
             if leaks.is_empty() {
                 return Ok(());
