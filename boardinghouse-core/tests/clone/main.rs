@@ -168,7 +168,7 @@ fn compile_and_apply_leave_the_transaction_as_it_was() {
     let mut db = Database::rich("settings");
     let settings = "SELECT concat_ws('|', current_setting('search_path'), current_setting('datestyle'), current_setting('transaction_read_only'), current_setting('check_function_bodies')) AS t";
     db.run("SET search_path TO \"$user\", public; SET datestyle TO 'SQL, DMY'");
-    db.run("CREATE TEMP TABLE notes (shadow integer); CREATE TEMP TABLE \"user\" (shadow integer)");
+    db.run("CREATE TEMP TABLE notes (shadow integer); CREATE TEMP TABLE \"user\" (); CREATE TEMP TABLE pg_class ()");
     let before = db.words(settings);
     db.conn
         .test_transaction::<_, boardinghouse_core::Error, _>(|conn| {
