@@ -92,7 +92,8 @@ CREATE TABLE "we ird" (
     named_later oid,
     of_user bigint DEFAULT nextval('"odd name"')
 );
-CREATE TABLE zebra (id integer, CONSTRAINT sees_tables CHECK (id <> '"we ird"'::regclass::oid));
+CREATE TABLE zebra (id integer);
+ALTER TABLE notes ADD CONSTRAINT sees_tables CHECK (id::oid <> 'zebra'::regclass::oid);
 ALTER TABLE "we ird" ALTER named_later SET DEFAULT 'zebra'::regclass;
 -- A circle of foreign keys.
 ALTER TABLE "user" ADD CONSTRAINT circle FOREIGN KEY (latest) REFERENCES "Order" NOT VALID;
