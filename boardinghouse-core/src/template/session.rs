@@ -1,7 +1,7 @@
 //! The settings under which a template is read and a clone is created.
 
 use diesel::{
-    PgConnection, QueryableByName, RunQueryDsl,
+    PgConnection, QueryResult, QueryableByName, RunQueryDsl,
     connection::SimpleConnection,
     sql_query,
     sql_types::{Array, Text},
@@ -19,7 +19,6 @@ const NEUTRAL: &[(&str, &str)] = &[
     ("intervalstyle", "postgres"),
     ("lc_monetary", "C"),
     ("standard_conforming_strings", "on"),
-    ("transform_null_equals", "off"),
     ("xmloption", "content"),
 ];
 
@@ -50,15 +49,15 @@ const CURRENT_SETTINGS: &str = "
     SELECT pg_catalog.array_agg(pg_catalog.current_setting(s.name) ORDER BY s.position) AS values
     FROM pg_catalog.unnest($1) WITH ORDINALITY AS s (name, position)";
 
-/// Runs `script` with the path on `target` alone, and puts the caller's settings back.
+const PUT_BACK: &str = "
+    SELECT pg_catalog.set_config(s.name, s.value, true)
+    FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS s (name, value)";
+
+/// Creates schema `target`, runs `script` with the path on it alone, and puts the caller's settings
+/// back.
 ///
-/// The settings, the script and whatever precedes it travel as one message.
-pub(super) fn create_in(
-    conn: &mut PgConnection,
-    before: &str,
-    target: &SchemaName,
-    script: &str,
-) -> Result<()> {
+/// The schema and the script travel as one message.
+pub(super) fn create_in(conn: &mut PgConnection, target: &SchemaName, script: &str) -> Result<()> {
     let what = format!("create schema {:?} from the template", target.as_str());
     let failed = |error| Error::database(&what, error);
     let names: Vec<&str> = std::iter::once("search_path")
@@ -68,18 +67,16 @@ pub(super) fn create_in(
         .bind::<Array<Text>, _>(&names)
         .get_result(conn)
         .map_err(failed)?;
+    // In a message of their own: the server splits a message into tokens before it runs any of it,
+    // so that standard_conforming_strings would come too late for the script.
+    set(conn, NEUTRAL.iter().chain(CREATING)).map_err(failed)?;
     // pg_temp is named last so that a temporary table cannot be taken for one of the clone's.
-    let mut message = format!(
-        "{before}; SET LOCAL search_path TO {}, pg_temp",
-        target.quoted()
-    );
-    for (name, value) in NEUTRAL.iter().chain(CREATING) {
-        message.push_str(&format!("; SET LOCAL {name} TO {}", Literal(value)));
-    }
-    message.push_str(";\n");
-    message.push_str(script);
-    conn.batch_execute(&message).map_err(failed)?;
-    sql_query("SELECT pg_catalog.set_config(s.name, s.value, true) FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS s (name, value)")
+    let schema = target.quoted();
+    conn.batch_execute(&format!(
+        "CREATE SCHEMA {schema}; SET LOCAL search_path TO {schema}, pg_temp;\n{script}"
+    ))
+    .map_err(failed)?;
+    sql_query(PUT_BACK)
         .bind::<Array<Text>, _>(&names)
         .bind::<Array<Text>, _>(&saved.values)
         .execute(conn)
@@ -88,13 +85,22 @@ pub(super) fn create_in(
 }
 
 /// Makes the open transaction fit for reading catalogs, with no schema of the user's on the path.
+///
+/// Not even that of temporary tables: named last, it hides nothing of PostgreSQL's.
 pub(super) fn prepare_to_read(conn: &mut PgConnection) -> Result<()> {
-    let mut script = String::from("SET LOCAL search_path TO pg_catalog, pg_temp");
-    for (name, value) in NEUTRAL.iter().chain(READING) {
-        script.push_str(&format!("; SET LOCAL {name} TO {}", Literal(value)));
-    }
-    conn.batch_execute(&script)
+    set(conn, NEUTRAL.iter().chain(READING))
+        .and_then(|()| conn.batch_execute("SET LOCAL search_path TO pg_catalog, pg_temp"))
         .map_err(|error| Error::database("prepare to read the template", error))
+}
+
+fn set<'a>(
+    conn: &mut PgConnection,
+    settings: impl Iterator<Item = &'a (&'a str, &'a str)>,
+) -> QueryResult<()> {
+    let statements: Vec<String> = settings
+        .map(|(name, value)| format!("SET LOCAL {name} TO {}", Literal(value)))
+        .collect();
+    conn.batch_execute(&statements.join("; "))
 }
 
 /// Puts `schema` on the path, so that the server writes names in it bare.

@@ -123,12 +123,44 @@ fn a_clone_uses_its_own_sequences_and_tables() {
 #[test]
 fn a_clone_has_the_migrations_of_its_template() {
     let mut db = Database::rich("rows");
-    db.run("SET datestyle TO 'German'; SET standard_conforming_strings TO off");
     let plan = db.compile();
     db.apply(&plan, "acme");
-    db.run("RESET datestyle; RESET standard_conforming_strings");
-    let same = "SELECT count(*) AS n FROM tmpl.__diesel_schema_migrations JOIN acme.__diesel_schema_migrations USING (version, run_on)";
+    let same = "SELECT count(*) AS n FROM tmpl.__diesel_schema_migrations
+        JOIN acme.__diesel_schema_migrations USING (version, run_on)";
     assert_eq!(db.number(same), 2);
+}
+
+#[test]
+fn the_settings_of_a_session_change_nothing() {
+    let mut db = Database::rich("session");
+    let plan = db.compile();
+    db.run(
+        "SET datestyle TO 'SQL, DMY'; SET intervalstyle TO sql_standard; SET extra_float_digits TO -5;
+         SET standard_conforming_strings TO off; SET bytea_output TO escape;
+         SET quote_all_identifiers TO on; SET xmloption TO document",
+    );
+    assert_eq!(plan, db.compile());
+    db.run("SET datestyle TO 'SQL, MDY'");
+    db.apply(&plan, "acme");
+    let clone = Template::new(schema("acme")).compile(&mut db.conn).unwrap();
+    assert_eq!(plan.steps(), clone.steps());
+}
+
+#[test]
+fn foreign_keys_to_shared_tables_come_after_those_inside() {
+    let mut db = Database::rich("order");
+    let plan = db.compile();
+    let keys = plan
+        .steps()
+        .iter()
+        .filter(|step| step.object == ObjectKind::ForeignKey);
+    let shared: Vec<bool> = keys
+        .map(|step| step.sql.contains("REFERENCES public."))
+        .collect();
+    assert!(
+        shared.contains(&true) && shared.contains(&false) && shared.is_sorted(),
+        "{shared:?}"
+    );
 }
 
 #[test]
@@ -136,7 +168,7 @@ fn compile_and_apply_leave_the_transaction_as_it_was() {
     let mut db = Database::rich("settings");
     let settings = "SELECT concat_ws('|', current_setting('search_path'), current_setting('datestyle'), current_setting('transaction_read_only'), current_setting('check_function_bodies')) AS t";
     db.run("SET search_path TO \"$user\", public; SET datestyle TO 'SQL, DMY'");
-    db.run("CREATE TEMP TABLE notes (shadow integer); CREATE TEMP TABLE \"user\" (shadow integer)");
+    db.run("CREATE TEMP TABLE notes (shadow integer); CREATE TEMP TABLE \"user\" (); CREATE TEMP TABLE pg_class ()");
     let before = db.words(settings);
     db.conn
         .test_transaction::<_, boardinghouse_core::Error, _>(|conn| {

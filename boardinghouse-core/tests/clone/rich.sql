@@ -23,7 +23,7 @@ CREATE TABLE __diesel_schema_migrations (
     run_on timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
 INSERT INTO __diesel_schema_migrations VALUES
-    ('20240101000000', '2024-01-01 12:34:56.789'), ('it''s\odd', '2024-02-02');
+    ('20240101000000', '2024-01-01 12:34:56.789'), ('it''s\odd', '2024-02-03');
 
 CREATE SEQUENCE free_seq AS smallint START 7 INCREMENT 3 MINVALUE 1 MAXVALUE 1000 CACHE 5 CYCLE;
 CREATE SEQUENCE "down seq" INCREMENT -1 START -5;
@@ -92,7 +92,8 @@ CREATE TABLE "we ird" (
     named_later oid,
     of_user bigint DEFAULT nextval('"odd name"')
 );
-CREATE TABLE zebra (id integer, CONSTRAINT sees_tables CHECK (id <> '"we ird"'::regclass::oid));
+CREATE TABLE zebra (id integer);
+ALTER TABLE notes ADD CONSTRAINT sees_tables CHECK (id::oid <> 'zebra'::regclass::oid);
 ALTER TABLE "we ird" ALTER named_later SET DEFAULT 'zebra'::regclass;
 -- A circle of foreign keys.
 ALTER TABLE "user" ADD CONSTRAINT circle FOREIGN KEY (latest) REFERENCES "Order" NOT VALID;
@@ -101,7 +102,14 @@ ALTER TABLE "Order" ADD by_user integer REFERENCES "user";
 CREATE TABLE before_rename (id serial, key integer GENERATED ALWAYS AS IDENTITY, UNIQUE (key));
 ALTER TABLE before_rename RENAME TO after_rename;
 ALTER SEQUENCE moved_seq OWNED BY after_rename.key;
-CREATE UNLOGGED TABLE scratch (id integer GENERATED ALWAYS AS IDENTITY, what xml, many money DEFAULT 3.5);
+CREATE UNLOGGED TABLE scratch (id integer GENERATED ALWAYS AS IDENTITY, many money DEFAULT 3.5,
+    part float8 DEFAULT '0.1234567890123456789'::float8, raw bytea DEFAULT '\xdeadbeef', day date DEFAULT '2024-02-03',
+    ago interval DEFAULT '-1 day 2 hours');
+DO $$ BEGIN
+    ALTER TABLE scratch ADD what xml DEFAULT 'plain';
+EXCEPTION WHEN feature_not_supported THEN
+    NULL; -- A server built without XML.
+END $$;
 CREATE TABLE nothing ();
 
 COMMENT ON SCHEMA tmpl IS NULL;
