@@ -129,5 +129,5 @@ fn no_row_of_another_tenant_is_ever_seen() {
     );
     let mut conn = pool.get(&tenants[0].0).unwrap();
     assert_eq!(value(&mut conn, "SELECT count(*) FROM public.notes"), "1");
-    println!("{} checkouts, 0 wrong rows, {refused} refused", checkouts());
+    eprintln!("{} checkouts, 0 wrong rows, {refused} refused", checkouts());
 }

@@ -2,7 +2,12 @@
 //!
 //! Every figure is a ratio to a rival that was measured in the same round, since machines are noisy.
 //! `BOARDINGHOUSE_BENCH_ROUNDS` and `BOARDINGHOUSE_BENCH_ITERATIONS` size the run.
-#![expect(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "a bench")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a bench"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -20,10 +25,13 @@ diesel::table! {
 
 type Plain = Pool<ConnectionManager<PgConnection>>;
 
+/// What it is called, and the work; its argument counts the calls.
+type Way<'a> = (&'static str, Box<dyn FnMut(usize) + 'a>);
+
 /// The same work in several ways; the first is what the others are compared with.
 struct Case<'a> {
     name: &'static str,
-    ways: Vec<(&'static str, Box<dyn FnMut(usize) + 'a>)>,
+    ways: Vec<Way<'a>>,
 }
 
 fn main() {

@@ -8,7 +8,6 @@ use crate::{
     connection::SharedConnection,
     domain::DomainName,
     error::{Error, ErrorKind, Result},
-    layout::Layout,
     lock,
     pool::TenantPool,
     registry, sql,
@@ -269,15 +268,8 @@ impl Provisioner {
         lock::schema_shared_for_transaction(conn, layout.template(), self.lock_wait)?;
         let template = Template::new(layout.template().clone());
         template.compile(conn)?.apply(conn, tenant.schema())?;
-        conn.batch_execute(&shared_path_again(layout))
-            .map_err(|error| Error::database("return to the shared schema", error))?;
         Ok(created)
     }
-}
-
-/// Cloning moved the path of the transaction; its owner may still have work to do.
-fn shared_path_again(layout: &Layout) -> String {
-    sql::set_local_path(std::iter::once(layout.shared()).chain(layout.extra()))
 }
 
 fn nothing_to_adopt(schema: &SchemaName) -> Error {

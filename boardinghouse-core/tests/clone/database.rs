@@ -1,14 +1,31 @@
 //! A database of its own for each test.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command, sync::LazyLock};
 
-use boardinghouse_core::{ClonePlan, SchemaName, Template};
+use boardinghouse_core::{ClonePlan, SchemaName, Template, embedded};
 use diesel::{
     Connection, PgConnection, QueryableByName, RunQueryDsl,
     connection::SimpleConnection,
     sql_query,
     sql_types::{BigInt, Text},
 };
+
+static SERVER: LazyLock<embedded::Database> = LazyLock::new(|| {
+    embedded::from_env_or_start("TEST_DATABASE_URL").expect("the tests need PostgreSQL")
+});
+
+/// The `pg_dump` to compare with: it must not be older than the server.
+fn pg_dump() -> PathBuf {
+    if let Some(program) = std::env::var_os("PG_DUMP") {
+        return program.into();
+    }
+    let beside = SERVER
+        .server()
+        .map(|server| server.bin_dir().join("pg_dump"));
+    beside
+        .filter(|program| program.is_file())
+        .unwrap_or_else(|| "pg_dump".into())
+}
 
 #[derive(QueryableByName)]
 pub(crate) struct Number {
@@ -32,17 +49,15 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) fn new(name: &str) -> Self {
-        let url = std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL must be set");
-        let mut admin = PgConnection::establish(&url).unwrap();
-        let name = format!("clone_{name}");
+        let mut admin = PgConnection::establish(SERVER.url()).unwrap();
+        let name = format!("clone_{}_{name}", std::process::id());
         admin
             .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
             .unwrap();
         admin
             .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
             .unwrap();
-        let (server, _) = url.rsplit_once('/').unwrap();
-        let url = format!("{server}/{name}");
+        let url = SERVER.database_url(&name);
         let conn = PgConnection::establish(&url).unwrap();
         Self {
             admin,
@@ -105,12 +120,11 @@ impl Database {
     }
 
     pub(crate) fn dump(&self, name: &str) -> String {
-        let program = std::env::var("PG_DUMP").unwrap_or_else(|_| "pg_dump".to_owned());
         let pattern = format!("\"{}\"", name.replace('"', "\"\""));
-        let output = Command::new(program)
+        let output = Command::new(pg_dump())
             .args(["--schema-only", "--dbname", &self.url, "--schema", &pattern])
             .output()
-            .unwrap();
+            .expect("pg_dump must be installed, or be named by PG_DUMP");
         assert!(
             output.status.success(),
             "{}",
