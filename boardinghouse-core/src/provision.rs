@@ -182,10 +182,15 @@ impl Provisioner {
         let mut conn = self.pool.get_shared()?;
         conn.transaction(|conn| {
             let conn: &mut PgConnection = conn;
-            // The same order as in `create`: the row, then the schema.
+            // The schema's lock before the row's: a migrator holds the one when it wants the other.
+            let read = registry::find(conn, id)?.ok_or_else(|| registry::not_found(id))?;
+            self.pool.layout().tenant_schema(read.schema())?;
+            lock::schema_for_transaction(conn, read.schema(), self.lock_wait)?;
             let tenant = registry::lock_row(conn, id)?.ok_or_else(|| registry::not_found(id))?;
-            self.pool.layout().tenant_schema(tenant.schema())?;
-            lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;
+            if tenant.schema() != read.schema() {
+                let message = format!("tenant {id} was renamed meanwhile: try again");
+                return Err(Error::new(ErrorKind::Locked, message));
+            }
             let schema_dropped = !tenant.is_adopted() && schema_exists(conn, tenant.schema())?;
             if schema_dropped {
                 conn.batch_execute(&sql::drop_schema(tenant.schema()))
