@@ -2,6 +2,8 @@
 
 mod connection;
 mod domain;
+#[cfg(all(feature = "embedded", unix))]
+pub mod embedded;
 mod error;
 mod layout;
 mod lock;
