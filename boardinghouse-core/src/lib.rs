@@ -1,5 +1,6 @@
 //! PostgreSQL schema-per-tenant multi-tenancy for Diesel.
 
+mod catalog;
 mod connection;
 mod domain;
 #[cfg(all(feature = "embedded", unix))]
@@ -34,5 +35,6 @@ pub use crate::{
     pool::{PoolState, TenantPool, TenantPoolBuilder},
     provision::{Deleted, NewTenant, Provisioner},
     registry::{Domain, PgRegistry},
+    template::{ClonePlan, ObjectKind, Step, Template},
     tenant::{SchemaName, Tenant, TenantId, TenantStatus},
 };
