@@ -119,8 +119,8 @@ async fn names_that_no_tenant_can_have_are_not_looked_up() {
         "public",
         "__template__",
         "boardinghouse",
-        "information_schema",
-        "pg_catalog",
+        "information-schema",
+        "pg-catalog",
     ] {
         let by_header = get("/tenant")
             .peer_addr("127.0.0.1:4711".parse().unwrap())
