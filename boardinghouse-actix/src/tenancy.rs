@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use actix_web::{
-    Error as ActixError, HttpMessage as _, HttpResponse,
+    Error as ActixError, HttpMessage as _,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
     http::StatusCode,
@@ -238,10 +238,7 @@ async fn serve<B: MessageBody>(
         match tenancy.identify(&mut request).await {
             Ok(tenant) => Some(tenant),
             // An answer rather than an error, so that middleware around this one sees a response.
-            Err(error) => {
-                let response = HttpResponse::from_error(error);
-                return Ok(request.into_response(response).map_into_right_body());
-            }
+            Err(error) => return Ok(request.error_response(error).map_into_right_body()),
         }
     };
     let span = tenant.as_ref().map_or_else(

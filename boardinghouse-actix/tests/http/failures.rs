@@ -77,6 +77,7 @@ async fn a_path_cannot_be_rewritten_when_a_scope_is_wrapped() {
     let app = init_service(App::new().service(scope)).await;
     let request = TestRequest::with_uri("/api/t/acme/notes").to_request();
     let response = call_service(&app, request).await;
+    assert_eq!(response.status(), 500);
     let error = response.response().error().unwrap().to_string();
     assert!(error.contains("wrap the `App`"), "{error}");
     assert_eq!(response.status(), 500);
