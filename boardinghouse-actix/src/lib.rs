@@ -62,3 +62,8 @@ pub use crate::{
     tenancy::Tenancy,
     tenant::Tenant,
 };
+
+/// Compiles the code in README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
