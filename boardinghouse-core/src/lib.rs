@@ -1,6 +1,9 @@
 //! PostgreSQL schema-per-tenant multi-tenancy for Diesel.
 
+mod catalog;
 mod connection;
+pub mod console;
+mod doctor;
 mod domain;
 mod error;
 mod layout;
@@ -22,6 +25,7 @@ mod tenant;
 
 pub use crate::{
     connection::{SharedConnection, TenantConnection},
+    doctor::{Checkup, Doctor, Finding, Severity},
     domain::DomainName,
     error::{Error, ErrorKind, Result},
     layout::Layout,
@@ -32,5 +36,6 @@ pub use crate::{
     pool::{PoolState, TenantPool, TenantPoolBuilder},
     provision::{Deleted, NewTenant, Provisioner},
     registry::{Domain, PgRegistry},
+    template::{ClonePlan, ObjectKind, Step, Template},
     tenant::{SchemaName, Tenant, TenantId, TenantStatus},
 };
