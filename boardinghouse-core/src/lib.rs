@@ -5,6 +5,8 @@ mod connection;
 pub mod console;
 mod doctor;
 mod domain;
+#[cfg(all(feature = "embedded", unix))]
+pub mod embedded;
 mod error;
 mod layout;
 mod lock;
