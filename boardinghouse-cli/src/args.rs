@@ -105,7 +105,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  boardinghouse init")]
     Init,
     /// Creates, lists, shows and deletes tenants
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  boardinghouse tenant create acme && boardinghouse tenant list"
+    )]
     Tenant(TenantCommand),
     /// Runs the migrations that are pending
     ///

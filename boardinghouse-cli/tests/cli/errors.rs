@@ -157,7 +157,7 @@ fn missing_migrations_are_told_with_both_folders() {
     fixture.run(&["init"]).expect(0);
     // What is not needed is not asked for.
     fixture.run(&["migrate", "--tenants"]).expect(0);
-    fixture.remove_migrations(".");
+    fixture.remove_all_migrations();
     fixture.run(&["migrate"]).expect(2).says(&both);
     fixture
         .run(&["migrate", "--migrations", "else/where"])

@@ -93,6 +93,10 @@ impl Fixture {
         fs::remove_dir_all(self.migrations().join(path)).unwrap();
     }
 
+    pub(crate) fn remove_all_migrations(&self) {
+        fs::remove_dir_all(self.migrations()).unwrap();
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -139,6 +143,13 @@ impl Fixture {
         self.command(args).stdin(stdin).output().unwrap().into()
     }
 
+    /// A role that may log in and nothing else. It goes with the database.
+    pub(crate) fn guest(&self) -> String {
+        let guest = format!("{}_guest", self.name);
+        self.execute(&format!("CREATE ROLE {guest} LOGIN"));
+        guest
+    }
+
     pub(crate) fn execute(&self, sql: &str) {
         execute(&self.url, sql);
     }
@@ -181,6 +192,10 @@ impl Drop for Fixture {
             SERVER.url(),
             &format!("DROP DATABASE {} WITH (FORCE)", self.name),
         );
+        execute(
+            SERVER.url(),
+            &format!("DROP ROLE IF EXISTS {}_guest", self.name),
+        );
     }
 }
 
@@ -197,7 +212,9 @@ pub(crate) fn boardinghouse(args: &[&str]) -> Command {
     command.args(args).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name == "DATABASE_URL" || name == "RUST_LOG" || name.starts_with("BOARDINGHOUSE_") {
+        if ["DATABASE_URL", "RUST_LOG", "COLUMNS"].contains(&&*name)
+            || name.starts_with("BOARDINGHOUSE_")
+        {
             // Where to find PostgreSQL is the machine's business.
             if name != "BOARDINGHOUSE_PG_BIN" && name != "BOARDINGHOUSE_CACHE" {
                 command.env_remove(&*name);

@@ -16,7 +16,15 @@ fn a_second_run_of_everything_does_nothing() {
     fixture.run(&["tenant", "create", "a"]).expect(0);
     let relations = fixture.relations();
     let again = fixture.run(&["migrate"]).expect(0);
-    insta::assert_snapshot!(again.stdout, @"");
+    insta::assert_snapshot!(again.stdout, @r"
+    SCHEMA                 RESULT      APPLIED
+    registry               up to date
+    shared schema public   up to date
+    template __template__  up to date
+    tenant a               up to date
+
+    4 schemas, 0 migrations applied, 0 failed
+    ");
     fixture.run(&["init"]).expect(0);
     assert_eq!(fixture.relations(), relations);
 }
@@ -48,7 +56,14 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
     let fixture = Fixture::new();
     let relations = fixture.relations();
     let plan = fixture.run(&["migrate", "--dry-run"]).expect(0);
-    insta::assert_snapshot!(plan.stdout, @"");
+    insta::assert_snapshot!(plan.stdout, @r"
+    SCHEMA                 WOULD RUN
+    registry               (the schema is missing)
+                           2026-11-20-000000_registry
+    shared schema public   2024-01-01-000000_plans
+    template __template__  (the schema is missing)
+                           2024-01-02-000000_notes
+    ");
     assert_eq!(fixture.relations(), relations);
     assert!(!fixture.has_schema("boardinghouse") && !fixture.has_schema("__template__"));
     let json = fixture
@@ -70,7 +85,14 @@ fn status_tells_what_each_schema_has_and_lacks() {
     fixture.migration(NEXT, "CREATE TABLE next (id int)");
     fixture.run(&["migrate", "-s", "a"]).expect(0);
     let status = fixture.run(&["status"]).expect(0);
-    insta::assert_snapshot!(status.stdout, @"");
+    insta::assert_snapshot!(status.stdout, @r"
+    SCHEMA                 APPLIED  LATEST          PENDING
+    registry               1        20261120000000  -
+    shared schema public   1        20240101000000  -
+    template __template__  1        20240102000000  2024-02-01-000000_next
+    tenant a               2        20240201000000  -
+    tenant b               1        20240102000000  2024-02-01-000000_next
+    ");
     let json = fixture
         .run(&["status", "--check", "--json"])
         .expect(3)
@@ -138,7 +160,17 @@ fn a_migration_that_fails_is_told_with_the_servers_words() {
     fixture.execute("CREATE TABLE a.next (id int)");
     fixture.migration(NEXT, "CREATE TABLE next (id int)");
     let run = fixture.run(&["migrate"]).expect(1);
-    insta::assert_snapshot!(run.stdout, @"");
+    insta::assert_snapshot!(run.stdout, @r#"
+    SCHEMA                 RESULT      APPLIED
+    registry               up to date
+    shared schema public   up to date
+    template __template__  migrated    2024-02-01-000000_next
+    tenant a               failed
+
+    tenant a: migration 2024-02-01-000000_next failed on tenant a (schema a): the migration's own statements failed: Failed to run 2024-02-01-000000_next with: relation "next" already exists
+
+    4 schemas, 1 migration applied, 1 failed
+    "#);
     assert!(fixture.has("__template__.next"));
     fixture.run(&["status", "--check"]).expect(3);
 }

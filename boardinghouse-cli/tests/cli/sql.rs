@@ -9,7 +9,12 @@ fn a_statement_sees_its_tenant_and_not_the_bait() {
     let fixture = Fixture::with_tenants(&["a", "b"]);
     let insert = "INSERT INTO notes (body) VALUES ('one'), ('two') RETURNING id, body";
     let rows = fixture.run(&["sql", "-s", "a", insert]).expect(0);
-    insta::assert_snapshot!(rows.stdout, @"");
+    insta::assert_snapshot!(rows.stdout, @r"
+    id  body
+    1   one
+    2   two
+    2 rows
+    ");
     let select = "select body from notes order by id; -- all";
     let json = fixture
         .run(&["--json", "sql", "-s", "a", select])
@@ -106,9 +111,25 @@ fn no_digit_column_or_null_is_lost() {
     let select = "SELECT 2 AS z, 12345678901234567890.10::numeric AS n, NULL AS x, 'NULL' AS s, \
                   1 AS z, '{\"b\": 1, \"a\": [2]}'::json AS j, ARRAY['é'] AS r";
     let run = fixture.run(&["--json", "sql", "-s", "a", select]).expect(0);
-    insta::assert_snapshot!(run.stdout, @"");
+    insta::assert_snapshot!(run.stdout, @r#"
+    [
+      {
+        "z": 2,
+        "n": 12345678901234567890.10,
+        "x": null,
+        "s": "NULL",
+        "z": 1,
+        "j": {"b": 1, "a": [2]},
+        "r": ["é"]
+      }
+    ]
+    "#);
     let run = fixture.run(&["sql", "-s", "a", select]).expect(0);
-    insta::assert_snapshot!(run.stdout, @"");
+    insta::assert_snapshot!(run.stdout, @r#"
+    z  n                        x     s     z  j                   r
+    2  12345678901234567890.10  NULL  NULL  1  {"b": 1, "a": [2]}  ["é"]
+    1 row
+    "#);
 }
 
 #[test]

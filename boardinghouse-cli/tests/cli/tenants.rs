@@ -57,7 +57,16 @@ fn a_tenant_is_created_listed_shown_and_deleted() {
     acme  Acme Inc.  ready   acme
     ");
     let shown = fixture.run(&["tenant", "show", "acme"]).expect(0);
-    insta::assert_snapshot!(shown.stdout, @"");
+    insta::assert_snapshot!(shown.stdout, @r#"
+    id         acme
+    name       Acme Inc.
+    status     ready
+    schema     acme
+    domain     notes.acme.com (primary)
+    domain     acme.test
+    attribute  paid_until = "2030-01-01"
+    attribute  seats = 25
+    "#);
     assert_eq!(fixture.number("SELECT count(*) FROM acme.notes"), 0);
     let deleted = fixture
         .run(&["tenant", "delete", "acme", "--yes"])
