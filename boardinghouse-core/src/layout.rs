@@ -114,6 +114,11 @@ impl Layout {
         &self.prefix
     }
 
+    /// Whether nobody can have this tenant id.
+    pub(crate) fn reserves(&self, id: &TenantId) -> bool {
+        self.reserved.contains(id)
+    }
+
     /// The schema of a tenant: the prefix, then the id with `_` for `-`.
     ///
     /// # Errors
@@ -124,7 +129,7 @@ impl Layout {
         let schema =
             SchemaName::parse(&format!("{}{}", self.prefix, id.as_str().replace('-', "_")))
                 .map_err(|error| error.with_tenant(id))?;
-        if self.reserved.contains(id) {
+        if self.reserves(id) {
             return Err(Error::new(
                 ErrorKind::ReservedName,
                 format!("tenant id {id} is reserved by the configuration"),

@@ -67,6 +67,8 @@
 
 mod catalog;
 mod connection;
+pub mod console;
+mod doctor;
 mod domain;
 #[cfg(all(feature = "embedded", unix))]
 pub mod embedded;
@@ -86,6 +88,7 @@ mod tenant;
 
 pub use crate::{
     connection::{SharedConnection, TenantConnection},
+    doctor::{Checkup, Doctor, Finding, Severity},
     domain::DomainName,
     error::{Error, ErrorKind, Result},
     layout::Layout,

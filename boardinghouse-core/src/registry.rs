@@ -43,6 +43,9 @@ pub struct Domain {
     pub is_primary: bool,
 }
 
+/// How like two ids must be, of 1, for one to be taken for a slip of the other.
+const LIKE: f64 = 0.75;
+
 type TenantColumns = (
     tenants::id,
     tenants::schema_name,
@@ -138,14 +141,28 @@ impl PgRegistry {
     ///
     /// Those of [`find`](Self::find).
     pub fn list(&self) -> Result<Vec<Tenant>> {
-        let rows = self.read("list the tenants", |conn| {
-            // Byte order: the same on every server, whatever its collation.
-            tenants::table
-                .select(TENANT)
-                .order(sql::<sql_types::Text>("id COLLATE \"C\""))
-                .load::<TenantRow>(conn)
+        list(&mut *self.pool.get_shared()?)
+    }
+
+    /// The ids that a person who wrote `id` may have meant: at most three, the nearest first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find`](Self::find).
+    pub fn nearest(&self, id: &TenantId) -> Result<Vec<TenantId>> {
+        let ids = self.read("list the tenants", |conn| {
+            tenants::table.select(tenants::id).load::<String>(conn)
         })?;
-        rows.into_iter().map(tenant_from_row).collect()
+        let mut near: Vec<(f64, String)> = ids
+            .into_iter()
+            .map(|other| (strsim::jaro_winkler(id.as_str(), &other), other))
+            .filter(|(likeness, _)| *likeness >= LIKE)
+            .collect();
+        near.sort_by(|(a, left), (b, right)| b.total_cmp(a).then_with(|| left.cmp(right)));
+        near.iter()
+            .take(3)
+            .map(|(_, other)| TenantId::parse(other))
+            .collect()
     }
 
     /// The host names that lead to a tenant, the primary one first.
@@ -207,6 +224,19 @@ pub(crate) fn explain<C: PgQueries>(
         return missing();
     }
     Error::database(what, error)
+}
+
+/// All tenants, in the order of their ids.
+pub(crate) fn list(conn: &mut PgConnection) -> Result<Vec<Tenant>> {
+    // Byte order: the same on every server, whatever its collation.
+    let rows = tenants::table
+        .select(TENANT)
+        .order(sql::<sql_types::Text>("id COLLATE \"C\""))
+        .load::<TenantRow>(conn);
+    rows.map_err(|error| explain(conn, "list the tenants", error))?
+        .into_iter()
+        .map(tenant_from_row)
+        .collect()
 }
 
 pub(crate) fn missing() -> Error {

@@ -151,3 +151,37 @@ pub(crate) fn histories<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -
         .collect::<Vec<_>>()
         .join(" UNION ALL ")
 }
+
+/// Which of a schema's tables hold rows: their names.
+pub(crate) fn tables_with_rows(schema: &SchemaName, tables: &[String]) -> String {
+    let one = |table: &String| {
+        format!(
+            "SELECT {}::text AS name WHERE EXISTS (SELECT FROM {}.{})",
+            Literal(table),
+            schema.quoted(),
+            Ident(table)
+        )
+    };
+    let all: Vec<_> = tables.iter().map(one).collect();
+    all.join(" UNION ALL ")
+}
+
+/// Prepares a statement, under `name`, that gives each row of `statement` as JSON.
+pub(crate) fn prepare_as_json(name: &str, statement: &str) -> String {
+    // The statement stands on lines of its own: it may end with a comment.
+    format!(
+        "PREPARE {name} AS WITH boardinghouse_rows AS (\n{statement}\n) \
+         SELECT pg_catalog.row_to_json(boardinghouse_rows)::text AS answer FROM boardinghouse_rows",
+        name = Ident(name),
+    )
+}
+
+/// Runs what was prepared under `name`.
+pub(crate) fn execute(name: &str) -> String {
+    format!("EXECUTE {}", Ident(name))
+}
+
+/// Forgets what was prepared under `name`.
+pub(crate) fn deallocate(name: &str) -> String {
+    format!("DEALLOCATE {}", Ident(name))
+}

@@ -4,7 +4,11 @@ mod apply;
 mod plan;
 mod report;
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    time::Duration,
+};
 
 use diesel::{
     migration::{Migration, MigrationSource},
@@ -165,11 +169,16 @@ impl Migrator {
                     .unwrap_or_default();
                 let pending = all.iter().filter(|(version, _)| !applied.contains(version));
                 let pending = pending.map(|(_, name)| name.clone()).collect();
+                let known: HashSet<&str> =
+                    all.iter().map(|(version, _)| version.as_str()).collect();
+                let unknown = applied.iter().filter(|v| !known.contains(v.as_str()));
+                let unknown = unknown.cloned().collect();
                 PlannedTarget {
                     target,
                     exists,
                     applied,
                     pending,
+                    unknown,
                 }
             })
             .collect();

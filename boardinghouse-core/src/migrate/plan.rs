@@ -112,6 +112,9 @@ pub struct PlannedTarget {
     pub applied: Vec<String>,
     /// The names of the migrations that it has not, in the order in which they would run.
     pub pending: Vec<String>,
+    /// The versions that it has and that none of its migrations has: applied by a newer release, or
+    /// by mistake.
+    pub unknown: Vec<String>,
 }
 
 impl MigrationPlan {

@@ -1,0 +1,286 @@
+//! The command line, as clap reads it. Names become types here.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use boardinghouse_core::{DomainName, SchemaName, TenantId};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use serde_json::Value;
+
+const GLOBAL: &str = "Global options";
+const LAYOUT: &str = "Names of schemas";
+
+/// Operates a PostgreSQL database that holds one schema for each tenant.
+#[derive(Debug, Parser)]
+#[command(
+    name = "boardinghouse",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes:\n  \
+        0  done\n  \
+        1  something failed on the server, or for some tenant\n  \
+        2  it was asked for something that cannot be: nothing was done\n  \
+        3  `status --check` found something pending\n\n\
+        Example:\n  \
+        export DATABASE_URL=postgres://localhost/app\n  \
+        boardinghouse init && boardinghouse migrate && boardinghouse tenant create acme"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = GLOBAL)]
+pub(crate) struct Globals {
+    /// The database, as a URL or a libpq connection string
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub(crate) database_url: Option<String>,
+    /// The directory that holds the folders `shared` and `tenant` [default: migrations]
+    #[arg(
+        long,
+        global = true,
+        env = "BOARDINGHOUSE_MIGRATIONS",
+        value_name = "DIR"
+    )]
+    pub(crate) migrations: Option<PathBuf>,
+    /// Writes the report as one JSON document to stdout, and an error as one to stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Does not ask before something is destroyed
+    #[arg(long, short, global = true)]
+    pub(crate) yes: bool,
+    /// Never asks: what needs an answer fails. So it is anyway when stdin is not a terminal
+    #[arg(long, global = true)]
+    pub(crate) no_input: bool,
+    /// Logs to stderr; twice logs more. RUST_LOG goes before it
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// The schema that all tenants read [default: public]
+    #[arg(
+        long, global = true, env = "BOARDINGHOUSE_SHARED_SCHEMA", value_name = "NAME",
+        help_heading = LAYOUT
+    )]
+    pub(crate) shared_schema: Option<SchemaName>,
+    /// The schema that tenants are cloned from [default: __template__]
+    #[arg(
+        long, global = true, env = "BOARDINGHOUSE_TEMPLATE_SCHEMA", value_name = "NAME",
+        help_heading = LAYOUT
+    )]
+    pub(crate) template_schema: Option<SchemaName>,
+    /// A schema that is put on every path, such as one with extensions; can be repeated
+    #[arg(
+        long, global = true, env = "BOARDINGHOUSE_EXTRA_SCHEMAS", value_name = "NAME",
+        value_delimiter = ',', help_heading = LAYOUT
+    )]
+    pub(crate) extra_schema: Vec<SchemaName>,
+    /// What the names of tenants' schemas begin with [default: nothing]
+    #[arg(
+        long, global = true, env = "BOARDINGHOUSE_SCHEMA_PREFIX", value_name = "PREFIX",
+        help_heading = LAYOUT
+    )]
+    pub(crate) schema_prefix: Option<String>,
+    /// A tenant id that nobody can have, such as www; can be repeated
+    #[arg(
+        long, global = true, env = "BOARDINGHOUSE_RESERVED", value_name = "ID",
+        value_delimiter = ',', help_heading = LAYOUT
+    )]
+    pub(crate) reserved: Vec<TenantId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Makes a database ready: the registry, the shared schema, an empty template
+    ///
+    /// Creates what is missing and leaves alone what is there, so it can be run again at any time.
+    /// No migrations of the application are run: see `migrate`.
+    #[command(after_help = "Example:\n  boardinghouse init")]
+    Init,
+    /// Creates, lists, shows and deletes tenants
+    #[command(
+        subcommand,
+        after_help = "Example:\n  boardinghouse tenant create acme && boardinghouse tenant list"
+    )]
+    Tenant(TenantCommand),
+    /// Runs the migrations that are pending
+    ///
+    /// The order is: registry, shared schema, template, then every tenant. Each migration and the
+    /// row that remembers it commit together. A tenant that fails does not keep the others back; the
+    /// exit code is then 1.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse migrate --dry-run\n  \
+        boardinghouse migrate\n  \
+        boardinghouse migrate -s acme -s globex")]
+    Migrate(Migrate),
+    /// Shows which migrations each schema has and lacks
+    ///
+    /// Writes nothing.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse status\n  \
+        boardinghouse status --check || echo 'run boardinghouse migrate'")]
+    Status {
+        /// Exits with 3 when something is pending
+        #[arg(long)]
+        check: bool,
+    },
+    /// Looks the database over, and says what is wrong and what to do about it
+    ///
+    /// Exits with 2 when something does not work or is not safe; warnings alone exit with 0. Where
+    /// there is no directory of migrations, versions are not looked at. Writes nothing.
+    #[command(after_help = "Example:\n  boardinghouse check")]
+    Check,
+    /// Runs SQL on one tenant
+    ///
+    /// The statement sees what the application sees: the tenant's schema, then the shared one. One
+    /// statement that gives rows shows them; several statements, separated by semicolons, run in one
+    /// transaction and show none.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse sql -s acme \"SELECT count(*) FROM notes\"\n  \
+        boardinghouse sql -s acme - < repair.sql")]
+    Sql {
+        /// The tenant
+        #[arg(
+            short = 's',
+            long = "tenant",
+            env = "BOARDINGHOUSE_TENANT",
+            value_name = "ID"
+        )]
+        tenant: TenantId,
+        /// The statement; `-` reads it from stdin
+        #[arg(value_name = "SQL", allow_hyphen_values = true)]
+        statement: String,
+    },
+    /// Runs a private PostgreSQL server in the foreground
+    ///
+    /// Prints its URL and runs until Ctrl-C; the server and all data are then gone. With a command
+    /// it runs that, with DATABASE_URL set, and exits with its exit code.
+    ///
+    /// The server listens on 127.0.0.1 and asks for no password: every local user can connect.
+    #[cfg(unix)]
+    #[command(after_help = "Examples:\n  \
+        boardinghouse dev\n  \
+        boardinghouse dev -- cargo test")]
+    Dev {
+        /// What to run with DATABASE_URL set
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Creates a tenant: its row in the registry and its schema, cloned from the template
+    ///
+    /// All of it happens, or nothing. A schema of that name that exists already is not touched,
+    /// unless it is adopted.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse tenant create acme\n  \
+        boardinghouse tenant create acme --name 'Acme Inc.' --domain notes.acme.com --attr seats=25\n  \
+        boardinghouse tenant create acme --adopt acme_2019")]
+    Create(Create),
+    /// Lists the tenants
+    ///
+    /// All of them, whatever their status, in the order of their ids.
+    #[command(after_help = "Example:\n  boardinghouse tenant list")]
+    List,
+    /// Shows a tenant, its domains and its attributes
+    ///
+    /// Reads the registry alone: whether the schema is there, `check` tells.
+    #[command(after_help = "Example:\n  boardinghouse tenant show acme")]
+    Show {
+        /// The tenant
+        id: TenantId,
+    },
+    /// Deletes a tenant and drops its schema with all its rows
+    ///
+    /// The id must be typed again on the terminal, unless --yes is given. The schema of an adopted
+    /// tenant is kept. This cannot be undone.
+    #[command(after_help = "Example:\n  boardinghouse tenant delete acme")]
+    Delete {
+        /// The tenant
+        id: TenantId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// The tenant: a DNS label of lower-case letters, digits and hyphens
+    pub(crate) id: TenantId,
+    /// The name for people [default: the id]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A host name that leads to the tenant; can be repeated, the first is the primary one
+    #[arg(long = "domain", value_name = "HOST")]
+    pub(crate) domains: Vec<DomainName>,
+    /// An attribute; can be repeated. The value is JSON if it can be read as such, else a string
+    #[arg(long = "attr", value_name = "KEY=VALUE", value_parser = attribute)]
+    pub(crate) attributes: Vec<(String, Value)>,
+    /// Takes this schema, which exists, as it is instead of a clone. It is then never dropped
+    #[arg(long, value_name = "SCHEMA")]
+    pub(crate) adopt: Option<SchemaName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// Only the registry and the shared schema
+    #[arg(long, conflicts_with_all = ["tenants", "tenant"])]
+    pub(crate) shared: bool,
+    /// Only the template and the tenants
+    #[arg(long)]
+    pub(crate) tenants: bool,
+    /// Only this tenant; can be repeated
+    #[arg(short = 's', long = "tenant", value_name = "ID")]
+    pub(crate) tenant: Vec<TenantId>,
+    /// Shows what would be done, and does nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+fn attribute(text: &str) -> Result<(String, Value), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+            Ok((key.to_owned(), value))
+        }
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use serde_json::json;
+
+    use super::{Cli, attribute};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_attribute_is_json_or_else_a_string() {
+        let value = |text| attribute(text).ok();
+        assert_eq!(value("seats=25"), Some(("seats".into(), json!(25))));
+        assert_eq!(
+            value("paid=2030-01-01"),
+            Some(("paid".into(), json!("2030-01-01")))
+        );
+        assert_eq!(
+            value("a=[1,{\"b\":null}]"),
+            Some(("a".into(), json!([1, { "b": null }])))
+        );
+        assert_eq!(value("a=x=y"), Some(("a".into(), json!("x=y"))));
+        assert_eq!(value("a="), Some(("a".into(), json!(""))));
+        assert_eq!(value("=1"), None);
+        assert_eq!(value("a"), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! One function a command: parse, call core, report, exit.
+
+#[cfg(unix)]
+mod dev;
+mod fleet;
+mod tenant;
+
+use std::io::Read as _;
+
+use boardinghouse_core::{Doctor, TenantId, console};
+
+use crate::{
+    args::{Command, TenantCommand},
+    context::Context,
+    exit::{Exit, Failure},
+    output::Output,
+    render::{answer::AnswerReport, checkup::CheckupReport},
+};
+
+pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Init => fleet::init(context, output),
+        Command::Tenant(TenantCommand::Create(create)) => tenant::create(context, output, create),
+        Command::Tenant(TenantCommand::List) => tenant::list(context, output),
+        Command::Tenant(TenantCommand::Show { id }) => tenant::show(context, output, &id),
+        Command::Tenant(TenantCommand::Delete { id }) => tenant::delete(context, output, &id),
+        Command::Migrate(migrate) => fleet::migrate(context, output, &migrate),
+        Command::Status { check } => fleet::status(context, output, check),
+        Command::Check => check(context, output),
+        Command::Sql { tenant, statement } => sql(context, output, &tenant, statement),
+        #[cfg(unix)]
+        Command::Dev { command } => dev::dev(output, &command),
+    }
+}
+
+fn check(context: &Context, output: &Output) -> Result<Exit, Failure> {
+    let pool = context.pool()?;
+    let migrator = context.migrator_if_any()?;
+    let mut doctor = Doctor::new(pool);
+    match &migrator {
+        Some(migrator) => doctor = doctor.migrations(migrator),
+        None => output.note("note: no directory of migrations, so versions were not looked at"),
+    }
+    let checkup = doctor.check()?;
+    output.report(&CheckupReport(&checkup))?;
+    Ok(if checkup.has_errors() {
+        Exit::Usage
+    } else {
+        Exit::Done
+    })
+}
+
+fn sql(
+    context: &Context,
+    output: &Output,
+    tenant: &TenantId,
+    mut statement: String,
+) -> Result<Exit, Failure> {
+    if statement == "-" {
+        statement.clear();
+        std::io::stdin()
+            .read_to_string(&mut statement)
+            .map_err(|error| Failure::usage(format!("could not read stdin: {error}")))?;
+    }
+    let tenant = context.registry()?.get(tenant)?;
+    let answer = console::query(&mut context.pool()?.get(&tenant)?, &statement)?;
+    output.report(&AnswerReport(&answer))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,77 @@
+//! `boardinghouse init`, `migrate` and `status`.
+
+use std::io::IsTerminal as _;
+
+use boardinghouse_core::{MigrationReport, Migrator, ReportEntry, Selection};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::{
+    args::Migrate,
+    context::{Context, Need},
+    exit::{Exit, Failure},
+    output::Output,
+    render::migration::{PlanReport, RunReport, StatusReport},
+};
+
+pub(super) fn init(context: &Context, output: &Output) -> Result<Exit, Failure> {
+    let report = Migrator::new(context.pool()?).init()?;
+    finish(output, &report)
+}
+
+pub(super) fn migrate(
+    context: &Context,
+    output: &Output,
+    migrate: &Migrate,
+) -> Result<Exit, Failure> {
+    let (selection, need) = match migrate {
+        Migrate { tenant, .. } if !tenant.is_empty() => {
+            (Selection::Only(tenant.clone()), Need::Tenants)
+        }
+        Migrate { shared: true, .. } => (Selection::Shared, Need::Shared),
+        Migrate { tenants: true, .. } => (Selection::Tenants, Need::Tenants),
+        _ => (Selection::All, Need::Both),
+    };
+    let migrator = context.migrator(need)?;
+    if migrate.dry_run {
+        output.report(&PlanReport(&migrator.plan(&selection)?))?;
+        return Ok(Exit::Done);
+    }
+    let bar = progress_bar(&migrator, &selection)?;
+    let report = migrator.apply_with(&selection, &mut |entry: &ReportEntry| {
+        bar.set_message(entry.target.to_string());
+        bar.inc(1);
+    })?;
+    bar.finish_and_clear();
+    finish(output, &report)
+}
+
+pub(super) fn status(context: &Context, output: &Output, check: bool) -> Result<Exit, Failure> {
+    let plan = context.migrator(Need::Both)?.plan(&Selection::All)?;
+    output.report(&StatusReport(&plan))?;
+    Ok(if check && !plan.is_empty() {
+        Exit::Pending
+    } else {
+        Exit::Done
+    })
+}
+
+fn finish(output: &Output, report: &MigrationReport) -> Result<Exit, Failure> {
+    output.report(&RunReport(report))?;
+    Ok(if report.is_success() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+/// Draws only where a person watches.
+fn progress_bar(migrator: &Migrator, selection: &Selection) -> Result<ProgressBar, Failure> {
+    if !std::io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let schemas = migrator.plan(selection)?.targets.len();
+    let bar =
+        ProgressBar::with_draw_target(u64::try_from(schemas).ok(), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}");
+    Ok(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+}

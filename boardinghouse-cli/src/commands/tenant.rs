@@ -1,0 +1,63 @@
+//! `boardinghouse tenant …`
+
+use boardinghouse_core::{NewTenant, Provisioner, TenantId};
+
+use crate::{
+    args::Create,
+    confirm::Consent,
+    context::Context,
+    exit::{Exit, Failure},
+    output::Output,
+    render::tenant::{DeletedReport, TenantList, TenantReport},
+};
+
+pub(super) fn create(context: &Context, output: &Output, create: Create) -> Result<Exit, Failure> {
+    let mut new = NewTenant::new(create.id);
+    if let Some(name) = create.name {
+        new = new.display_name(name);
+    }
+    new = create.domains.into_iter().fold(new, NewTenant::domain);
+    for (key, value) in create.attributes {
+        new = new.attribute(key, value);
+    }
+    match create.adopt {
+        Some(schema) => {
+            context.layout().tenant_schema(&schema)?;
+            new = new.adopt(schema);
+        }
+        // Names are refused before anything is connected to.
+        None => drop(context.layout().schema_for(new.id())?),
+    }
+    let tenant = Provisioner::new(context.pool()?).create(&new)?;
+    let domains = context.registry()?.domains(tenant.id())?;
+    output.report(&TenantReport { tenant, domains })?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn list(context: &Context, output: &Output) -> Result<Exit, Failure> {
+    output.report(&TenantList(context.registry()?.list()?))?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn show(context: &Context, output: &Output, id: &TenantId) -> Result<Exit, Failure> {
+    let registry = context.registry()?;
+    let tenant = registry.get(id)?;
+    let domains = registry.domains(id)?;
+    output.report(&TenantReport { tenant, domains })?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn delete(context: &Context, output: &Output, id: &TenantId) -> Result<Exit, Failure> {
+    let consent = Consent::required(context.globals())?;
+    let tenant = context.registry()?.get(id)?;
+    let schema = tenant.schema();
+    let consequence = if tenant.is_adopted() {
+        format!("This deletes tenant {id}. Its schema {schema} was adopted and is kept.")
+    } else {
+        format!("This deletes tenant {id} and drops schema {schema} with all its rows.")
+    };
+    consent.for_tenant(id, &consequence, output)?;
+    let deleted = Provisioner::new(context.pool()?).delete(id)?;
+    output.report(&DeletedReport(&deleted))?;
+    Ok(Exit::Done)
+}

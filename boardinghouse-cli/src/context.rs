@@ -1,0 +1,143 @@
+//! From options to the types of `boardinghouse-core`.
+
+use std::{
+    cell::OnceCell,
+    path::{Path, PathBuf},
+};
+
+use boardinghouse_core::{
+    Error, ErrorKind, Layout, Migrator, PgRegistry, Result, TenantId, TenantPool,
+};
+use diesel_migrations::FileBasedMigrations;
+
+use crate::{args::Globals, exit::Failure};
+
+/// Where migrations are looked for.
+const MIGRATIONS: &str = "migrations";
+
+/// Which of the two folders of migrations a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    Both,
+    Shared,
+    Tenants,
+}
+
+/// What the options say. Nothing is connected to before it is needed.
+#[derive(Debug)]
+pub(crate) struct Context {
+    globals: Globals,
+    layout: Layout,
+    pool: OnceCell<TenantPool>,
+}
+
+impl Context {
+    pub(crate) fn new(globals: Globals) -> Result<Self, Failure> {
+        let mut layout = Layout::default();
+        if let Some(shared) = &globals.shared_schema {
+            layout = layout.with_shared(shared.clone())?;
+        }
+        if let Some(template) = &globals.template_schema {
+            layout = layout.with_template(template.clone())?;
+        }
+        layout = layout
+            .with_extra(globals.extra_schema.iter().cloned())?
+            .with_prefix(globals.schema_prefix.clone().unwrap_or_default())?
+            .with_reserved(globals.reserved.iter().cloned());
+        Ok(Self {
+            globals,
+            layout,
+            pool: OnceCell::new(),
+        })
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
+    /// The pool; connects when it is first asked for.
+    pub(crate) fn pool(&self) -> Result<TenantPool> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool.clone());
+        }
+        let url = self.globals.database_url.as_deref().ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidInput,
+                "no database: set DATABASE_URL, or pass --database-url",
+            )
+        })?;
+        let pool = TenantPool::builder()
+            .layout(self.layout.clone())
+            .max_size(2)
+            .build(url)?;
+        Ok(self.pool.get_or_init(|| pool).clone())
+    }
+
+    pub(crate) fn registry(&self) -> Result<PgRegistry> {
+        self.pool().map(PgRegistry::new)
+    }
+
+    /// A migrator with the migrations that are needed, which must be there.
+    pub(crate) fn migrator(&self, need: Need) -> Result<Migrator> {
+        let dir = self.migrations_dir();
+        let shared = (need != Need::Tenants)
+            .then(|| source(dir, "shared"))
+            .transpose()?;
+        let tenants = (need != Need::Shared)
+            .then(|| source(dir, "tenant"))
+            .transpose()?;
+        let mut migrator = Migrator::new(self.pool()?);
+        if let Some(source) = shared {
+            migrator = migrator.shared(source);
+        }
+        if let Some(source) = tenants {
+            migrator = migrator.tenants(source);
+        }
+        Ok(migrator)
+    }
+
+    /// A migrator with all migrations; `None` where none were named and the usual place is empty.
+    pub(crate) fn migrator_if_any(&self) -> Result<Option<Migrator>> {
+        if self.globals.migrations.is_none() && !Path::new(MIGRATIONS).is_dir() {
+            return Ok(None);
+        }
+        self.migrator(Need::Both).map(Some)
+    }
+
+    /// What a person may have meant by the id of a tenant that is not there.
+    pub(crate) fn suggest(&self, id: &TenantId) -> Option<String> {
+        let near = self.registry().and_then(|r| r.nearest(id)).ok()?;
+        let names: Vec<String> = near.iter().map(ToString::to_string).collect();
+        (!names.is_empty()).then(|| format!("did you mean {}?", names.join(" or ")))
+    }
+
+    fn migrations_dir(&self) -> &Path {
+        let dir = self.globals.migrations.as_deref();
+        dir.unwrap_or(Path::new(MIGRATIONS))
+    }
+}
+
+fn source(dir: &Path, folder: &str) -> Result<FileBasedMigrations> {
+    let path: PathBuf = dir.join(folder);
+    let unusable = |message: String| Error::new(ErrorKind::InvalidInput, message);
+    if !path.is_dir() {
+        return Err(unusable(format!(
+            "there is no folder {}: migrations are expected in {} for the shared schema and in {} \
+             for the tenants; create both, or say with --migrations where they are",
+            path.display(),
+            dir.join("shared").display(),
+            dir.join("tenant").display(),
+        )));
+    }
+    FileBasedMigrations::from_path(&path).map_err(|error| {
+        unusable(format!(
+            "could not read the migrations in {}",
+            path.display()
+        ))
+        .with_source(error)
+    })
+}

@@ -1,0 +1,79 @@
+//! Exit codes, and what leads to them.
+
+use std::process::ExitCode;
+
+use boardinghouse_core::{Error, ErrorKind};
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: something failed on the server, or for some tenant.
+    Failed,
+    /// 2: it was asked for something that cannot be; nothing was done.
+    Usage,
+    /// 3: `--check` found something that is pending.
+    Pending,
+    /// What the program ended with that `dev` ran.
+    #[cfg(unix)]
+    Child(u8),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Pending => 3,
+            #[cfg(unix)]
+            Exit::Child(code) => code,
+        })
+    }
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Core(#[from] Error),
+    #[error("cancelled: nothing was done")]
+    Cancelled,
+    #[error("could not write the report")]
+    Output(#[source] std::io::Error),
+}
+
+impl Failure {
+    /// A request that makes no sense.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Core(Error::new(ErrorKind::InvalidInput, message))
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        let Self::Core(error) = self else {
+            return Exit::Failed;
+        };
+        match error.kind() {
+            ErrorKind::InvalidName
+            | ErrorKind::ReservedName
+            | ErrorKind::InvalidInput
+            | ErrorKind::TenantNotFound
+            | ErrorKind::TenantExists
+            | ErrorKind::SchemaExists
+            | ErrorKind::TemplateMissing
+            | ErrorKind::TemplateUnsupported
+            | ErrorKind::RegistryMissing => Exit::Usage,
+            _ => Exit::Failed,
+        }
+    }
+
+    /// The kind of the failure, for programs.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::Core(error) => format!("{:?}", error.kind()),
+            Self::Cancelled => "Cancelled".to_owned(),
+            Self::Output(_) => "Output".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `boardinghouse check`: each thing is broken alone.
+
+use crate::fixture::Fixture;
+
+/// The codes that a checkup finds.
+#[track_caller]
+fn codes(fixture: &Fixture, args: &[&str], exit: i32) -> Vec<String> {
+    let args = [&["check", "--json"], args].concat();
+    let checkup = fixture.run(&args).expect(exit).json();
+    let findings = checkup["findings"].as_array().unwrap();
+    for finding in findings {
+        assert!(!finding["hint"].as_str().unwrap().is_empty());
+    }
+    let code = |finding: &serde_json::Value| finding["code"].as_str().unwrap().to_owned();
+    findings.iter().map(code).collect()
+}
+
+/// Healthy: no bait, which a tenant's table would shadow.
+fn healthy() -> Fixture {
+    let fixture = Fixture::with_tenants(&["a", "b"]);
+    fixture.execute("DROP TABLE public.notes");
+    fixture
+}
+
+#[test]
+fn a_healthy_database_takes_one_line() {
+    let fixture = healthy();
+    let run = fixture.run(&["check"]).expect(0);
+    assert_eq!(run.stdout, "healthy: 2 tenants, nothing found\n");
+    assert_eq!(run.stderr, "");
+    let empty: [String; 0] = [];
+    assert_eq!(codes(&fixture, &[], 0), empty);
+}
+
+#[test]
+fn everything_that_can_break_is_found_alone() {
+    for (broken, args, exit, expected) in [
+        (
+            "DROP SCHEMA boardinghouse CASCADE",
+            &[][..],
+            2,
+            &["BH001"][..],
+        ),
+        ("", &["--shared-schema", "nowhere"], 2, &["BH002"]),
+        ("DROP SCHEMA __template__ CASCADE", &[], 2, &["BH003"]),
+        ("", &["--extra-schema", "nowhere"], 2, &["BH004"]),
+        (
+            "INSERT INTO __template__.notes (body) VALUES ('x')",
+            &[],
+            2,
+            &["BH005"],
+        ),
+        (
+            "CREATE VIEW __template__.v AS SELECT 1 AS x",
+            &[],
+            2,
+            &["BH006"],
+        ),
+        ("DROP SCHEMA a CASCADE", &[], 2, &["BH007"]),
+        ("", &["--reserved", "a"], 2, &["BH009"]),
+        (
+            "UPDATE boardinghouse.tenants SET schema_name = '__template__' WHERE id = 'a'",
+            &[],
+            2,
+            &["BH009"],
+        ),
+        ("", &["--extra-schema", "a"], 2, &["BH010"]),
+        (
+            "CREATE TABLE public.notes AS SELECT 'PUBLIC' AS body",
+            &[],
+            0,
+            &["BH012"],
+        ),
+        (
+            "INSERT INTO a.__diesel_schema_migrations (version) VALUES ('20990101000000')",
+            &[],
+            0,
+            &["BH014"],
+        ),
+        (
+            "UPDATE boardinghouse.tenants SET status = 'failed' WHERE id = 'a'",
+            &[],
+            0,
+            &["BH015"],
+        ),
+        (
+            "DO $$ BEGIN EXECUTE format('CREATE SCHEMA %I', current_user); END $$",
+            &[],
+            0,
+            &["BH016"],
+        ),
+    ] {
+        let fixture = healthy();
+        if !broken.is_empty() {
+            fixture.execute(broken);
+        }
+        assert_eq!(codes(&fixture, args, exit), expected, "{broken} {args:?}");
+    }
+}
+
+#[test]
+fn a_finding_names_its_tenant() {
+    let fixture = healthy();
+    fixture.execute("DROP SCHEMA a CASCADE");
+    let run = fixture.run(&["check"]).expect(2);
+    insta::assert_snapshot!(run.stdout, @r"
+    BH007 error: tenant a: its schema a is missing
+          hint: restore the schema from a backup, or delete the tenant
+    1 finding, 2 tenants
+    ");
+    let json = fixture.run(&["check", "--json"]).expect(2).json();
+    assert_eq!(json["findings"][0]["tenant"], "a");
+    assert_eq!(json["findings"][0]["severity"], "error");
+}
+
+#[test]
+fn a_schema_that_the_role_may_not_use_is_found() {
+    let fixture = healthy();
+    let guest = fixture.guest();
+    // A grant on the template would have to be cloned; its owner needs none.
+    fixture.execute(&format!(
+        "ALTER SCHEMA __template__ OWNER TO {guest};
+         ALTER TABLE __template__.notes OWNER TO {guest};
+         ALTER TABLE __template__.__diesel_schema_migrations OWNER TO {guest};
+         GRANT USAGE ON SCHEMA boardinghouse, b TO {guest};
+         GRANT SELECT ON ALL TABLES IN SCHEMA boardinghouse, a, b, public TO {guest}"
+    ));
+    let (_, rest) = fixture.url.split_once('@').unwrap();
+    let url = format!("postgres://{guest}@{rest}");
+    // Without the migrations: the role may not read their tables in `a`.
+    fixture.remove_all_migrations();
+    assert_eq!(codes(&fixture, &["--database-url", &url], 2), ["BH008"]);
+}
+
+#[test]
+fn tenant_migrations_that_were_run_in_the_shared_schema_are_found() {
+    let fixture = healthy();
+    // As `diesel migration run --migration-dir migrations/tenant` does it.
+    fixture.execute(
+        "CREATE TABLE public.notes AS SELECT 'PUBLIC' AS body;
+         INSERT INTO public.__diesel_schema_migrations (version) VALUES ('20240102000000')",
+    );
+    assert_eq!(codes(&fixture, &[], 2), ["BH011", "BH012"]);
+    let run = fixture.run(&["check"]).expect(2);
+    assert!(
+        run.stdout.contains("tenant tables in shared schema: notes"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn pending_migrations_are_found_for_each_schema() {
+    let fixture = healthy();
+    fixture.migration(
+        "tenant/2024-02-01-000000_next",
+        "CREATE TABLE next (id int)",
+    );
+    assert_eq!(codes(&fixture, &[], 0), ["BH013", "BH013", "BH013"]);
+    fixture.run(&["migrate"]).expect(0);
+    fixture.remove_migrations("tenant/2024-02-01-000000_next");
+    assert_eq!(codes(&fixture, &[], 0), ["BH014", "BH014", "BH014"]);
+}
+
+#[test]
+fn an_empty_database_is_told_how_to_begin() {
+    let fixture = Fixture::new();
+    let relations = fixture.relations();
+    let run = fixture.run(&["check"]).expect(2);
+    assert!(run.stdout.contains("run `boardinghouse init`"), "{run:?}");
+    assert_eq!(fixture.relations(), relations);
+}

@@ -1,0 +1,45 @@
+//! What `--help` says, pinned.
+
+use insta::assert_snapshot;
+
+use crate::fixture::{Run, boardinghouse};
+
+fn help(args: &[&str]) -> String {
+    let run: Run = boardinghouse(args).arg("--help").output().unwrap().into();
+    let run = run.expect(0);
+    assert_eq!(run.stderr, "");
+    run.stdout
+}
+
+#[test]
+fn every_command_explains_itself() {
+    for command in [
+        &[][..],
+        &["init"],
+        &["tenant"],
+        &["tenant", "create"],
+        &["tenant", "list"],
+        &["tenant", "show"],
+        &["tenant", "delete"],
+        &["migrate"],
+        &["status"],
+        &["check"],
+        &["sql"],
+        &["dev"],
+    ] {
+        let name = [&["help"], command].concat().join("-");
+        let text = help(command);
+        assert!(text.contains("Example"), "{text}");
+        assert_snapshot!(name, text);
+    }
+}
+
+#[test]
+fn help_does_not_show_the_password_in_the_environment() {
+    let run: Run = boardinghouse(&["--help"])
+        .env("DATABASE_URL", "postgres://u:secret@h/d")
+        .output()
+        .unwrap()
+        .into();
+    assert!(!run.expect(0).stdout.contains("secret"));
+}

@@ -1,0 +1,12 @@
+//! The real binary against a real PostgreSQL: `TEST_DATABASE_URL`, else a private server.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod check;
+mod dev;
+mod errors;
+mod fixture;
+mod fleet;
+mod help;
+mod sql;
+mod tenants;

@@ -1,0 +1,149 @@
+//! Finds the statements in a text of SQL.
+//!
+//! Only how an answer is shown hangs on this, never what is run.
+
+/// The statements of `text`, without what stands between them: semicolons, spaces and comments.
+pub(super) fn statements(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let mut found = Vec::new();
+    // Where the statement begins, and where its last word so far ends.
+    let mut current: Option<(usize, usize)> = None;
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = token(bytes, at);
+        match &bytes[at..end] {
+            b";" => found.extend(current.take()),
+            [b'-', b'-', ..] | [b'/', b'*', ..] => {}
+            [space] if space.is_ascii_whitespace() => {}
+            _ => current = Some((current.map_or(at, |(begin, _)| begin), end)),
+        }
+        at = end;
+    }
+    found.extend(current);
+    // Tokens begin and end at ASCII characters or at the end, so these are character boundaries.
+    found
+        .into_iter()
+        .filter_map(|(begin, end)| text.get(begin..end))
+        .collect()
+}
+
+/// The first word of a statement, in upper case; opening parentheses before it are passed over.
+pub(super) fn keyword(statement: &str) -> String {
+    let bytes = statement.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() && !bytes[at].is_ascii_alphabetic() {
+        at = token(bytes, at);
+    }
+    statement
+        .get(at..)
+        .unwrap_or_default()
+        .chars()
+        .take_while(|c| c.is_ascii_alphabetic())
+        .collect::<String>()
+        .to_ascii_uppercase()
+}
+
+/// Where the token that begins at `at` ends (PostgreSQL manual, 4.1 "Lexical Structure"). One that
+/// is not closed ends with the text.
+fn token(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at..];
+    let length = match rest {
+        [b'-', b'-', ..] => rest.iter().position(|&b| b == b'\n'),
+        [b'/', b'*', ..] => comment(rest),
+        [b'\'', ..] => quoted(rest, b'\'', escapes(bytes, at)),
+        [b'"', ..] => quoted(rest, b'"', false),
+        [b'$', ..] => return at + dollar(bytes, at),
+        _ => Some(1),
+    };
+    length.map_or(bytes.len(), |length| at + length)
+}
+
+/// Comments nest.
+fn comment(rest: &[u8]) -> Option<usize> {
+    let (mut depth, mut at) = (0_usize, 0);
+    loop {
+        match rest.get(at..)? {
+            [b'/', b'*', ..] => (depth, at) = (depth + 1, at + 2),
+            [b'*', b'/', ..] if depth == 1 => return Some(at + 2),
+            [b'*', b'/', ..] => (depth, at) = (depth - 1, at + 2),
+            [] => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+/// A doubled quote ends one constant and begins another, which comes to the same.
+fn quoted(rest: &[u8], quote: u8, escapes: bool) -> Option<usize> {
+    let mut at = 1;
+    while *rest.get(at)? != quote {
+        at += if escapes && rest[at] == b'\\' { 2 } else { 1 };
+    }
+    Some(at + 1)
+}
+
+/// Whether the constant that begins at `at` is written `E'…'`.
+fn escapes(bytes: &[u8], at: usize) -> bool {
+    let before = |back: usize| at.checked_sub(back).map(|i| bytes[i]);
+    matches!(before(1), Some(b'e' | b'E')) && !before(2).is_some_and(is_name)
+}
+
+/// `$tag$ … $tag$`, or a lone dollar.
+fn dollar(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at..];
+    let tag = rest[1..].iter().position(|&b| !is_name(b) || b == b'$');
+    let inside_name = at.checked_sub(1).is_some_and(|i| is_name(bytes[i]));
+    match tag {
+        Some(length) if !inside_name && rest[1 + length] == b'$' && !rest[1].is_ascii_digit() => {
+            let tag = &rest[..length + 2];
+            rest[tag.len()..]
+                .windows(tag.len())
+                .position(|window| window == tag)
+                .map_or(rest.len(), |body| body + 2 * tag.len())
+        }
+        _ => 1,
+    }
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || !byte.is_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{keyword, statements};
+
+    #[test]
+    fn statements_are_parted_at_semicolons_that_are_not_quoted() {
+        for (text, expected) in [
+            ("", &[][..]),
+            (" ;; -- nothing\n /* ; */ ", &[]),
+            ("SELECT 1", &["SELECT 1"]),
+            (" SELECT 1 ; -- one;\n", &["SELECT 1"]),
+            ("SELECT 1 -- one;\n;", &["SELECT 1"]),
+            ("SELECT ';';SELECT \";\"", &["SELECT ';'", "SELECT \";\""]),
+            ("SELECT 'it''s;'; x", &["SELECT 'it''s;'", "x"]),
+            (r"SELECT E'\';'; x", &[r"SELECT E'\';'", "x"]),
+            (r"SELECT '\'; x", &[r"SELECT '\'", "x"]),
+            ("DO $a$ ; $b$ ; $a$; x", &["DO $a$ ; $b$ ; $a$", "x"]),
+            ("SELECT $$;$$, $1; x", &["SELECT $$;$$, $1", "x"]),
+            ("SELECT a$1; x$1", &["SELECT a$1", "x$1"]),
+            ("/* /* ; */ ; */ SELECT 'é;'", &["SELECT 'é;'"]),
+            ("SELECT 'open;", &["SELECT 'open;"]),
+            ("SELECT 1 /* open;", &["SELECT 1"]),
+            ("SELECT $x$ open;", &["SELECT $x$ open;"]),
+            ("SELECT 'é", &["SELECT 'é"]),
+            ("é;é", &["é", "é"]),
+        ] {
+            assert_eq!(statements(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_keyword_of_a_statement_is_its_first_word() {
+        assert_eq!(keyword("select 1"), "SELECT");
+        assert_eq!(keyword("((values (1)))"), "VALUES");
+        assert_eq!(keyword("(/* x */ table notes)"), "TABLE");
+        assert_eq!(keyword("1"), "");
+        assert_eq!(keyword(""), "");
+    }
+}

@@ -1,0 +1,277 @@
+//! Looks a database over: is everything there, does it fit together, can tenants be created.
+
+mod catalog;
+mod finding;
+
+use std::collections::{HashMap, HashSet};
+
+use diesel::PgConnection;
+
+pub use self::finding::{Checkup, Finding, Severity};
+use self::{
+    catalog::{Presence, Tables},
+    finding::Check,
+};
+use crate::{
+    connection::Session,
+    error::{Error, ErrorKind, Result},
+    layout::Layout,
+    migrate::{MigrationPlan, Migrator, PlannedTarget, Selection, Target},
+    pool::TenantPool,
+    registry,
+    template::Template,
+    tenant::{SchemaName, Tenant, TenantStatus},
+};
+
+/// Looks a database over. It writes nothing, and no number of tenants makes it slow.
+///
+/// # Examples
+///
+/// ```no_run
+/// use boardinghouse_core::{Doctor, TenantPool};
+///
+/// let pool = TenantPool::builder().build("postgres://localhost/app")?;
+/// let checkup = Doctor::new(pool).check()?;
+/// for finding in &checkup.findings {
+///     eprintln!("{} {}: {}", finding.code, finding.severity, finding.message);
+/// }
+/// assert!(!checkup.has_errors());
+/// # Ok::<(), boardinghouse_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Doctor<'a> {
+    pool: TenantPool,
+    migrator: Option<&'a Migrator>,
+}
+
+impl<'a> Doctor<'a> {
+    /// A doctor for the pool's database.
+    #[must_use]
+    pub fn new(pool: TenantPool) -> Self {
+        Self {
+            pool,
+            migrator: None,
+        }
+    }
+
+    /// Sets the migrations that the database should have. Defaults to none: versions are then not
+    /// looked at.
+    #[must_use]
+    pub fn migrations(mut self, migrator: &'a Migrator) -> Self {
+        self.migrator = Some(migrator);
+        self
+    }
+
+    /// Looks the database over.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong is in the [`Checkup`]. An error says that it could not be made:
+    /// [`ErrorKind::ConnectionFailed`], [`ErrorKind::Migration`] when the migrations cannot be read,
+    /// and [`ErrorKind::Database`], for example when this role may not read the registry.
+    pub fn check(&self) -> Result<Checkup> {
+        // Not from the pool, whose checkouts fail where the shared schema is missing.
+        let mut session = Session::connect(self.pool.url())?;
+        let conn = &mut session.pg;
+        let mut checkup = Checkup::default();
+        let layout = self.pool.layout();
+        let own = [layout.shared(), layout.template()].into_iter();
+        let presence = catalog::presence(conn, &own.chain(layout.extra()).collect::<Vec<_>>())?;
+        let usable = |schema: &SchemaName| presence.get(schema) == Some(&Presence::Usable);
+
+        let has_registry = registry::has_registry(conn)
+            .map_err(|error| Error::database("look for the registry", error))?;
+        if !has_registry {
+            let message = "this database has no registry".to_owned();
+            checkup.add(&finding::REGISTRY_MISSING, None, message);
+        }
+        own_schemas(layout, &presence, &mut checkup);
+        let template = match usable(layout.template()) {
+            true => template(conn, layout.template(), &mut checkup)?,
+            false => Tables::default(),
+        };
+        let shared = match usable(layout.shared()) {
+            true => catalog::tables(conn, layout.shared())?,
+            false => Tables::default(),
+        };
+        if has_registry {
+            tenants(conn, layout, &mut checkup)?;
+        }
+        let both = in_both(&template, &shared);
+        if let Some(migrator) = self.migrator.filter(|_| usable(layout.shared())) {
+            versions(&migrator.plan(&Selection::All)?, &both, &mut checkup);
+        }
+        if !both.is_empty() {
+            let message = format!(
+                "tables of tenants are also in the shared schema {}: {}",
+                layout.shared(),
+                both.join(", ")
+            );
+            checkup.add(&finding::SHADOWED, None, message);
+        }
+        if let Some(role) = catalog::role_with_a_schema(conn)? {
+            let message = format!(
+                "a schema is named like the role {role}, whose default search_path has \"$user\""
+            );
+            checkup.add(&finding::ROLE_SCHEMA, None, message);
+        }
+        checkup.findings.sort_by_key(|finding| finding.code);
+        Ok(checkup)
+    }
+}
+
+/// The shared schema, the template and the extra schemas.
+fn own_schemas(layout: &Layout, presence: &HashMap<SchemaName, Presence>, checkup: &mut Checkup) {
+    let own = [
+        (
+            &finding::SHARED_MISSING,
+            "the shared schema",
+            layout.shared(),
+        ),
+        (
+            &finding::TEMPLATE_MISSING,
+            "the template",
+            layout.template(),
+        ),
+    ];
+    let extra = layout
+        .extra()
+        .iter()
+        .map(|schema| (&finding::EXTRA_MISSING, "the extra schema", schema));
+    for (check, role, schema) in own.into_iter().chain(extra) {
+        match presence.get(schema) {
+            Some(Presence::Usable) => {}
+            Some(Presence::Forbidden) => checkup.add(
+                check,
+                None,
+                format!("{role} {schema} is there, but this role has no USAGE privilege on it"),
+            ),
+            Some(Presence::Missing) | None => {
+                checkup.add(check, None, format!("{role} {schema} is missing"));
+            }
+        }
+    }
+}
+
+/// Whether the template is empty and can be cloned; gives its tables.
+fn template(conn: &mut PgConnection, schema: &SchemaName, checkup: &mut Checkup) -> Result<Tables> {
+    let tables = catalog::tables(conn, schema)?;
+    let filled = catalog::tables_with_rows(conn, schema, &tables.tables)?;
+    if !filled.is_empty() {
+        let message = format!("the template {schema} holds rows in: {}", filled.join(", "));
+        checkup.add(&finding::TEMPLATE_HAS_ROWS, None, message);
+    }
+    match Template::new(schema.clone()).compile(conn) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::TemplateUnsupported => {
+            checkup.add(&finding::TEMPLATE_UNSUPPORTED, None, error.to_string());
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(tables)
+}
+
+/// Every row of the registry: its schema, its names, its status.
+fn tenants(conn: &mut PgConnection, layout: &Layout, checkup: &mut Checkup) -> Result<()> {
+    let tenants = registry::list(conn)?;
+    let schemas: Vec<&SchemaName> = tenants.iter().map(Tenant::schema).collect();
+    let presence = catalog::presence(conn, &schemas)?;
+    checkup.tenants = tenants.len();
+    for tenant in &tenants {
+        let presence = presence.get(tenant.schema()).copied();
+        for (check, message) in one_tenant(layout, tenant, presence) {
+            checkup.add(check, Some(tenant.id()), message);
+        }
+    }
+    Ok(())
+}
+
+fn one_tenant(
+    layout: &Layout,
+    tenant: &Tenant,
+    presence: Option<Presence>,
+) -> Vec<(&'static Check, String)> {
+    let (id, schema) = (tenant.id(), tenant.schema());
+    let mut found = Vec::new();
+    if layout.extra().contains(schema) {
+        let message = format!("tenant {id} lives in {schema}, an extra schema on every path");
+        found.push((&finding::EXTRA_IS_TENANT, message));
+    } else if let Err(error) = layout.tenant_schema(schema) {
+        found.push((&finding::RESERVED, format!("tenant {id}: {error}")));
+    }
+    if layout.reserves(id) {
+        let message = format!("tenant id {id} is reserved by the configuration");
+        found.push((&finding::RESERVED, message));
+    }
+    match (tenant.status(), presence) {
+        (TenantStatus::Ready | TenantStatus::Suspended, Some(Presence::Usable)) => {}
+        (TenantStatus::Ready | TenantStatus::Suspended, Some(Presence::Forbidden)) => {
+            let message = format!("tenant {id}: this role may not use its schema {schema}");
+            found.push((&finding::SCHEMA_FORBIDDEN, message));
+        }
+        (TenantStatus::Ready | TenantStatus::Suspended, _) => {
+            let message = format!("tenant {id}: its schema {schema} is missing");
+            found.push((&finding::SCHEMA_MISSING, message));
+        }
+        (status, _) => found.push((
+            &finding::UNFINISHED,
+            format!("tenant {id} is {status} and not served"),
+        )),
+    }
+    found
+}
+
+fn in_both(template: &Tables, shared: &Tables) -> Vec<String> {
+    let shared: HashSet<&String> = shared.all().collect();
+    let mut both: Vec<String> = template
+        .all()
+        .filter(|name| shared.contains(name))
+        .cloned()
+        .collect();
+    both.sort_unstable();
+    both
+}
+
+/// What is pending, and what was applied that nobody knows.
+fn versions(plan: &MigrationPlan, both: &[String], checkup: &mut Checkup) {
+    let of_tenants: HashSet<&str> = plan
+        .targets
+        .iter()
+        .filter(|planned| matches!(planned.target, Target::Template { .. }))
+        .flat_map(|planned| planned.applied.iter().map(String::as_str))
+        .collect();
+    // What is missing altogether is told elsewhere.
+    for planned in plan.targets.iter().filter(|planned| planned.exists) {
+        let PlannedTarget { target, .. } = planned;
+        if !planned.pending.is_empty() {
+            let message = format!("{target} lacks: {}", planned.pending.join(", "));
+            checkup.add(&finding::PENDING, target.tenant_id(), message);
+        }
+        let is_shared = matches!(target, Target::Shared { .. });
+        let (strays, unknown): (Vec<&str>, Vec<&str>) = planned
+            .unknown
+            .iter()
+            .map(String::as_str)
+            .partition(|version| is_shared && of_tenants.contains(version));
+        if !strays.is_empty() {
+            let tables = if both.is_empty() {
+                "none".to_owned()
+            } else {
+                both.join(", ")
+            };
+            let message = format!(
+                "tenant migrations were run in the {target}: {}; tenant tables in shared schema: \
+                 {tables}",
+                strays.join(", ")
+            );
+            checkup.add(&finding::TENANT_MIGRATIONS_IN_SHARED, None, message);
+        }
+        if !unknown.is_empty() {
+            let message = format!(
+                "{target} has versions that no migration has: {}",
+                unknown.join(", ")
+            );
+            checkup.add(&finding::UNKNOWN_VERSIONS, target.tenant_id(), message);
+        }
+    }
+}
