@@ -141,7 +141,7 @@ impl PgRegistry {
     ///
     /// Those of [`find`](Self::find).
     pub fn list(&self) -> Result<Vec<Tenant>> {
-        list(&mut *self.pool.get_shared()?)
+        list(&mut self.pool.get_shared()?)
     }
 
     /// The ids that a person who wrote `id` may have meant: at most three, the nearest first.
@@ -227,7 +227,7 @@ pub(crate) fn explain<C: PgQueries>(
 }
 
 /// All tenants, in the order of their ids.
-pub(crate) fn list(conn: &mut PgConnection) -> Result<Vec<Tenant>> {
+pub(crate) fn list<C: PgQueries>(conn: &mut C) -> Result<Vec<Tenant>> {
     // Byte order: the same on every server, whatever its collation.
     let rows = tenants::table
         .select(TENANT)
