@@ -60,7 +60,8 @@ async fn an_exempt_path_is_served_while_the_database_is_down() {
     let tenancy = tenancy(&pool)
         .resolver(HostTable)
         .exempt("/healthz")
-        .exempt("/assets/*");
+        .exempt("/assets/*")
+        .exempt("/ten*"); // no prefix: it does not end in a slash and a star
     let ok = |text: &str| (200, text.to_owned());
     let host = |path| get(path).insert_header((HOST, "acme.example.com"));
     assert_eq!(answer(&tenancy, host("/healthz")).await, ok("ok"));
