@@ -35,7 +35,7 @@ pub(crate) struct Members {
     pub(crate) refused: Vec<(Object, &'static str)>,
 }
 
-/// That `object` (or its column `column`) uses `target`.
+/// That `object` uses `target`, in the way that `kind` says (`pg_depend.deptype`).
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Reference {
     #[diesel(sql_type = Text)]
@@ -144,11 +144,12 @@ pub(crate) fn members(conn: &mut PgConnection, schema: u32) -> Result<Members> {
     }
     let mut members = Members::default();
     let mut seen = HashSet::new();
+    // Their indexes are as much the server's own as they are.
+    let mut toast = HashSet::new();
     let mut open: Vec<Object> = vec![("pg_namespace".to_owned(), schema)];
     while let Some(parent) = open.pop() {
         for edge in parts.get(&parent).into_iter().flatten() {
             let object = (edge.class.clone(), edge.object);
-            // A trigger that implements a foreign key is part of it; others are their table's.
             if !seen.insert(object.clone()) {
                 continue;
             }
@@ -162,8 +163,11 @@ pub(crate) fn members(conn: &mut PgConnection, schema: u32) -> Result<Members> {
                 None => {
                     match (edge.class.as_str(), edge.relkind.as_str()) {
                         ("pg_class", "r") => members.tables.push(edge.object),
+                        ("pg_class", "t") => {
+                            toast.insert(object.clone());
+                        }
                         ("pg_class", "S") => members.sequences.push(edge.object),
-                        ("pg_class", "i") if parent.0 != "pg_class" || is(&members, &parent) => {
+                        ("pg_class", "i") if !toast.contains(&parent) => {
                             members.indexes.push(edge.object);
                         }
                         ("pg_constraint", _) => members.constraints.push(edge.object),
@@ -178,11 +182,6 @@ pub(crate) fn members(conn: &mut PgConnection, schema: u32) -> Result<Members> {
     Ok(members)
 }
 
-/// Whether `object` is a table, rather than a TOAST table.
-fn is(members: &Members, object: &Object) -> bool {
-    members.tables.contains(&object.1)
-}
-
 /// What the known members use, inside the schema and elsewhere.
 pub(crate) fn references(conn: &mut PgConnection, members: &Members) -> Result<Vec<Reference>> {
     let (classes, objects): (Vec<&str>, Vec<u32>) = members
@@ -194,7 +193,8 @@ pub(crate) fn references(conn: &mut PgConnection, members: &Members) -> Result<V
         "SELECT m.class, m.object,
                 d.refclassid::pg_catalog.regclass::pg_catalog.text AS target_class,
                 d.refobjid AS target, d.deptype::pg_catalog.text AS kind
-         FROM unnest($1, $2) AS m (class, object) CROSS JOIN LATERAL (
+         FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS m (class, object)
+         CROSS JOIN LATERAL (
              SELECT * FROM pg_catalog.pg_depend d
              WHERE d.classid = m.class::pg_catalog.regclass AND d.objid = m.object
              OFFSET 0

@@ -1,4 +1,70 @@
 //! PostgreSQL schema-per-tenant multi-tenancy for Diesel.
+//!
+//! ```no_run
+//! use boardinghouse_core::{PgRegistry, TenantPool};
+//! use diesel::prelude::*;
+//!
+//! diesel::table! {
+//!     notes { id -> Integer, body -> Text }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = TenantPool::builder().max_size(15).build("postgres://localhost/app")?;
+//! let acme = PgRegistry::new(pool.clone()).get(&"acme".parse()?)?;
+//! let mut conn = pool.get(&acme)?;
+//! let bodies: Vec<String> = notes::table.select(notes::body).load(&mut conn)?; // acme's notes
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Four types lead from text to rows. Each is the proof of one step, and the next step accepts
+//! nothing else:
+//!
+//! 1. [`TenantId`]: text that could name a tenant.
+//! 2. [`Tenant`]: what the registry says about it, from [`PgRegistry`].
+//! 3. [`TenantPool`]: the connections of all tenants; [`get`](TenantPool::get) takes a [`Tenant`].
+//! 4. [`TenantConnection`]: a Diesel connection that is proven to be on the tenant's schema.
+//!    [`SharedConnection`] is its sibling for what is nobody's.
+//!
+//! Beside them stand [`Migrator`], which keeps the fleet at one version, and [`Provisioner`], which
+//! clones new tenants from the [`Template`]. [`Layout`] names the schemas, and [`Doctor`] looks the
+//! whole over. Module [`console`] runs what a person types.
+//!
+//! # One database
+//!
+//! | schema | holds | who writes it |
+//! |---|---|---|
+//! | `public` (the shared schema) | tables that every tenant reads | the *shared* migrations |
+//! | `__template__` (the template) | the tenant tables, always empty, always migrated | the *tenant* migrations |
+//! | one schema a tenant | that tenant's rows | cloned from the template, then migrated with it |
+//! | `boardinghouse` (the registry) | tenants and domains | this library |
+//!
+//! # What a checkout promises
+//!
+//! * It is one tenant for its whole life, and proven to be: setting the search_path and asking the
+//!   server where it leads is one round trip. PostgreSQL accepts a path to a schema that is missing,
+//!   and reads the next one; a checkout is then an error.
+//! * The path is explicit: the tenant, the shared schema, the layout's extra schemas, and `pg_temp`
+//!   last, so that a temporary table shadows nothing.
+//! * Nothing of a borrower survives the return: open transactions, also those that were opened by
+//!   text, close the connection; temporary tables, roles, settings, advisory locks, subscriptions,
+//!   cursors and sequence state are gone.
+//! * If in doubt, the connection is closed: after a panic, an error while cleaning, a lost server.
+//!
+//! # What it does not promise
+//!
+//! * It is no privilege boundary. SQL that names another schema, `other.notes`, reads it.
+//! * Statements that a borrower prepares by text (`PREPARE`) stay until the connection ends. They
+//!   follow the path, so they read no other tenant, but the name is taken.
+//! * A table that the tenant lacks is found in the shared schema, as PostgreSQL does. Do not use one
+//!   name in both; `boardinghouse check` warns.
+//! * Behind a pooler in transaction mode (PgBouncer) session state is not stable. Use session mode.
+//! * What is bound to one schema when it is created stays there: views and `BEGIN ATOMIC` functions
+//!   in the shared schema do not follow the tenant.
+//!
+//! # Features
+//!
+//! * `embedded`: module [`embedded`], a private PostgreSQL server for demos and tests. Unix only.
 
 mod catalog;
 mod connection;

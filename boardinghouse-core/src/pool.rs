@@ -303,6 +303,13 @@ impl TenantPoolBuilder {
     /// [`ErrorKind::ConnectionFailed`] when the server cannot be reached or refuses the credentials.
     pub fn build(self, url: &str) -> Result<TenantPool> {
         drop(Session::connect(url)?);
+        Ok(self.build_unchecked(url))
+    }
+
+    /// Opens the pool without a connection, for a process that must start while its database is
+    /// down. A wrong URL shows at the first checkout.
+    #[must_use]
+    pub fn build_unchecked(self, url: &str) -> TenantPool {
         let pool = r2d2::Pool::builder()
             .max_size(self.max_size)
             .min_idle(Some(self.min_idle.min(self.max_size)))
@@ -314,13 +321,13 @@ impl TenantPoolBuilder {
             .build_unchecked(Manager {
                 url: url.to_owned(),
             });
-        Ok(TenantPool(Arc::new(Inner {
+        TenantPool(Arc::new(Inner {
             pool,
             url: url.to_owned(),
             layout: self.layout,
             checkout_timeout: self.checkout_timeout,
             max_tenants_per_connection: self.max_tenants_per_connection,
-        })))
+        }))
     }
 }
 

@@ -8,7 +8,6 @@ use crate::{
     connection::SharedConnection,
     domain::DomainName,
     error::{Error, ErrorKind, Result},
-    layout::Layout,
     lock,
     pool::TenantPool,
     registry, sql,
@@ -183,10 +182,15 @@ impl Provisioner {
         let mut conn = self.pool.get_shared()?;
         conn.transaction(|conn| {
             let conn: &mut PgConnection = conn;
-            // The same order as in `create`: the row, then the schema.
+            // The schema's lock before the row's: a migrator holds the one when it wants the other.
+            let read = registry::find(conn, id)?.ok_or_else(|| registry::not_found(id))?;
+            self.pool.layout().tenant_schema(read.schema())?;
+            lock::schema_for_transaction(conn, read.schema(), self.lock_wait)?;
             let tenant = registry::lock_row(conn, id)?.ok_or_else(|| registry::not_found(id))?;
-            self.pool.layout().tenant_schema(tenant.schema())?;
-            lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;
+            if tenant.schema() != read.schema() {
+                let message = format!("tenant {id} was renamed meanwhile: try again");
+                return Err(Error::new(ErrorKind::Locked, message));
+            }
             let schema_dropped = !tenant.is_adopted() && schema_exists(conn, tenant.schema())?;
             if schema_dropped {
                 conn.batch_execute(&sql::drop_schema(tenant.schema()))
@@ -269,15 +273,8 @@ impl Provisioner {
         lock::schema_shared_for_transaction(conn, layout.template(), self.lock_wait)?;
         let template = Template::new(layout.template().clone());
         template.compile(conn)?.apply(conn, tenant.schema())?;
-        conn.batch_execute(&shared_path_again(layout))
-            .map_err(|error| Error::database("return to the shared schema", error))?;
         Ok(created)
     }
-}
-
-/// Cloning moved the path of the transaction; its owner may still have work to do.
-fn shared_path_again(layout: &Layout) -> String {
-    sql::set_local_path(std::iter::once(layout.shared()).chain(layout.extra()))
 }
 
 fn nothing_to_adopt(schema: &SchemaName) -> Error {

@@ -1,6 +1,6 @@
 //! The registry: which tenants there are, and which host names lead to them.
 
-use diesel::{dsl::sql, prelude::*, sql_types};
+use diesel::{connection::LoadConnection, dsl::sql, prelude::*, sql_types};
 
 use crate::{
     connection::SharedConnection,
@@ -66,6 +66,12 @@ const TENANT: TenantColumns = (
     tenants::epoch,
 );
 
+/// A connection of any kind on which Diesel can run queries. The registry's own run on checkouts and
+/// not on the bare connection in them, so that their statements stay prepared.
+pub(crate) trait PgQueries: Connection<Backend = diesel::pg::Pg> + LoadConnection {}
+
+impl<C: Connection<Backend = diesel::pg::Pg> + LoadConnection> PgQueries for C {}
+
 type TenantRow = (String, String, String, String, serde_json::Value, bool, i64);
 
 fn tenant_from_row(row: TenantRow) -> Result<Tenant> {
@@ -100,14 +106,7 @@ impl PgRegistry {
     /// [`ErrorKind::RegistryMissing`] before `boardinghouse init`, else those of
     /// [`TenantPool::get_shared`] and [`ErrorKind::Database`].
     pub fn find(&self, id: &TenantId) -> Result<Option<Tenant>> {
-        let row = self.read("look a tenant up", |conn| {
-            tenants::table
-                .find(id.as_str())
-                .select(TENANT)
-                .first::<TenantRow>(conn)
-                .optional()
-        })?;
-        row.map(tenant_from_row).transpose()
+        find(&mut self.pool.get_shared()?, id)
     }
 
     /// The tenant with this id, whatever its status.
@@ -142,7 +141,7 @@ impl PgRegistry {
     ///
     /// Those of [`find`](Self::find).
     pub fn list(&self) -> Result<Vec<Tenant>> {
-        list(&mut *self.pool.get_shared()?)
+        list(&mut self.pool.get_shared()?)
     }
 
     /// The ids that a person who wrote `id` may have meant: at most three, the nearest first.
@@ -191,7 +190,7 @@ impl PgRegistry {
     ///
     /// Those of [`TenantPool::get_shared`], and [`ErrorKind::Database`].
     pub fn is_initialized(&self) -> Result<bool> {
-        has_registry(&mut *self.pool.get_shared()?)
+        has_registry(&mut self.pool.get_shared()?)
             .map_err(|error| Error::database("look for the registry", error))
     }
 
@@ -215,7 +214,11 @@ impl PgRegistry {
 }
 
 /// What the caller of a failed registry query is told.
-pub(crate) fn explain(conn: &mut PgConnection, what: &str, error: diesel::result::Error) -> Error {
+pub(crate) fn explain<C: PgQueries>(
+    conn: &mut C,
+    what: &str,
+    error: diesel::result::Error,
+) -> Error {
     // Diesel does not pass the SQLSTATE on, so the server is asked what is wrong.
     if matches!(has_registry(conn), Ok(false)) {
         return missing();
@@ -224,7 +227,7 @@ pub(crate) fn explain(conn: &mut PgConnection, what: &str, error: diesel::result
 }
 
 /// All tenants, in the order of their ids.
-pub(crate) fn list(conn: &mut PgConnection) -> Result<Vec<Tenant>> {
+pub(crate) fn list<C: PgQueries>(conn: &mut C) -> Result<Vec<Tenant>> {
     // Byte order: the same on every server, whatever its collation.
     let rows = tenants::table
         .select(TENANT)
@@ -243,7 +246,7 @@ pub(crate) fn missing() -> Error {
     )
 }
 
-pub(crate) fn has_registry(conn: &mut PgConnection) -> QueryResult<bool> {
+pub(crate) fn has_registry<C: PgQueries>(conn: &mut C) -> QueryResult<bool> {
     diesel::select(sql::<sql_types::Bool>(
         "pg_catalog.to_regclass('boardinghouse.tenants') IS NOT NULL \
          AND pg_catalog.to_regclass('boardinghouse.domains') IS NOT NULL",
@@ -305,6 +308,16 @@ pub(crate) fn insert(
             .map_err(|error| taken(format!("domain {name} leads to a tenant already"), error))?;
     }
     Ok(tenant.clone().with_epoch(epoch))
+}
+
+pub(crate) fn find<C: PgQueries>(conn: &mut C, id: &TenantId) -> Result<Option<Tenant>> {
+    let row = tenants::table
+        .find(id.as_str())
+        .select(TENANT)
+        .first::<TenantRow>(conn)
+        .optional();
+    let row = row.map_err(|error| explain(conn, "look a tenant up", error))?;
+    row.map(tenant_from_row).transpose()
 }
 
 /// Reads a tenant and keeps its row from changing until the transaction ends.

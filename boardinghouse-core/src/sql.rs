@@ -108,11 +108,6 @@ pub(crate) fn tag(schema: &SchemaName, epoch: i64) -> String {
     }
 }
 
-/// Sets the path until the transaction ends.
-pub(crate) fn set_local_path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> String {
-    format!("SET LOCAL search_path TO {}", path(schemas))
-}
-
 /// Creates a schema unless it is there.
 pub(crate) fn create_schema_if_missing(schema: &SchemaName) -> String {
     format!("CREATE SCHEMA IF NOT EXISTS {}", schema.quoted())

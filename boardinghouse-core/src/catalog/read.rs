@@ -308,7 +308,7 @@ const COLUMNS: &str = "
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
-    ORDER BY a.attrelid, a.attnum";
+    ORDER BY a.attrelid::pg_catalog.regclass::pg_catalog.text, a.attnum";
 
 const SEQUENCES: &str = "
     SELECT c.oid, c.relname::pg_catalog.text AS name, c.relpersistence = 'u' AS unlogged,
@@ -333,8 +333,9 @@ const CONSTRAINTS: &str = "
            pg_catalog.pg_get_constraintdef(k.oid) AS definition, k.convalidated AS validated,
            k.conindid AS index, k.confrelid AS foreign_table
     FROM pg_catalog.pg_constraint k
+    JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
     WHERE k.oid = ANY ($1)
-    ORDER BY k.conrelid, k.conname";
+    ORDER BY c.relname, k.conname";
 
 const INDEXES: &str = "
     SELECT c.oid, c.relname::pg_catalog.text AS name,
@@ -359,5 +360,4 @@ const COMMENTS: &str = "
     FROM pg_catalog.pg_description d
     WHERE d.objoid = ANY ($1)
       AND d.classoid IN ('pg_catalog.pg_class'::pg_catalog.regclass,
-                         'pg_catalog.pg_constraint'::pg_catalog.regclass)
-    ORDER BY d.classoid, d.objoid, d.objsubid";
+                         'pg_catalog.pg_constraint'::pg_catalog.regclass)";

@@ -13,9 +13,17 @@ use crate::error::{Error, Result};
 /// `parent` is the catalog of the object that it is a part of.
 pub(super) fn kind(class: &str, relkind: &str, parent: &str) -> Option<&'static str> {
     Some(match (class, relkind) {
+        // Tables and sequences are in the schema; of the rest, each is part of one of those, unless
+        // it names the schema in an expression.
+        ("pg_class", "i") | ("pg_attrdef" | "pg_constraint" | "pg_trigger", _)
+            if parent == "pg_namespace" =>
+        {
+            "expressions that name the schema"
+        }
         ("pg_class", "r" | "S" | "i" | "t") | ("pg_attrdef" | "pg_constraint", _) => return None,
-        // Row types and array types; a type of its own belongs to the schema.
+        // Row types and their array types; other types are in the schema themselves.
         ("pg_type", _) if parent != "pg_namespace" => return None,
+        // These make a foreign key work.
         ("pg_trigger", _) if parent == "pg_constraint" => return None,
         ("pg_class", "v") => "views",
         ("pg_class", "m") => "materialized views",
@@ -83,6 +91,12 @@ pub(crate) fn refusals(
         &members.indexes[..],
     ]
     .concat();
+    let silent: Vec<u32> = members
+        .known
+        .iter()
+        .filter(|(class, _)| !matches!(class.as_str(), "pg_class" | "pg_constraint"))
+        .map(|(_, oid)| *oid)
+        .collect();
     let mut lines: Vec<String> = sql_query(PROPERTIES)
         .bind::<Array<Text>, _>(classes)
         .bind::<Array<Oid>, _>(objects)
@@ -90,6 +104,7 @@ pub(crate) fn refusals(
         .bind::<Array<Oid>, _>(relations)
         .bind::<Oid, _>(schema)
         .bind::<Integer, _>(version)
+        .bind::<Array<Oid>, _>(silent)
         .load::<Finding>(conn)
         .map_err(|error| Error::database("check what the template holds", error))?
         .into_iter()
@@ -108,12 +123,14 @@ fn uses_row_type(members: &Members, reference: &Reference) -> bool {
 }
 
 /// Unites what the caller found (`$1` to `$3`) with the properties of relations `$4` and of schema
-/// `$5` that cannot be cloned, and describes each object. `$6` is the server's version.
+/// `$5` that cannot be cloned, and describes each object. `$6` is the server's version; `$7` are
+/// the parts of relations on which nobody comments: row types, defaults, triggers.
 const PROPERTIES: &str = r#"
 SELECT pg_catalog.pg_describe_object(f.class, f.object, f.sub) AS object, f.what
 FROM (
     SELECT u.class::pg_catalog.regclass::pg_catalog.oid AS class, u.object, 0 AS sub, u.what
-    FROM unnest($1, $2, $3) AS u (class, object, what)
+    FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))
+         AS u (class, object, what)
   UNION ALL
     SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, 0, p.what
     FROM pg_catalog.pg_class c
@@ -184,5 +201,11 @@ FROM (
     FROM pg_catalog.pg_seclabel l
     WHERE l.objoid = $5 AND l.classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
        OR l.objoid = ANY ($4) AND l.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  UNION ALL
+    SELECT c.classoid, c.objoid, c.objsubid, 'a comment'
+    FROM pg_catalog.pg_description c
+    WHERE c.objoid = ANY ($7)
+      AND c.classoid IN ('pg_catalog.pg_type'::pg_catalog.regclass,
+                         'pg_catalog.pg_trigger'::pg_catalog.regclass)
 ) AS f
 "#;

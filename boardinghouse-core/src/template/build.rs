@@ -4,11 +4,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::plan::{ObjectKind, Step};
+use super::{
+    comments::comments,
+    plan::{ObjectKind, Step},
+};
 use crate::{
     catalog::read::{Column, Constraint, Definitions, Sequence, Table},
     sql::{Ident, Literal},
-    tenant::SchemaName,
 };
 
 /// Where Diesel notes which migrations a schema has.
@@ -102,8 +104,7 @@ impl<'a> Builder<'a> {
         self.sequences();
         self.create_tables();
         self.owners_and_defaults();
-        self.indexes();
-        self.constraints();
+        self.indexes_and_constraints();
         self.foreign_keys();
         self.positions();
         if let (Some((table, columns)), false) = (self.migrations(), rows.is_empty()) {
@@ -119,7 +120,7 @@ impl<'a> Builder<'a> {
                 ),
             );
         }
-        self.comments();
+        self.steps.extend(comments(self.found));
         std::mem::take(&mut self.steps)
     }
 
@@ -271,36 +272,25 @@ impl<'a> Builder<'a> {
         ))
     }
 
-    fn indexes(&mut self) {
+    fn indexes_and_constraints(&mut self) {
         let found = self.found;
-        let of_constraints: HashSet<u32> = found
+        let constraints = found
             .constraints
             .iter()
-            .filter(|constraint| constraint.kind != "f")
+            .filter(|constraint| constraint.kind != "f");
+        let of_constraints: HashSet<u32> = constraints
+            .clone()
             .map(|constraint| constraint.index)
             .collect();
-        // An index that a constraint of CREATE TABLE made is there by now; the others follow.
-        for index in found
-            .indexes
-            .iter()
-            .filter(|index| !of_constraints.contains(&index.oid))
-        {
-            self.push(ObjectKind::Index, index.definition.clone());
+        for index in &found.indexes {
+            if !of_constraints.contains(&index.oid) {
+                self.push(ObjectKind::Index, index.definition.clone());
+            }
         }
-        let late = found
-            .constraints
-            .iter()
-            .filter(|constraint| constraint.kind == "x");
-        let late: HashSet<u32> = late
-            .filter(|k| !self.is_inline(k))
-            .map(|constraint| constraint.index)
-            .collect();
-        for constraint in found
-            .constraints
-            .iter()
-            .filter(|k| late.contains(&k.index) && k.kind == "x")
-        {
-            self.add_constraints(ObjectKind::Constraint, &[constraint]);
+        for constraint in constraints {
+            if !self.is_inline(constraint) {
+                self.add_constraints(ObjectKind::Constraint, &[constraint]);
+            }
         }
         for index in &found.indexes {
             let name = Ident(&index.name);
@@ -321,15 +311,6 @@ impl<'a> Builder<'a> {
                     setting.column, setting.target
                 );
                 self.push(ObjectKind::Property, sql);
-            }
-        }
-    }
-
-    fn constraints(&mut self) {
-        let found = self.found;
-        for constraint in &found.constraints {
-            if !matches!(constraint.kind.as_str(), "f" | "x") && !self.is_inline(constraint) {
-                self.add_constraints(ObjectKind::Constraint, &[constraint]);
             }
         }
     }
@@ -389,55 +370,6 @@ impl<'a> Builder<'a> {
             }
         }
     }
-
-    fn comments(&mut self) {
-        let found = self.found;
-        let mut names: HashMap<(&str, u32), String> = HashMap::new();
-        for table in &found.tables {
-            names.insert(
-                ("pg_class", table.oid),
-                format!("TABLE {}", Ident(&table.name)),
-            );
-        }
-        for sequence in &found.sequences {
-            names.insert(
-                ("pg_class", sequence.oid),
-                format!("SEQUENCE {}", Ident(&sequence.name)),
-            );
-        }
-        for index in &found.indexes {
-            names.insert(
-                ("pg_class", index.oid),
-                format!("INDEX {}", Ident(&index.name)),
-            );
-        }
-        for constraint in &found.constraints {
-            if let Some(table) = self.tables.get(&constraint.table) {
-                names.insert(
-                    ("pg_constraint", constraint.oid),
-                    format!(
-                        "CONSTRAINT {} ON {}",
-                        Ident(&constraint.name),
-                        Ident(&table.name)
-                    ),
-                );
-            }
-        }
-        for comment in &found.comments {
-            let name = match comment.column {
-                0 => names
-                    .get(&(comment.class.as_str(), comment.object))
-                    .cloned(),
-                column => self
-                    .column_name(comment.object, column)
-                    .map(|name| format!("COLUMN {name}")),
-            };
-            if let Some(name) = name {
-                let sql = format!("COMMENT ON {name} IS {}", Literal(&comment.text));
-                self.push(ObjectKind::Comment, sql);
-            }
-        }
-    }
 }
 
 fn named(constraint: &Constraint) -> String {
@@ -463,33 +395,5 @@ fn settings(column: &Column) -> Vec<String> {
         .into_iter()
         .flatten()
         .map(|setting| format!("ALTER COLUMN {} SET {setting}", Ident(&column.name)))
-        .collect()
-}
-
-/// Expressions that look an object up by a name in a string when they run, and whose string names
-/// the template. PostgreSQL records no dependency for these: the clone would use the template.
-pub(super) fn names_in_expressions(found: &Definitions, template: &SchemaName) -> Vec<String> {
-    let bare = format!("{}.", template.as_str().replace('\'', "''"));
-    let quoted = format!("{}.", template.quoted().to_string().replace('\'', "''"));
-    let names_template = |text: &str| {
-        (text.contains("::reg") || text.contains("to_reg"))
-            && (text.contains(&bare) || text.contains(&quoted))
-    };
-    let columns = found.columns.iter().filter_map(|column| {
-        let text = column.expression.as_deref()?;
-        names_template(text).then(|| (format!("column {}", column.name), text))
-    });
-    let constraints = found.constraints.iter().filter_map(|constraint| {
-        let text = constraint.definition.as_str();
-        names_template(text).then(|| (format!("constraint {}", constraint.name), text))
-    });
-    let indexes = found.indexes.iter().filter_map(|index| {
-        let text = index.definition.as_str();
-        names_template(text).then(|| (format!("index {}", index.name), text))
-    });
-    columns
-        .chain(constraints)
-        .chain(indexes)
-        .map(|(object, text)| format!("{object}: {text} names the template in a string"))
         .collect()
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use diesel::{Connection, PgConnection};
 use serde::Serialize;
 
-use super::run_in;
+use super::session::create_in;
 use crate::{
     catalog,
     error::{Error, ErrorKind, Result},
@@ -107,6 +107,9 @@ impl ClonePlan {
     }
 
     /// All statements as one message for the server.
+    ///
+    /// To run it by hand, create the schema, put it first on the path, and have
+    /// `standard_conforming_strings` on before it is sent.
     #[must_use]
     pub fn script(&self) -> String {
         let mut script = String::new();
@@ -148,12 +151,8 @@ impl ClonePlan {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn apply(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
-        if catalog::schema_oid(conn, target)?.is_some() {
-            return Err(exists(target));
-        }
         let result = conn.transaction(|conn| {
-            let create = format!("CREATE SCHEMA {}", target.quoted());
-            run_in(conn, &create, target, &self.script())?;
+            create_in(conn, target, &self.script())?;
             let leaks = catalog::leaks(conn, target, &self.source)?;
             if leaks.is_empty() {
                 return Ok(());
@@ -168,21 +167,18 @@ impl ClonePlan {
             ))
         });
         match result {
-            // Somebody else was faster.
+            // SQLSTATE does not reach us through Diesel: ask instead.
             Err(error)
                 if error.kind() == ErrorKind::Database
                     && matches!(catalog::schema_oid(conn, target), Ok(Some(_))) =>
             {
-                Err(exists(target).with_source(error))
+                Err(Error::new(
+                    ErrorKind::SchemaExists,
+                    format!("schema {:?} exists already", target.as_str()),
+                )
+                .with_source(error))
             }
             other => other,
         }
     }
-}
-
-fn exists(schema: &SchemaName) -> Error {
-    Error::new(
-        ErrorKind::SchemaExists,
-        format!("schema {:?} exists already", schema.as_str()),
-    )
 }

@@ -21,7 +21,11 @@ CREATE STATISTICS stats ON id, body FROM good;
 CREATE TEXT SEARCH DICTIONARY dict (TEMPLATE = pg_catalog.simple);
 CREATE TEXT SEARCH CONFIGURATION conf (COPY = pg_catalog.english);
 CREATE CONVERSION conv FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
-CREATE EXTENSION citext SCHEMA tmpl;
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'citext') THEN
+        CREATE EXTENSION citext SCHEMA tmpl;
+    END IF;
+END $$;
 CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER touched BEFORE UPDATE ON good FOR EACH ROW EXECUTE FUNCTION public.touch();
 CREATE CONSTRAINT TRIGGER checked AFTER UPDATE ON good FOR EACH ROW EXECUTE FUNCTION public.touch();
@@ -43,4 +47,8 @@ CREATE TABLE published (id integer);
 CREATE PUBLICATION pub FOR TABLE published;
 ALTER DEFAULT PRIVILEGES IN SCHEMA tmpl GRANT SELECT ON TABLES TO %role%;
 GRANT USAGE ON SCHEMA tmpl TO %role%;
+CREATE TABLE named (id integer, part regnamespace DEFAULT 'tmpl'::regnamespace);
+CREATE UNIQUE INDEX named_index ON named ((part = 'tmpl'::regnamespace));
+COMMENT ON TYPE named IS 'of a row';
+CREATE SEQUENCE granted_seq; GRANT USAGE ON granted_seq TO %role%;
 RESET search_path;

@@ -1,6 +1,11 @@
 -- The template of the tests: at least one of everything that can be cloned.
 CREATE SCHEMA extensions;
-CREATE EXTENSION btree_gist SCHEMA extensions;
+CREATE FUNCTION extensions.same(integer, integer) RETURNS boolean
+    LANGUAGE sql IMMUTABLE AS 'SELECT $1 OPERATOR(pg_catalog.=) $2';
+CREATE OPERATOR extensions.=== (
+    FUNCTION = extensions.same, LEFTARG = integer, RIGHTARG = integer, COMMUTATOR = OPERATOR(extensions.===));
+CREATE OPERATOR CLASS extensions.backwards FOR TYPE integer USING btree AS
+    OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <, FUNCTION 1 btint4cmp(integer, integer);
 CREATE TYPE public.mood AS ENUM ('sad', 'happy');
 CREATE COLLATION public.plain (provider = libc, locale = 'C');
 CREATE FUNCTION public.twice(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 2 * $1';
@@ -18,7 +23,7 @@ CREATE TABLE __diesel_schema_migrations (
     run_on timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
 );
 INSERT INTO __diesel_schema_migrations VALUES
-    ('20240101000000', '2024-01-01 12:34:56.789'), ('it''s\odd', '2024-02-02');
+    ('20240101000000', '2024-01-01 12:34:56.789'), ('it''s\odd', '2024-02-03');
 
 CREATE SEQUENCE free_seq AS smallint START 7 INCREMENT 3 MINVALUE 1 MAXVALUE 1000 CACHE 5 CYCLE;
 CREATE SEQUENCE "down seq" INCREMENT -1 START -5;
@@ -46,7 +51,7 @@ CREATE TABLE notes (
     number bigint DEFAULT nextval('free_seq'),
     late bigint DEFAULT nextval('free_seq'::text),
     CONSTRAINT notes_parent_other CHECK (parent IS DISTINCT FROM id) NO INHERIT,
-    CONSTRAINT "period ok" EXCLUDE USING gist (author WITH =, period WITH &&)
+    CONSTRAINT "period ok" EXCLUDE USING gist (period range_ops WITH &&)
         WITH (fillfactor = 80) WHERE (author IS NOT NULL) DEFERRABLE
 ) WITH (fillfactor = 70, autovacuum_enabled = false, toast.autovacuum_enabled = false);
 ALTER TABLE notes ADD dropped integer;
@@ -57,6 +62,8 @@ ALTER TABLE notes ALTER body SET STORAGE EXTERNAL, ALTER body SET STATISTICS 500
 ALTER TABLE notes ALTER created SET STATISTICS 0;
 CREATE INDEX notes_lower ON notes (lower(body) text_pattern_ops DESC NULLS LAST) WHERE small > 3;
 CREATE INDEX notes_tags ON notes USING gin (tags) WITH (fastupdate = off);
+CREATE INDEX notes_backwards ON notes (number, parent extensions.backwards);
+ALTER TABLE notes ADD CHECK (parent OPERATOR(extensions.===) parent OR body LIKE '%x' AND tags && '{a}');
 CREATE UNIQUE INDEX notes_cover ON notes (title COLLATE "C", id) INCLUDE (price) WITH (fillfactor = 60);
 CREATE INDEX notes_twice ON notes (public.twice(number::integer), (id + small));
 ALTER INDEX notes_twice ALTER COLUMN 2 SET STATISTICS 300;
@@ -82,10 +89,12 @@ CREATE TABLE "user" (
 CREATE TABLE "we ird" (
     id integer PRIMARY KEY REFERENCES "user",
     order_id bigint REFERENCES "Order" DEFERRABLE,
-    named_later oid DEFAULT 'zebra'::regclass,
+    named_later oid,
     of_user bigint DEFAULT nextval('"odd name"')
 );
-CREATE TABLE zebra (id integer, CONSTRAINT sees_tables CHECK (id <> '"we ird"'::regclass::oid));
+CREATE TABLE zebra (id integer);
+ALTER TABLE notes ADD CONSTRAINT sees_tables CHECK (id::oid <> 'zebra'::regclass::oid);
+ALTER TABLE "we ird" ALTER named_later SET DEFAULT 'zebra'::regclass;
 -- A circle of foreign keys.
 ALTER TABLE "user" ADD CONSTRAINT circle FOREIGN KEY (latest) REFERENCES "Order" NOT VALID;
 ALTER TABLE "Order" ADD by_user integer REFERENCES "user";
@@ -93,7 +102,14 @@ ALTER TABLE "Order" ADD by_user integer REFERENCES "user";
 CREATE TABLE before_rename (id serial, key integer GENERATED ALWAYS AS IDENTITY, UNIQUE (key));
 ALTER TABLE before_rename RENAME TO after_rename;
 ALTER SEQUENCE moved_seq OWNED BY after_rename.key;
-CREATE UNLOGGED TABLE scratch (id integer GENERATED ALWAYS AS IDENTITY, what xml, many money DEFAULT 3.5);
+CREATE UNLOGGED TABLE scratch (id integer GENERATED ALWAYS AS IDENTITY, many money DEFAULT 3.5,
+    part float8 DEFAULT '0.1234567890123456789'::float8, raw bytea DEFAULT '\xdeadbeef', day date DEFAULT '2024-02-03',
+    ago interval DEFAULT '-1 day 2 hours');
+DO $$ BEGIN
+    ALTER TABLE scratch ADD what xml DEFAULT 'plain';
+EXCEPTION WHEN feature_not_supported THEN
+    NULL; -- A server built without XML.
+END $$;
 CREATE TABLE nothing ();
 
 COMMENT ON SCHEMA tmpl IS NULL;

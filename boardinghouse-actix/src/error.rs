@@ -1,0 +1,233 @@
+//! The one error type of this crate, and the status that a client sees for it.
+
+use std::error::Error as StdError;
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    error::BlockingError,
+    http::{StatusCode, header},
+};
+use boardinghouse_core::{DomainName, ErrorKind, TenantId, TenantStatus};
+
+/// The cause of an [`Error`] that comes from the application.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Seconds after which a client may try again what was answered with 503.
+const RETRY_AFTER: u64 = 5;
+
+/// Why a request was not served.
+///
+/// As a response it is a status and nothing else: the body is empty, because messages name schemas,
+/// tenants and hosts. What happened is logged, once, when the response is made: as an error for 500,
+/// as a warning for other 5xx, else as information.
+///
+/// | what happened | status |
+/// |---|---|
+/// | the `Host` header is missing, malformed, or there are two | 400 |
+/// | the request names no tenant, or one that does not exist | [`Tenancy::unknown`], 404 |
+/// | the tenant is suspended | 403 |
+/// | the tenant is being created or deleted, or creating it failed | 503, `Retry-After` |
+/// | the registry, or a resolver, cannot tell | 503, `Retry-After` |
+/// | no connection; schema missing or locked | 503, `Retry-After` |
+/// | a resolver refused the request | what it chose |
+/// | anything else: a failed query, a panic, no middleware | 500 |
+///
+/// [`Tenancy::unknown`]: crate::Tenancy::unknown
+///
+/// # Examples
+///
+/// ```
+/// use actix_web::{ResponseError, http::StatusCode};
+/// use boardinghouse_core::ErrorKind;
+///
+/// let busy = boardinghouse_core::Error::new(ErrorKind::PoolTimeout, "all connections are in use");
+/// let error = boardinghouse_actix::Error::from(busy);
+/// assert_eq!(error.status_code(), StatusCode::SERVICE_UNAVAILABLE);
+/// assert_eq!(error.kind(), Some(ErrorKind::PoolTimeout));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<Cause>);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cause {
+    #[error(transparent)]
+    Core(boardinghouse_core::Error),
+    #[error("could not find out which tenant the request is for")]
+    Lookup(#[source] BoxError),
+    #[error("there is no tenant for host {host:?} and path {path:?}")]
+    Unknown {
+        status: StatusCode,
+        host: Option<String>,
+        path: String,
+    },
+    #[error("a resolver refused the request with status {0}")]
+    Refused(StatusCode),
+    #[error("tenant {id} is {status}, not ready")]
+    NotReady { id: TenantId, status: TenantStatus },
+    #[error("the request has no single, well-formed host")]
+    BadHost,
+    #[error("the handler needs a tenant, but {0:?} is exempt from having one")]
+    Exempt(String),
+    #[error(
+        "no `Tenancy` has seen this request: add `.wrap(tenancy.middleware())` to the `App` that \
+         the handler belongs to"
+    )]
+    NoMiddleware,
+    #[error(
+        "the path cannot be rewritten to begin after {0:?}: wrap the `App` with the tenancy, not a \
+         scope in it, and let the resolver name a beginning of the path that ends before a slash"
+    )]
+    CannotMount(String),
+    #[error("the blocking task panicked, or the server is shutting down")]
+    Blocking(#[from] BlockingError),
+}
+
+impl Error {
+    /// What kind of error of [`boardinghouse_core`] this is; `None` where it is about the request.
+    #[must_use]
+    pub fn kind(&self) -> Option<ErrorKind> {
+        self.as_core().map(boardinghouse_core::Error::kind)
+    }
+
+    /// The error of [`boardinghouse_core`], where it is one.
+    #[must_use]
+    pub fn as_core(&self) -> Option<&boardinghouse_core::Error> {
+        match &*self.0 {
+            Cause::Core(error) => Some(error),
+            Cause::Lookup(error) => error.downcast_ref(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn unknown(status: StatusCode, host: Option<&DomainName>, path: &str) -> Self {
+        Cause::Unknown {
+            status,
+            host: host.map(ToString::to_string),
+            path: path.to_owned(),
+        }
+        .into()
+    }
+
+    /// The message followed by those of all its causes, separated by `: `.
+    fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(error.to_string().trim_end());
+            cause = error.source();
+        }
+        text
+    }
+
+    fn log(&self) {
+        let (status, error) = (self.status_code().as_u16(), self.chain());
+        match status {
+            500 => tracing::error!(status, error, "request failed"),
+            501.. => tracing::warn!(status, error, "request not served"),
+            _ => tracing::info!(status, error, "request not served"),
+        }
+    }
+}
+
+impl From<Cause> for Error {
+    fn from(cause: Cause) -> Self {
+        Self(Box::new(cause))
+    }
+}
+
+impl From<boardinghouse_core::Error> for Error {
+    fn from(error: boardinghouse_core::Error) -> Self {
+        Cause::Core(error).into()
+    }
+}
+
+impl From<BlockingError> for Error {
+    fn from(error: BlockingError) -> Self {
+        Cause::Blocking(error).into()
+    }
+}
+
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        match &*self.0 {
+            Cause::Core(error) => core_status(error.kind()),
+            Cause::Lookup(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Cause::Unknown { status, .. } | Cause::Refused(status) => *status,
+            Cause::NotReady { status, .. } if *status == TenantStatus::Suspended => {
+                StatusCode::FORBIDDEN
+            }
+            Cause::NotReady { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Cause::BadHost => StatusCode::BAD_REQUEST,
+            Cause::Exempt(_) => StatusCode::NOT_FOUND,
+            Cause::NoMiddleware | Cause::CannotMount(_) | Cause::Blocking(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.log();
+        let status = self.status_code();
+        let mut response = HttpResponse::build(status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+        }
+        response.finish()
+    }
+}
+
+fn core_status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::TenantNotFound => StatusCode::NOT_FOUND,
+        ErrorKind::TenantUnavailable
+        | ErrorKind::SchemaUnavailable
+        | ErrorKind::PoolTimeout
+        | ErrorKind::ConnectionFailed
+        | ErrorKind::Locked => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::{BodySize, MessageBody as _};
+
+    use super::*;
+
+    #[test]
+    fn clients_see_a_status_and_an_empty_body() {
+        for (kind, status) in [
+            (ErrorKind::TenantNotFound, 404),
+            (ErrorKind::TenantUnavailable, 503),
+            (ErrorKind::SchemaUnavailable, 503),
+            (ErrorKind::PoolTimeout, 503),
+            (ErrorKind::ConnectionFailed, 503),
+            (ErrorKind::Locked, 503),
+            (ErrorKind::Database, 500),
+            (ErrorKind::RegistryMissing, 500),
+        ] {
+            let error = Error::from(boardinghouse_core::Error::new(kind, "the secret schema"));
+            let response = error.error_response();
+            assert_eq!(response.status().as_u16(), status, "{kind:?}");
+            assert_eq!(
+                response.headers().contains_key(header::RETRY_AFTER),
+                status == 503
+            );
+            assert_eq!(response.into_body().size(), BodySize::Sized(0));
+        }
+    }
+
+    #[test]
+    fn a_suspended_tenant_is_forbidden_and_a_pending_one_comes_later() {
+        let status = |status| {
+            let id = TenantId::parse("acme").unwrap();
+            Error::from(Cause::NotReady { id, status }).status_code()
+        };
+        assert_eq!(status(TenantStatus::Suspended), 403);
+        assert_eq!(status(TenantStatus::Pending), 503);
+        assert_eq!(status(TenantStatus::Failed), 503);
+        assert_eq!(status(TenantStatus::Dropping), 503);
+    }
+}

@@ -1,0 +1,139 @@
+//! The application under test, on a server of its own.
+
+use std::{net::SocketAddr, sync::mpsc, thread};
+
+use actix_web::{
+    App, HttpRequest, HttpServer, Responder,
+    dev::ServerHandle,
+    rt::System,
+    web::{self, Json},
+};
+use boardinghouse_actix::{Error, SharedDb, Tenancy, Tenant, TenantDb};
+use diesel::{
+    QueryResult, RunQueryDsl as _,
+    dsl::sql,
+    prelude::*,
+    sql_types::{Array, Integer, Text},
+};
+
+diesel::table! {
+    notes { id -> Integer, body -> Text }
+}
+
+async fn bodies(db: TenantDb) -> Result<String, Error> {
+    let found = db.run(|conn| notes::table.select(notes::body).load::<String>(conn));
+    Ok(found.await?.join(","))
+}
+
+async fn note(db: TenantDb, id: web::Path<i32>) -> Result<String, Error> {
+    let query = notes::table.find(id.into_inner()).select(notes::body);
+    let found = db.run(move |conn| query.first::<String>(conn).optional());
+    Ok(found.await?.unwrap_or_default())
+}
+
+async fn whoami(tenant: Tenant, db: TenantDb) -> Result<impl Responder, Error> {
+    let query = diesel::select(sql::<Text>("current_schema()::text"));
+    let schema = db.run(move |conn| query.get_result::<String>(conn)).await?;
+    Ok(Json(serde_json::json!({
+        "tenant": tenant.id(),
+        "schema": schema,
+        "routed_by": tenant.routed_by(),
+        "base_path": tenant.base_path(),
+    })))
+}
+
+async fn target(request: HttpRequest, tenant: Tenant) -> String {
+    format!("{} <- {}", request.uri(), tenant.original_uri())
+}
+
+async fn shared(db: SharedDb) -> Result<String, Error> {
+    db.run(|conn| {
+        let path = sql::<Array<Text>>("current_schemas(false)::text[]");
+        let path: Vec<String> = diesel::select(path).get_result(conn)?;
+        let bodies = notes::table.select(notes::body).load::<String>(conn)?;
+        QueryResult::Ok(format!("{} {}", path.join(","), bodies.join(",")))
+    })
+    .await
+}
+
+/// Waits for whoever holds advisory lock 1.
+async fn slow(db: TenantDb) -> Result<String, Error> {
+    db.run(|conn| {
+        conn.transaction(|conn| {
+            diesel::select(sql::<Integer>(
+                "(SELECT 1 FROM (SELECT pg_advisory_xact_lock_shared(1)) locked)",
+            ))
+            .execute(conn)?;
+            notes::table.select(notes::body).first::<String>(conn)
+        })
+    })
+    .await
+}
+
+async fn broken(db: TenantDb) -> Result<String, Error> {
+    let query = diesel::sql_query("SELECT * FROM no_such_table_at_all");
+    db.run(|conn| query.execute(conn)).await?;
+    Ok(String::new())
+}
+
+async fn panics(db: TenantDb) -> Result<String, Error> {
+    db.run(|_| -> QueryResult<String> { panic!("on purpose") })
+        .await
+}
+
+pub(crate) fn routes(app: &mut web::ServiceConfig) {
+    app.route("/notes", web::get().to(bodies))
+        .service(web::scope("/notes").route("/{id}", web::get().to(note)))
+        .route("/whoami", web::get().to(whoami))
+        .route("/target", web::get().to(target))
+        .route("/shared", web::get().to(shared))
+        .route("/slow", web::get().to(slow))
+        .route("/broken", web::get().to(broken))
+        .route("/panics", web::get().to(panics))
+        .route("/healthz", web::get().to(healthz));
+}
+
+async fn healthz(tenant: Option<Tenant>) -> String {
+    tenant.map_or("ok".to_owned(), |tenant| format!("tenant {}", tenant.id()))
+}
+
+/// A server on a free port; stopped when it is dropped.
+pub(crate) struct Server {
+    pub(crate) at: SocketAddr,
+    handle: ServerHandle,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+pub(crate) fn serve(tenancy: Tenancy, workers: usize) -> Server {
+    let (tell, told) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        System::new().block_on(async {
+            let app = move || App::new().wrap(tenancy.middleware()).configure(routes);
+            let server = HttpServer::new(app)
+                .workers(workers)
+                .disable_signals()
+                .bind("127.0.0.1:0")
+                .unwrap();
+            let at = server.addrs()[0];
+            let server = server.run();
+            tell.send((at, server.handle())).unwrap();
+            server.await.unwrap();
+        });
+    });
+    let (at, handle) = told.recv().unwrap();
+    Server {
+        at,
+        handle,
+        thread: Some(thread),
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The order is sent at once; the future only waits for it to be carried out.
+        drop(self.handle.stop(false));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A database of its own for each test, with two tenants and the bait.
+
+use std::{
+    process,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use boardinghouse_actix::Tenancy;
+use boardinghouse_core::{
+    Migrator, NewTenant, PgRegistry, Provisioner, TenantPool, TenantPoolBuilder,
+    embedded::{self, Database},
+};
+use diesel::{Connection as _, PgConnection, connection::SimpleConnection as _};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+
+const SHARED: EmbeddedMigrations = embed_migrations!("tests/http/migrations/shared");
+const TENANT: EmbeddedMigrations = embed_migrations!("tests/http/migrations/tenant");
+
+/// Lives until the process ends, which is what a private server waits for.
+static SERVER: LazyLock<Database> =
+    LazyLock::new(|| embedded::from_env_or_start("TEST_DATABASE_URL").unwrap());
+
+pub(crate) struct Fixture {
+    name: String,
+    pub(crate) pool: TenantPool,
+}
+
+impl Fixture {
+    /// Tenants `acme` and `globex`, each with a host name `<id>.test` and a note `from-<id>`.
+    pub(crate) fn new() -> Self {
+        Self::with_pool(TenantPool::builder())
+    }
+
+    pub(crate) fn with_pool(builder: TenantPoolBuilder) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bh_actix_{}_{count}", process::id());
+        administer(&format!("CREATE DATABASE {name}"));
+        let pool = builder
+            .checkout_timeout(Duration::from_secs(60))
+            .build(&url_of(&name))
+            .unwrap();
+        let fixture = Self { name, pool };
+        let report = Migrator::new(fixture.pool.clone())
+            .shared(SHARED)
+            .tenants(TENANT)
+            .run();
+        report.unwrap().into_result().unwrap();
+        for id in ["acme", "globex"] {
+            fixture.add(id);
+        }
+        fixture
+    }
+
+    pub(crate) fn add(&self, id: &str) {
+        let new = NewTenant::new(id.parse().unwrap()).domain(format!("{id}.test").parse().unwrap());
+        Provisioner::new(self.pool.clone()).create(&new).unwrap();
+        self.execute(&format!(
+            "INSERT INTO {id}.notes (body) VALUES ('from-{id}')"
+        ));
+    }
+
+    /// A pool of its own, for what must not share connections with the rest of the test.
+    pub(crate) fn pool(&self, builder: TenantPoolBuilder) -> TenantPool {
+        builder.build(&url_of(&self.name)).unwrap()
+    }
+
+    pub(crate) fn tenancy(&self) -> Tenancy {
+        Tenancy::new(PgRegistry::new(self.pool.clone())).exempt("/healthz")
+    }
+
+    /// A connection that the pool knows nothing of.
+    pub(crate) fn connect(&self) -> PgConnection {
+        PgConnection::establish(&url_of(&self.name)).unwrap()
+    }
+
+    pub(crate) fn execute(&self, sql: &str) {
+        self.connect().batch_execute(sql).unwrap();
+    }
+
+    /// Takes the database away, as a server that goes down does.
+    pub(crate) fn take_down(&self) {
+        administer(&drop_database(&self.name));
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Ok(mut conn) = PgConnection::establish(SERVER.url()) {
+            let _ = conn.batch_execute(&drop_database(&self.name));
+        }
+    }
+}
+
+fn drop_database(name: &str) -> String {
+    format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+}
+
+fn administer(sql: &str) {
+    let mut conn = PgConnection::establish(SERVER.url()).unwrap();
+    conn.batch_execute(sql).unwrap();
+}
+
+/// The URL of another database on the same server.
+fn url_of(name: &str) -> String {
+    let url = SERVER.url();
+    let (base, options) = url.split_once('?').unwrap_or((url, ""));
+    let (server, _) = base.rsplit_once('/').unwrap();
+    format!("{server}/{name}?{options}")
+}

@@ -1,0 +1,113 @@
+//! The settings under which a template is read and a clone is created.
+
+use diesel::{
+    PgConnection, QueryResult, QueryableByName, RunQueryDsl,
+    connection::SimpleConnection,
+    sql_query,
+    sql_types::{Array, Text},
+};
+
+use crate::{
+    error::{Error, Result},
+    sql::Literal,
+    tenant::SchemaName,
+};
+
+/// Settings that change how the server writes and reads the text of a definition.
+const NEUTRAL: &[(&str, &str)] = &[
+    ("datestyle", "ISO, MDY"),
+    ("intervalstyle", "postgres"),
+    ("lc_monetary", "C"),
+    ("standard_conforming_strings", "on"),
+    ("xmloption", "content"),
+];
+
+/// Further settings for reading.
+const READING: &[(&str, &str)] = &[
+    ("transaction_read_only", "on"),
+    ("extra_float_digits", "3"),
+    ("bytea_output", "hex"),
+    ("quote_all_identifiers", "off"),
+    // Compiling a catalog query takes longer than running it.
+    ("jit", "off"),
+];
+
+/// Further settings for creating: bodies may name what comes later, and storage is the template's.
+const CREATING: &[(&str, &str)] = &[
+    ("check_function_bodies", "off"),
+    ("default_table_access_method", "heap"),
+    ("default_tablespace", ""),
+];
+
+#[derive(QueryableByName)]
+struct Settings {
+    #[diesel(sql_type = Array<Text>)]
+    values: Vec<String>,
+}
+
+const CURRENT_SETTINGS: &str = "
+    SELECT pg_catalog.array_agg(pg_catalog.current_setting(s.name) ORDER BY s.position) AS values
+    FROM pg_catalog.unnest($1) WITH ORDINALITY AS s (name, position)";
+
+const PUT_BACK: &str = "
+    SELECT pg_catalog.set_config(s.name, s.value, true)
+    FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS s (name, value)";
+
+/// Creates schema `target`, runs `script` with the path on it alone, and puts the caller's settings
+/// back.
+///
+/// The schema and the script travel as one message.
+pub(super) fn create_in(conn: &mut PgConnection, target: &SchemaName, script: &str) -> Result<()> {
+    let what = format!("create schema {:?} from the template", target.as_str());
+    let failed = |error| Error::database(&what, error);
+    let names: Vec<&str> = std::iter::once("search_path")
+        .chain(NEUTRAL.iter().chain(CREATING).map(|(name, _)| *name))
+        .collect();
+    let saved: Settings = sql_query(CURRENT_SETTINGS)
+        .bind::<Array<Text>, _>(&names)
+        .get_result(conn)
+        .map_err(failed)?;
+    // In a message of their own: the server splits a message into tokens before it runs any of it,
+    // so that standard_conforming_strings would come too late for the script.
+    set(conn, NEUTRAL.iter().chain(CREATING)).map_err(failed)?;
+    // pg_temp is named last so that a temporary table cannot be taken for one of the clone's.
+    let schema = target.quoted();
+    conn.batch_execute(&format!(
+        "CREATE SCHEMA {schema}; SET LOCAL search_path TO {schema}, pg_temp;\n{script}"
+    ))
+    .map_err(failed)?;
+    sql_query(PUT_BACK)
+        .bind::<Array<Text>, _>(&names)
+        .bind::<Array<Text>, _>(&saved.values)
+        .execute(conn)
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Makes the open transaction fit for reading catalogs, with no schema of the user's on the path.
+///
+/// Not even that of temporary tables: named last, it hides nothing of PostgreSQL's.
+pub(super) fn prepare_to_read(conn: &mut PgConnection) -> Result<()> {
+    set(conn, NEUTRAL.iter().chain(READING))
+        .and_then(|()| conn.batch_execute("SET LOCAL search_path TO pg_catalog, pg_temp"))
+        .map_err(|error| Error::database("prepare to read the template", error))
+}
+
+fn set<'a>(
+    conn: &mut PgConnection,
+    settings: impl Iterator<Item = &'a (&'a str, &'a str)>,
+) -> QueryResult<()> {
+    let statements: Vec<String> = settings
+        .map(|(name, value)| format!("SET LOCAL {name} TO {}", Literal(value)))
+        .collect();
+    conn.batch_execute(&statements.join("; "))
+}
+
+/// Puts `schema` on the path, so that the server writes names in it bare.
+pub(super) fn read_in(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    conn.batch_execute(&format!(
+        "SET LOCAL search_path TO {}, pg_temp",
+        schema.quoted()
+    ))
+    .map_err(|error| Error::database("prepare to read the template", error))
+}

@@ -1,0 +1,14 @@
+//! End-to-end tests on a real PostgreSQL. Each test has a database of its own, with the bait row.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+// Links the bundled libpq.
+use pq_sys as _;
+
+mod checkout;
+mod clean;
+mod migrate;
+mod names;
+mod provision;
+mod registry;
+mod statements;
+mod stress;

@@ -1,0 +1,337 @@
+//! Creating and deleting tenants: all or nothing, and nothing that was there before is harmed.
+
+use std::time::Duration;
+
+use boardinghouse_core::{
+    Error, ErrorKind, NewTenant, PgRegistry, Provisioner, SchemaName, TenantId,
+};
+use boardinghouse_tests::{BAIT, TestDb, add_note, bodies, tenant, value};
+use diesel::{connection::SimpleConnection, prelude::*};
+
+fn new(id: &str) -> NewTenant {
+    NewTenant::new(id.parse().unwrap())
+}
+
+fn id(id: &str) -> TenantId {
+    id.parse().unwrap()
+}
+
+/// Everything that creating a tenant could leave behind.
+fn traces(db: &TestDb, name: &str) -> String {
+    db.value(&format!(
+        "SELECT (SELECT count(*) FROM boardinghouse.tenants WHERE id = '{name}') || ' ' || \
+         (SELECT count(*) FROM boardinghouse.domains WHERE tenant_id = '{name}') || ' ' || \
+         (SELECT count(*) FROM pg_namespace WHERE nspname = '{name}')"
+    ))
+}
+
+#[test]
+fn a_created_tenant_has_the_templates_tables_and_no_rows() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    Provisioner::new(pool.clone()).create(&new("acme")).unwrap();
+    assert_eq!(db.tables("acme"), db.tables("__template__"));
+    let mut conn = pool.get(&tenant(&pool, "acme")).unwrap();
+    assert_eq!(bodies(&mut conn).unwrap(), [""; 0]);
+    add_note(&mut conn, "first").unwrap();
+    assert_eq!(value(&mut conn, "SELECT id FROM notes"), "1");
+    assert_eq!(
+        value(&mut conn, "SELECT pg_get_serial_sequence('notes', 'id')"),
+        "acme.notes_id_seq"
+    );
+    assert_eq!(
+        value(&mut conn, "SELECT version FROM __diesel_schema_migrations"),
+        "20260101000000"
+    );
+    assert_eq!(db.value("SELECT count(*) FROM __template__.notes"), "0");
+    assert_eq!(
+        db.value("SELECT is_called FROM __template__.notes_id_seq"),
+        "false"
+    );
+}
+
+#[test]
+fn foreign_keys_to_the_shared_schema_hold_in_every_tenant() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    Provisioner::new(pool.clone()).create(&new("acme")).unwrap();
+    for id in ["a", "b", "acme"] {
+        let mut conn = pool.get(&tenant(&pool, id)).unwrap();
+        conn.batch_execute("INSERT INTO notes (body, author) VALUES ('known', 1)")
+            .unwrap();
+        let error = diesel::sql_query("INSERT INTO notes (body, author) VALUES ('unknown', 4711)")
+            .execute(&mut conn)
+            .unwrap_err();
+        let kind = diesel::result::DatabaseErrorKind::ForeignKeyViolation;
+        assert!(
+            matches!(error, diesel::result::Error::DatabaseError(k, _) if format!("{k:?}") == format!("{kind:?}"))
+        );
+    }
+}
+
+#[test]
+fn a_schema_that_exists_is_never_adopted_by_accident() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let provisioner = Provisioner::new(pool.clone());
+    db.sql("CREATE SCHEMA legacy; CREATE TABLE legacy.notes (id serial PRIMARY KEY, body text NOT NULL, author int); INSERT INTO legacy.notes (body) VALUES ('old')");
+    let error = provisioner.create(&new("legacy")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SchemaExists);
+    assert_eq!(traces(&db, "legacy"), "0 0 1");
+    assert_eq!(db.value("SELECT body FROM legacy.notes"), "old");
+
+    let schema = SchemaName::existing("legacy").unwrap();
+    let adopted = provisioner.create(&new("legacy").adopt(schema)).unwrap();
+    assert!(adopted.is_adopted());
+    assert_eq!(
+        bodies(&mut pool.get(&tenant(&pool, "legacy")).unwrap()).unwrap(),
+        ["old"]
+    );
+    let deleted = provisioner.delete(&id("legacy")).unwrap();
+    assert!(!deleted.schema_dropped);
+    assert_eq!(traces(&db, "legacy"), "0 0 1");
+    assert_eq!(db.value("SELECT body FROM legacy.notes"), "old");
+
+    let ghost = SchemaName::existing("ghost").unwrap();
+    let error = provisioner.create(&new("ghost").adopt(ghost)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SchemaUnavailable);
+    assert_eq!(traces(&db, "ghost"), "0 0 0");
+}
+
+#[test]
+fn special_schemas_are_neither_adopted_nor_dropped() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let provisioner = Provisioner::new(pool.clone());
+    for name in ["public", "__template__", "boardinghouse"] {
+        let schema = SchemaName::existing(name).unwrap();
+        let error = provisioner.create(&new("x").adopt(schema)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ReservedName, "{name}");
+    }
+    // A row that somebody wrote by hand, for the template.
+    db.sql("INSERT INTO boardinghouse.tenants (id, schema_name, display_name, status) VALUES ('evil', '__template__', 'x', 'ready')");
+    assert_eq!(
+        provisioner.delete(&id("evil")).unwrap_err().kind(),
+        ErrorKind::ReservedName
+    );
+    assert_eq!(
+        pool.get(&tenant(&pool, "evil")).unwrap_err().kind(),
+        ErrorKind::ReservedName
+    );
+    assert_eq!(
+        db.tables("__template__"),
+        "__diesel_schema_migrations,notes"
+    );
+    assert_eq!(db.value("SELECT body FROM public.notes"), BAIT);
+}
+
+#[test]
+fn a_tenant_or_domain_that_exists_is_refused_and_nothing_is_left() {
+    let db = TestDb::new();
+    let provisioner = Provisioner::new(db.pool(1));
+    assert_eq!(
+        provisioner.create(&new("a")).unwrap_err().kind(),
+        ErrorKind::TenantExists
+    );
+    assert_eq!(db.value("SELECT body FROM a.notes"), "from-a");
+    provisioner
+        .create(&new("c").domain("c.test".parse().unwrap()))
+        .unwrap();
+    let error = provisioner
+        .create(
+            &new("d")
+                .domain("d.test".parse().unwrap())
+                .domain("C.test".parse().unwrap()),
+        )
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TenantExists);
+    assert!(error.to_string().contains("c.test"), "{error}");
+    assert_eq!(traces(&db, "d"), "0 0 0");
+}
+
+#[test]
+fn a_missing_template_is_an_error_and_nothing_is_left() {
+    let db = TestDb::new();
+    db.sql("DROP SCHEMA __template__ CASCADE");
+    let error = Provisioner::new(db.pool(1))
+        .create(&new("acme"))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TemplateMissing, "{error:?}");
+    assert_eq!(traces(&db, "acme"), "0 0 0");
+}
+
+#[test]
+fn a_template_that_cannot_be_cloned_faithfully_is_refused_with_the_list() {
+    let db = TestDb::new();
+    db.sql(
+        "SET search_path TO __template__;
+            CREATE VIEW all_notes AS SELECT * FROM notes;
+            CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql AS 'SELECT $1 * 2'",
+    );
+    let error = Provisioner::new(db.pool(1))
+        .create(&new("acme"))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
+    let text = error.chain();
+    assert!(
+        text.contains("all_notes") && text.contains("twice"),
+        "{text}"
+    );
+    assert_eq!(traces(&db, "acme"), "0 0 0");
+}
+
+#[test]
+fn a_caller_who_rolls_back_takes_the_tenant_back() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let provisioner = Provisioner::new(pool.clone());
+    let mut conn = pool.get_shared().unwrap();
+    let rolled_back: Result<(), Error> = conn.transaction(|conn| {
+        let created = provisioner.create_in(conn, &new("acme"))?;
+        assert_eq!(created.id().as_str(), "acme");
+        // The caller goes on where it was.
+        assert_eq!(
+            value(conn, "SELECT current_setting('search_path')"),
+            "public, pg_temp"
+        );
+        assert_eq!(bodies(conn)?, [BAIT]);
+        Err(diesel::result::Error::RollbackTransaction.into())
+    });
+    assert!(rolled_back.is_err());
+    assert_eq!(traces(&db, "acme"), "0 0 0");
+    conn.transaction(|conn| provisioner.create_in(conn, &new("acme")))
+        .unwrap();
+    drop(conn);
+    assert_eq!(traces(&db, "acme"), "1 0 1");
+}
+
+#[test]
+fn a_failure_inside_the_callers_transaction_leaves_the_rest_of_it_alone() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let provisioner = Provisioner::new(pool.clone());
+    let mut conn = pool.get_shared().unwrap();
+    conn.transaction(|conn| -> Result<(), Error> {
+        add_note(conn, "kept")?;
+        assert_eq!(
+            provisioner.create_in(conn, &new("a")).unwrap_err().kind(),
+            ErrorKind::TenantExists
+        );
+        assert_eq!(value(conn, "SELECT current_schema()"), "public");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(bodies(&mut conn).unwrap(), [BAIT, "kept"]);
+}
+
+#[test]
+fn a_creator_that_is_killed_leaves_nothing() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    // Points at which a creator can be made to stop: the shared table that the clone references, the
+    // template's lock, the schema's lock and the registry.
+    let points = [
+        "LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE",
+        "LOCK TABLE boardinghouse.tenants IN ACCESS EXCLUSIVE MODE",
+        "LOCK TABLE boardinghouse.domains IN ACCESS EXCLUSIVE MODE",
+        "LOCK TABLE __template__.notes IN ACCESS EXCLUSIVE MODE",
+        "LOCK TABLE __template__.__diesel_schema_migrations IN ACCESS EXCLUSIVE MODE",
+    ];
+    for point in points {
+        let mut blocker = db.connect();
+        blocker.batch_execute(&format!("BEGIN; {point}")).unwrap();
+        let provisioner = Provisioner::new(pool.clone());
+        std::thread::scope(|scope| {
+            let creator = scope.spawn(move || {
+                provisioner.create(&new("acme").domain("acme.test".parse().unwrap()))
+            });
+            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            while value(&mut blocker, waiting) == "0" {
+                assert!(!creator.is_finished(), "{point}: the creator did not wait");
+                // The snapshot of a transaction's statistics is frozen; ask for a new one.
+                blocker
+                    .batch_execute("SELECT pg_stat_clear_snapshot()")
+                    .unwrap();
+            }
+            let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            assert_eq!(value(&mut blocker, kill), "1");
+            assert!(creator.join().unwrap().is_err(), "{point}");
+        });
+        drop(blocker);
+        assert_eq!(traces(&db, "acme"), "0 0 0", "{point}");
+    }
+    Provisioner::new(pool).create(&new("acme")).unwrap();
+    assert_eq!(traces(&db, "acme"), "1 0 1");
+}
+
+#[test]
+fn exactly_one_of_many_creators_wins() {
+    let db = TestDb::new();
+    let pool = db.pool(8);
+    for round in 0..10 {
+        let name = format!("race{round}");
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let creators: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| Provisioner::new(pool.clone()).create(&new(&name))))
+                .collect();
+            creators
+                .into_iter()
+                .map(|creator| creator.join().unwrap())
+                .collect()
+        });
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+        for error in results.into_iter().filter_map(Result::err) {
+            assert_eq!(error.kind(), ErrorKind::TenantExists, "{error:?}");
+        }
+        assert_eq!(traces(&db, &name), "1 0 1");
+    }
+}
+
+#[test]
+fn a_writer_of_the_template_keeps_creators_out() {
+    let db = TestDb::new();
+    let mut writer = db.connect();
+    let key = "SELECT pg_advisory_lock(x'62680001'::int, hashtext('__template__'))";
+    writer.batch_execute(key).unwrap();
+    let provisioner = Provisioner::new(db.pool(1)).lock_wait(Duration::from_millis(20));
+    let error = provisioner.create(&new("acme")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked, "{error:?}");
+    drop(writer);
+    assert_eq!(traces(&db, "acme"), "0 0 0");
+}
+
+#[test]
+fn deleting_drops_the_schema_and_only_that() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let provisioner = Provisioner::new(pool.clone());
+    let deleted = provisioner.delete(&id("a")).unwrap();
+    assert!(deleted.schema_dropped);
+    assert_eq!(traces(&db, "a"), "0 0 0");
+    assert_eq!(
+        bodies(&mut pool.get(&tenant(&pool, "b")).unwrap()).unwrap(),
+        ["from-b"]
+    );
+    assert_eq!(bodies(&mut pool.get_shared().unwrap()).unwrap(), [BAIT]);
+    assert_eq!(
+        provisioner.delete(&id("a")).unwrap_err().kind(),
+        ErrorKind::TenantNotFound
+    );
+    // A schema that somebody dropped by hand is no obstacle.
+    db.sql("DROP SCHEMA b CASCADE");
+    assert!(!provisioner.delete(&id("b")).unwrap().schema_dropped);
+    assert!(PgRegistry::new(pool).list().unwrap().is_empty());
+}
+
+#[test]
+fn a_tenant_that_is_created_again_is_not_taken_for_the_old_one() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let provisioner = Provisioner::new(pool.clone());
+    let old = tenant(&pool, "a");
+    assert_eq!(bodies(&mut pool.get(&old).unwrap()).unwrap(), ["from-a"]);
+    provisioner.delete(&id("a")).unwrap();
+    let anew = provisioner.create(&new("a")).unwrap();
+    assert!(anew.epoch() > old.epoch());
+    assert_eq!(bodies(&mut pool.get(&anew).unwrap()).unwrap(), [""; 0]);
+}

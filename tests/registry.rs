@@ -1,0 +1,168 @@
+//! The registry: its rows and what keeps them right.
+
+use boardinghouse_core::{
+    DomainName, ErrorKind, Layout, Migrator, NewTenant, PgRegistry, Provisioner, SchemaName,
+};
+use boardinghouse_tests::{SHARED, TENANT, TestDb, bodies, tenant, value};
+use diesel::connection::SimpleConnection;
+use serde_json::json;
+
+#[test]
+fn initialising_twice_changes_nothing_the_second_time() {
+    let db = TestDb::empty();
+    let pool = db.pool(1);
+    assert!(!PgRegistry::new(pool.clone()).is_initialized().unwrap());
+    let migrator = Migrator::new(pool.clone());
+    assert_eq!(migrator.init().unwrap().entries[0].applied.len(), 1);
+    // Any DDL of the second run would fail.
+    db.sql("CREATE FUNCTION public.no() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'DDL'; END $$;
+            CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION public.no()");
+    let again = migrator.init().unwrap();
+    assert!(
+        again.is_success() && again.entries[0].applied.is_empty(),
+        "{again:?}"
+    );
+    assert!(PgRegistry::new(pool).is_initialized().unwrap());
+    assert_eq!(db.tables("__template__"), "");
+}
+
+#[test]
+fn the_registry_refuses_rows_that_the_library_would_not_write() {
+    let db = TestDb::new();
+    let insert = |id: &str, schema: &str| {
+        db.connect().batch_execute(&format!(
+            "INSERT INTO boardinghouse.tenants (id, schema_name, display_name) VALUES ('{id}', '{schema}', 'x')"
+        ))
+    };
+    for (id, schema) in [
+        ("ACME", "acme"),
+        ("acme", "A"),
+        ("acme", "B"),
+        ("x_y", "x"),
+        ("public", "x"),
+        ("x", "public"),
+        ("x", "pg_x"),
+        ("x", "boardinghouse"),
+        ("x", ""),
+        ("a", "other"),
+    ] {
+        assert!(insert(id, schema).is_err(), "{id} {schema}");
+    }
+    insert("fine", "Fine").unwrap();
+    assert!(
+        db.connect()
+            .batch_execute("UPDATE boardinghouse.tenants SET attributes = '[]'")
+            .is_err()
+    );
+    assert!(
+        db.connect()
+            .batch_execute("INSERT INTO boardinghouse.domains VALUES ('A.test', 'a')")
+            .is_err()
+    );
+}
+
+#[test]
+fn attributes_are_read_as_the_applications_types() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let new = NewTenant::new("acme".parse().unwrap())
+        .display_name("Acme Inc.")
+        .attribute("paid_until", "2030-01-01")
+        .attribute("limits", json!({ "seats": 3 }));
+    Provisioner::new(pool.clone()).create(&new).unwrap();
+    let acme = tenant(&pool, "acme");
+    assert_eq!(acme.display_name(), "Acme Inc.");
+    assert_eq!(
+        acme.attribute::<String>("paid_until").unwrap().unwrap(),
+        "2030-01-01"
+    );
+    let limits: std::collections::HashMap<String, u8> = acme.attribute("limits").unwrap().unwrap();
+    assert_eq!(limits["seats"], 3);
+    let wrong = acme.attribute::<u8>("paid_until").unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::InvalidInput);
+    assert!(wrong.to_string().contains("paid_until") && wrong.to_string().contains("acme"));
+    assert_eq!(acme.attribute::<u8>("none").unwrap(), None);
+}
+
+#[test]
+fn domains_lead_to_their_tenant_in_any_spelling() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let new = NewTenant::new("acme".parse().unwrap())
+        .domain("Notes.ACME.test.".parse().unwrap())
+        .domain("acme.test:8080".parse().unwrap());
+    Provisioner::new(pool.clone()).create(&new).unwrap();
+    let registry = PgRegistry::new(pool);
+    let find = |host: &str| {
+        let found = registry
+            .find_by_domain(&DomainName::parse(host).unwrap())
+            .unwrap();
+        found.map(|tenant| tenant.id().to_string())
+    };
+    assert_eq!(find("notes.acme.test").as_deref(), Some("acme"));
+    assert_eq!(find("ACME.test.:99").as_deref(), Some("acme"));
+    assert_eq!(find("other.test"), None);
+    let domains = registry.domains(&"acme".parse().unwrap()).unwrap();
+    assert_eq!(domains[0].name, "notes.acme.test");
+    assert!(domains[0].is_primary && !domains[1].is_primary);
+}
+
+#[test]
+fn a_missing_registry_says_what_to_do() {
+    let db = TestDb::empty();
+    let pool = db.pool(1);
+    let registry = PgRegistry::new(pool.clone());
+    for error in [
+        registry.list().unwrap_err(),
+        registry.find(&"a".parse().unwrap()).unwrap_err(),
+        Provisioner::new(pool)
+            .create(&NewTenant::new("a".parse().unwrap()))
+            .unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::RegistryMissing, "{error:?}");
+        assert!(error.to_string().contains("boardinghouse init"));
+    }
+}
+
+#[test]
+fn a_registry_query_ignores_tables_of_the_same_name_on_the_path() {
+    let db = TestDb::new();
+    db.sql("CREATE TABLE public.tenants (id text); CREATE TABLE public.domains (domain text)");
+    let pool = db.pool(1);
+    assert_eq!(PgRegistry::new(pool).list().unwrap().len(), 2);
+}
+
+#[test]
+fn everything_works_with_other_names_for_the_shared_schema_and_the_template() {
+    let db = TestDb::empty();
+    let layout = Layout::default()
+        .with_shared(SchemaName::existing("core").unwrap())
+        .unwrap()
+        .with_template(SchemaName::existing("tpl0").unwrap())
+        .unwrap()
+        .with_prefix("t_")
+        .unwrap();
+    let pool = db.pool_for(layout);
+    // The fixture's tenant migrations name `public.users`, which is not the shared schema here.
+    db.sql("CREATE TABLE public.users (id serial PRIMARY KEY)");
+    let report = Migrator::new(pool.clone())
+        .shared(SHARED)
+        .tenants(TENANT)
+        .run()
+        .unwrap();
+    assert!(report.is_success(), "{report:?}");
+    let created = Provisioner::new(pool.clone())
+        .create(&NewTenant::new("a".parse().unwrap()))
+        .unwrap();
+    assert_eq!(created.schema().as_str(), "t_a");
+    let mut conn = pool.get(&tenant(&pool, "a")).unwrap();
+    assert_eq!(bodies(&mut conn).unwrap(), [""; 0]);
+    assert_eq!(
+        value(&mut conn, "SELECT current_setting('search_path')"),
+        "t_a, core, pg_temp"
+    );
+    drop(conn);
+    assert_eq!(db.tables("core"), "__diesel_schema_migrations,notes,users");
+    assert_eq!(db.tables("tpl0"), "__diesel_schema_migrations,notes");
+    assert_eq!(db.tables("public"), "users");
+}
