@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use boardinghouse_core::{
-    Error, ErrorKind, Layout, SchemaName, Tenant, TenantConnection, TenantPool, TenantStatus,
+    Error, ErrorKind, Layout, PathMode, SchemaName, Tenant, TenantConnection, TenantPool,
+    TenantStatus,
 };
 use boardinghouse_tests::{BAIT, TestDb, add_note, bodies, tenant, value};
 use diesel::{connection::SimpleConnection, prelude::*};
@@ -32,6 +33,24 @@ fn the_path_is_the_tenant_then_the_shared_schema_then_temporary_tables() {
     );
     assert_eq!(bodies(&mut conn).unwrap(), ["from-a"]);
     assert_eq!(value(&mut conn, "SELECT count(*) FROM users"), "2");
+}
+
+#[test]
+fn a_path_without_the_shared_schema_makes_a_missing_table_an_error() {
+    let db = TestDb::new();
+    db.sql("DROP TABLE a.notes");
+    let pool = db.pool_with(|b| b.path_mode(PathMode::TenantOnly));
+    let mut conn = pool.get(&tenant(&pool, "a")).unwrap();
+    assert_eq!(path(&mut conn), "a, pg_temp");
+    assert!(bodies(&mut conn).is_err(), "the bait must not be found");
+    assert!(
+        diesel::sql_query("SELECT * FROM users")
+            .execute(&mut conn)
+            .is_err()
+    );
+    assert_eq!(value(&mut conn, "SELECT count(*) FROM public.users"), "2");
+    drop(conn);
+    assert_eq!(bodies(&mut pool.get_shared().unwrap()).unwrap(), [BAIT]);
 }
 
 #[test]

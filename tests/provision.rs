@@ -267,11 +267,11 @@ fn a_creator_that_is_killed_leaves_nothing() {
 #[test]
 fn exactly_one_of_many_creators_wins() {
     let db = TestDb::new();
-    let pool = db.pool(8);
+    let pool = db.pool(20);
     for round in 0..10 {
         let name = format!("race{round}");
         let results: Vec<_> = std::thread::scope(|scope| {
-            let creators: Vec<_> = (0..8)
+            let creators: Vec<_> = (0..20)
                 .map(|_| scope.spawn(|| Provisioner::new(pool.clone()).create(&new(&name))))
                 .collect();
             creators

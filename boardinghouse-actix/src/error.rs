@@ -55,7 +55,7 @@ pub(crate) enum Cause {
     Core(boardinghouse_core::Error),
     #[error("could not find out which tenant the request is for")]
     Lookup(#[source] BoxError),
-    #[error("there is no tenant for host {host:?} and path {path:?}")]
+    #[error("there is no tenant for host {host:?} and path {path:?}", host = host.as_deref().unwrap_or_default())]
     Unknown {
         status: StatusCode,
         host: Option<String>,

@@ -124,6 +124,7 @@ impl Tenancy {
     /// Middleware that is added to the `App` later runs earlier, and sees the path as the client
     /// sent it: add sessions and token checks that a resolver reads after this one.
     /// [`PathPrefix`](crate::PathPrefix) needs the whole `App` to be wrapped, not a scope.
+    #[must_use]
     pub fn middleware<S, B>(
         &self,
     ) -> impl Transform<

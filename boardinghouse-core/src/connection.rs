@@ -290,6 +290,16 @@ impl fmt::Debug for Session {
 /// # Ok(())
 /// # }
 /// ```
+///
+/// No other connection can stand in for it:
+///
+/// ```compile_fail,E0308
+/// fn tenant_query(conn: &mut boardinghouse_core::TenantConnection) {}
+///
+/// fn mistake(plain: &mut diesel::PgConnection) {
+///     tenant_query(plain);
+/// }
+/// ```
 pub struct TenantConnection {
     pub(crate) session: PooledSession,
     pub(crate) tenant: Tenant,

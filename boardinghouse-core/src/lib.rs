@@ -97,7 +97,7 @@ pub use crate::{
         MigrationPlan, MigrationReport, Migrator, Outcome, PlannedTarget, ReportEntry, Selection,
         Target,
     },
-    pool::{PoolState, TenantPool, TenantPoolBuilder},
+    pool::{PathMode, PoolState, TenantPool, TenantPoolBuilder},
     provision::{Deleted, NewTenant, Provisioner},
     registry::{Domain, PgRegistry},
     template::{ClonePlan, ObjectKind, Step, Template},

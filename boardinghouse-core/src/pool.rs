@@ -42,8 +42,22 @@ struct Inner {
     pool: r2d2::Pool<Manager>,
     url: String,
     layout: Layout,
+    path_mode: PathMode,
     checkout_timeout: Duration,
     max_tenants_per_connection: usize,
+}
+
+/// What else the path of a tenant's checkout holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PathMode {
+    /// The tenant, the shared schema, the extra schemas. Shared tables are read by their bare names;
+    /// a table that the tenant lacks is looked for in the shared schema.
+    #[default]
+    TenantThenShared,
+    /// The tenant and the extra schemas. Shared tables must be named in full; a table that the
+    /// tenant lacks is an error.
+    TenantOnly,
 }
 
 impl TenantPool {
@@ -79,7 +93,11 @@ impl TenantPool {
             )
             .with_tenant(tenant.id()));
         }
-        let rest = std::iter::once(self.0.layout.shared()).chain(self.0.layout.extra());
+        let shared = match self.0.path_mode {
+            PathMode::TenantThenShared => Some(self.0.layout.shared()),
+            PathMode::TenantOnly => None,
+        };
+        let rest = shared.into_iter().chain(self.0.layout.extra());
         let binding = Binding::new(tenant.schema(), tenant.epoch(), rest);
         let session = self
             .checkout(&binding)
@@ -218,6 +236,7 @@ pub struct PoolState {
 #[derive(Clone, Debug)]
 pub struct TenantPoolBuilder {
     layout: Layout,
+    path_mode: PathMode,
     max_size: u32,
     min_idle: u32,
     checkout_timeout: Duration,
@@ -230,6 +249,7 @@ impl Default for TenantPoolBuilder {
     fn default() -> Self {
         Self {
             layout: Layout::default(),
+            path_mode: PathMode::default(),
             max_size: 10,
             min_idle: 0,
             checkout_timeout: Duration::from_secs(30),
@@ -245,6 +265,14 @@ impl TenantPoolBuilder {
     #[must_use]
     pub fn layout(mut self, layout: Layout) -> Self {
         self.layout = layout;
+        self
+    }
+
+    /// Sets what else the path of a tenant's checkout holds. Defaults to
+    /// [`PathMode::TenantThenShared`].
+    #[must_use]
+    pub fn path_mode(mut self, mode: PathMode) -> Self {
+        self.path_mode = mode;
         self
     }
 
@@ -325,6 +353,7 @@ impl TenantPoolBuilder {
             pool,
             url: url.to_owned(),
             layout: self.layout,
+            path_mode: self.path_mode,
             checkout_timeout: self.checkout_timeout,
             max_tenants_per_connection: self.max_tenants_per_connection,
         }))
