@@ -70,6 +70,18 @@ impl Context {
                 "no database: set DATABASE_URL, or pass --database-url",
             )
         })?;
+        // libpq would take another kind of URL for a connection string, and print it in its error.
+        if let Some((scheme, _)) = url.split_once("://")
+            && !["postgres", "postgresql"].contains(&scheme)
+            && scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+        {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("the database URL begins with {scheme}://, not with postgres://"),
+            ));
+        }
         let pool = TenantPool::builder()
             .layout(self.layout.clone())
             .max_size(2)

@@ -197,6 +197,11 @@ impl Session {
         true
     }
 
+    /// Whether no transaction is open, by the server's word.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        self.run_outside_transaction("SELECT 1").is_ok()
+    }
+
     /// Sends one message and proves that no transaction is open after it.
     ///
     /// A `BEGIN` that somebody sent as text is unknown to Diesel. So the transaction manager is told

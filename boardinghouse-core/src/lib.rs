@@ -27,7 +27,8 @@
 //!    [`SharedConnection`] is its sibling for what is nobody's.
 //!
 //! Beside them stand [`Migrator`], which keeps the fleet at one version, and [`Provisioner`], which
-//! clones new tenants from the [`Template`]. [`Layout`] names the schemas.
+//! clones new tenants from the [`Template`]. [`Layout`] names the schemas, and [`Doctor`] looks the
+//! whole over. Module [`console`] runs what a person types.
 //!
 //! # One database
 //!

@@ -80,6 +80,12 @@ fn a_bad_name_is_told_to_programs_with_its_kind() {
 fn without_a_database_nothing_is_guessed() {
     let run: Run = boardinghouse(&["tenant", "list"]).output().unwrap().into();
     run.expect(2).says(&["DATABASE_URL", "--database-url"]);
+    let run: Run = boardinghouse(&["tenant", "list", "--database-url", "mysql://u:secret@h/d"])
+        .output()
+        .unwrap()
+        .into();
+    assert!(!run.stderr.contains("secret"), "{run:?}");
+    run.expect(2).says(&["mysql://"]);
 }
 
 #[test]

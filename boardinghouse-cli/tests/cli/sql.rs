@@ -178,6 +178,24 @@ fn a_refused_statement_is_told_with_the_servers_words() {
 }
 
 #[test]
+fn a_transaction_that_is_left_open_is_no_success() {
+    let fixture = Fixture::with_tenants(&["a"]);
+    for open in ["BEGIN", "BEGIN; INSERT INTO notes (body) VALUES ('x')"] {
+        fixture
+            .run(&["sql", "-s", "a", open])
+            .expect(2)
+            .says(&["rolled back", "COMMIT"]);
+    }
+    assert_eq!(fixture.number("SELECT count(*) FROM a.notes"), 0);
+    let whole = "BEGIN; INSERT INTO notes (body) VALUES ('x'); COMMIT";
+    fixture.run(&["sql", "-s", "a", whole]).expect(0);
+    assert_eq!(fixture.number("SELECT count(*) FROM a.notes"), 1);
+    let copy = "INSERT INTO notes (body) VALUES ('y'); COPY notes TO stdout; SELECT 1";
+    fixture.run(&["sql", "-s", "a", copy]).expect(2);
+    assert_eq!(fixture.number("SELECT count(*) FROM a.notes"), 1);
+}
+
+#[test]
 fn redirected_output_has_no_control_codes() {
     let fixture = Fixture::with_tenants(&["a"]);
     let colour = "SELECT E'\\x1b[31mred' AS body";

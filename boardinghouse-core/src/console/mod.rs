@@ -48,8 +48,9 @@ pub struct Answer {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::InvalidInput`] when there is no statement in the text, and
-/// [`ErrorKind::Database`] when the server refuses it or fails.
+/// [`ErrorKind::InvalidInput`] when there is no statement in the text, when one is a `COPY`, and when
+/// a transaction that the text began is still open at its end: it is then rolled back.
+/// [`ErrorKind::Database`] when the server refuses a statement or fails.
 ///
 /// # Examples
 ///
@@ -65,17 +66,31 @@ pub struct Answer {
 pub fn query(conn: &mut TenantConnection, sql: &str) -> Result<Answer> {
     let tenant = conn.tenant().id().clone();
     let failed = |error| Error::database("run the statement", error).with_tenant(&tenant);
-    match scan::statements(sql)[..] {
-        [] => Err(Error::new(
-            ErrorKind::InvalidInput,
-            "there is no statement to run",
-        )),
-        [statement] => one(conn, statement)?.map_err(failed),
+    let statements = scan::statements(sql);
+    if statements.iter().any(|one| scan::keyword(one) == "COPY") {
+        return Err(unusable(
+            "COPY moves data to or from the client, which the console cannot do: use psql",
+        ));
+    }
+    let answer = match statements[..] {
+        [] => return Err(unusable("there is no statement to run")),
+        [statement] => one(conn, statement)?.map_err(failed)?,
         _ => conn
             .batch_execute(sql)
             .map(|()| Answer::without_rows(None))
-            .map_err(failed),
+            .map_err(failed)?,
+    };
+    if !answer.has_rows && !conn.session.is_idle() {
+        return Err(unusable(
+            "the transaction was left open, so everything in it is rolled back: end it with COMMIT",
+        )
+        .with_tenant(&tenant));
     }
+    Ok(answer)
+}
+
+fn unusable(message: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
 }
 
 /// The name under which statements are prepared here.
@@ -101,12 +116,6 @@ fn one(conn: &mut TenantConnection, statement: &str) -> Result<QueryResult<Answe
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" => sql_query(statement)
             .execute(conn)
             .map(|affected| Answer::without_rows(Some(affected))),
-        "COPY" => {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "COPY moves data to or from the client, which the console cannot do: use psql",
-            ));
-        }
         _ => sql_query(statement)
             .execute(conn)
             .map(|_| Answer::without_rows(None)),
