@@ -10,6 +10,8 @@ use boardinghouse_tests::{BAIT, SHARED, TENANT, TestDb, bodies, tenant, value};
 use diesel::connection::SimpleConnection;
 use diesel_migrations::FileBasedMigrations;
 
+const TAGS: &str = "2026-02-01-000000_tags";
+
 /// A directory of tenant migrations, begun with that of the fixture.
 struct Folder(tempfile::TempDir);
 
@@ -20,6 +22,11 @@ impl Folder {
             "2026-01-01-000000_first",
             include_str!("migrations/tenant/2026-01-01-000000_first/up.sql"),
         )
+    }
+
+    /// One with a second migration, that creates table `tags`.
+    fn with_tags() -> Self {
+        Self::new().add(TAGS, "CREATE TABLE tags (id serial PRIMARY KEY)")
     }
 
     fn add(self, name: &str, up: &str) -> Self {
@@ -94,23 +101,19 @@ fn shared_tables_go_to_the_shared_schema_and_tenant_tables_to_each_tenant() {
 fn one_run_migrates_shared_then_template_then_tenants() {
     let db = TestDb::new();
     let pool = db.pool(1);
-    let folder = Folder::new().add(
-        "2026-02-01-000000_tags",
-        "CREATE TABLE tags (id serial PRIMARY KEY)",
-    );
+    let folder = Folder::with_tags();
     let migrator = folder.migrator(&pool);
     let plan = migrator.plan(&Selection::All).unwrap();
     assert!(!plan.is_empty());
-    assert_eq!(plan.targets[2].pending, ["2026-02-01-000000_tags"]);
+    assert_eq!(plan.targets[2].pending, [TAGS]);
     let before = tenant(&pool, "a").epoch();
     let report = migrator.apply(&plan).unwrap();
-    let tags = "2026-02-01-000000_tags";
     let expected = [
         "registry: ".to_owned(),
         "shared schema public: ".into(),
-        format!("template __template__: {tags}"),
-        format!("tenant a: {tags}"),
-        format!("tenant b: {tags}"),
+        format!("template __template__: {TAGS}"),
+        format!("tenant a: {TAGS}"),
+        format!("tenant b: {TAGS}"),
     ];
     assert_eq!(outcomes(&report), expected);
     assert!(
@@ -150,10 +153,7 @@ fn a_plan_writes_nothing() {
 fn a_part_of_the_fleet_can_be_chosen() {
     let db = TestDb::new();
     let pool = db.pool(1);
-    let folder = Folder::new().add(
-        "2026-02-01-000000_tags",
-        "CREATE TABLE tags (id serial PRIMARY KEY)",
-    );
+    let folder = Folder::with_tags();
     let migrator = folder.migrator(&pool);
     migrator.run_selected(&Selection::Shared).unwrap();
     assert_eq!(
@@ -161,7 +161,7 @@ fn a_part_of_the_fleet_can_be_chosen() {
         "__diesel_schema_migrations,notes"
     );
     let report = migrator.run_selected(&only(&["a"])).unwrap();
-    assert_eq!(outcomes(&report), ["tenant a: 2026-02-01-000000_tags"]);
+    assert_eq!(outcomes(&report), [format!("tenant a: {TAGS}")]);
     assert_eq!(db.tables("a"), "__diesel_schema_migrations,notes,tags");
     assert_eq!(db.tables("b"), "__diesel_schema_migrations,notes");
     let report = migrator.run_selected(&Selection::Tenants).unwrap();
@@ -184,17 +184,11 @@ fn a_tenant_without_a_schema_fails_alone_and_nothing_lands_in_the_shared_schema(
     let db = TestDb::new();
     let pool = db.pool(1);
     db.sql("DROP SCHEMA a CASCADE");
-    let folder = Folder::new().add(
-        "2026-02-01-000000_tags",
-        "CREATE TABLE tags (id serial PRIMARY KEY)",
-    );
+    let folder = Folder::with_tags();
     let report = folder.migrator(&pool).run().unwrap();
     assert_eq!(
         outcomes(&report)[3..],
-        [
-            "tenant a: SchemaUnavailable",
-            "tenant b: 2026-02-01-000000_tags"
-        ]
+        ["tenant a: SchemaUnavailable", &format!("tenant b: {TAGS}")]
     );
     assert!(!report.is_success());
     let failed = report.failures().next().unwrap();
@@ -436,12 +430,12 @@ fn suspended_tenants_are_migrated_and_pending_ones_are_skipped_and_named() {
     let db = TestDb::new();
     let pool = db.pool(1);
     db.sql("UPDATE boardinghouse.tenants SET status = 'suspended' WHERE id = 'a'; UPDATE boardinghouse.tenants SET status = 'pending' WHERE id = 'b'");
-    let folder = Folder::new().add("2026-02-01-000000_tags", "CREATE TABLE tags (id int)");
+    let folder = Folder::with_tags();
     let report = folder.migrator(&pool).run().unwrap();
     assert!(report.is_success());
     assert_eq!(
         outcomes(&report)[3..],
-        ["tenant a: 2026-02-01-000000_tags", "tenant b: skipped"]
+        [&format!("tenant a: {TAGS}"), "tenant b: skipped"]
     );
     assert!(report.entries[4].error_message().contains("pending"));
 }

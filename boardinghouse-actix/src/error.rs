@@ -109,20 +109,11 @@ impl Error {
         .into()
     }
 
-    /// The message followed by those of all its causes, separated by `: `.
-    fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(error.to_string().trim_end());
-            cause = error.source();
-        }
-        text
-    }
-
     fn log(&self) {
-        let (status, error) = (self.status_code().as_u16(), self.chain());
+        let (status, error) = (
+            self.status_code().as_u16(),
+            boardinghouse_core::error_chain(self),
+        );
         match status {
             500 => tracing::error!(status, error, "request failed"),
             501.. => tracing::warn!(status, error, "request not served"),

@@ -120,14 +120,7 @@ impl Error {
     /// The message followed by those of all its causes, separated by `: `.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(error.to_string().trim_end());
-            cause = error.source();
-        }
-        text
+        error_chain(self)
     }
 
     /// The cause as Diesel's error, where the server or Diesel is the cause.
@@ -178,4 +171,27 @@ impl From<DieselError> for Error {
     fn from(source: DieselError) -> Self {
         Self::database("run a query", source)
     }
+}
+
+/// The message of an error followed by those of all its causes, separated by `: `.
+///
+/// # Examples
+///
+/// ```
+/// let broken: Result<u8, _> = "x".parse::<u8>();
+/// assert_eq!(
+///     boardinghouse_core::error_chain(&broken.unwrap_err()),
+///     "invalid digit found in string"
+/// );
+/// ```
+#[must_use]
+pub fn error_chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(error.to_string().trim_end());
+        cause = error.source();
+    }
+    text
 }

@@ -91,7 +91,7 @@ pub use crate::{
     connection::{SharedConnection, TenantConnection},
     doctor::{Checkup, Doctor, Finding, Severity},
     domain::DomainName,
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, error_chain},
     layout::Layout,
     migrate::{
         MigrationPlan, MigrationReport, Migrator, Outcome, PlannedTarget, ReportEntry, Selection,

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     pool::TenantPool,
     schema::boardinghouse::{domains, tenants},
-    tenant::{SchemaName, Tenant, TenantId, TenantStatus},
+    tenant::{SchemaName, Tenant, TenantId},
 };
 
 /// The tenants of a database, in `boardinghouse.tenants` and `boardinghouse.domains`.
@@ -46,44 +46,39 @@ pub struct Domain {
 /// How like two ids must be, of 1, for one to be taken for a slip of the other.
 const LIKE: f64 = 0.75;
 
-type TenantColumns = (
-    tenants::id,
-    tenants::schema_name,
-    tenants::display_name,
-    tenants::status,
-    tenants::attributes,
-    tenants::adopted,
-    tenants::epoch,
-);
-
-const TENANT: TenantColumns = (
-    tenants::id,
-    tenants::schema_name,
-    tenants::display_name,
-    tenants::status,
-    tenants::attributes,
-    tenants::adopted,
-    tenants::epoch,
-);
-
 /// A connection of any kind on which Diesel can run queries. The registry's own run on checkouts and
 /// not on the bare connection in them, so that their statements stay prepared.
 pub(crate) trait PgQueries: Connection<Backend = diesel::pg::Pg> + LoadConnection {}
 
 impl<C: Connection<Backend = diesel::pg::Pg> + LoadConnection> PgQueries for C {}
 
-type TenantRow = (String, String, String, String, serde_json::Value, bool, i64);
+/// A row of `boardinghouse.tenants`.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = tenants, check_for_backend(diesel::pg::Pg))]
+struct TenantRow {
+    id: String,
+    schema_name: String,
+    display_name: String,
+    status: String,
+    attributes: serde_json::Value,
+    adopted: bool,
+    epoch: i64,
+}
 
-fn tenant_from_row(row: TenantRow) -> Result<Tenant> {
-    let (id, schema, display_name, status, attributes, adopted, epoch) = row;
-    Ok(
-        Tenant::new(TenantId::parse(&id)?, SchemaName::existing(&schema)?)
-            .with_display_name(display_name)
-            .with_status(status.parse::<TenantStatus>()?)
-            .with_attributes(attributes)?
-            .with_adopted(adopted)
-            .with_epoch(epoch),
-    )
+impl TryFrom<TenantRow> for Tenant {
+    type Error = Error;
+
+    fn try_from(row: TenantRow) -> Result<Self> {
+        Ok(Tenant::new(
+            TenantId::parse(&row.id)?,
+            SchemaName::existing(&row.schema_name)?,
+        )
+        .with_display_name(row.display_name)
+        .with_status(row.status.parse()?)
+        .with_attributes(row.attributes)?
+        .with_adopted(row.adopted)
+        .with_epoch(row.epoch))
+    }
 }
 
 impl PgRegistry {
@@ -128,11 +123,11 @@ impl PgRegistry {
             domains::table
                 .inner_join(tenants::table)
                 .filter(domains::domain.eq(domain.as_str()))
-                .select(TENANT)
-                .first::<TenantRow>(conn)
+                .select(TenantRow::as_select())
+                .first(conn)
                 .optional()
         })?;
-        row.map(tenant_from_row).transpose()
+        row.map(Tenant::try_from).transpose()
     }
 
     /// All tenants, whatever their status, in the order of their ids.
@@ -230,12 +225,12 @@ pub(crate) fn explain<C: PgQueries>(
 pub(crate) fn list<C: PgQueries>(conn: &mut C) -> Result<Vec<Tenant>> {
     // Byte order: the same on every server, whatever its collation.
     let rows = tenants::table
-        .select(TENANT)
+        .select(TenantRow::as_select())
         .order(sql::<sql_types::Text>("id COLLATE \"C\""))
-        .load::<TenantRow>(conn);
+        .load(conn);
     rows.map_err(|error| explain(conn, "list the tenants", error))?
         .into_iter()
-        .map(tenant_from_row)
+        .map(Tenant::try_from)
         .collect()
 }
 
@@ -313,23 +308,23 @@ pub(crate) fn insert(
 pub(crate) fn find<C: PgQueries>(conn: &mut C, id: &TenantId) -> Result<Option<Tenant>> {
     let row = tenants::table
         .find(id.as_str())
-        .select(TENANT)
-        .first::<TenantRow>(conn)
+        .select(TenantRow::as_select())
+        .first(conn)
         .optional();
     let row = row.map_err(|error| explain(conn, "look a tenant up", error))?;
-    row.map(tenant_from_row).transpose()
+    row.map(Tenant::try_from).transpose()
 }
 
 /// Reads a tenant and keeps its row from changing until the transaction ends.
 pub(crate) fn lock_row(conn: &mut PgConnection, id: &TenantId) -> Result<Option<Tenant>> {
     let row = tenants::table
         .find(id.as_str())
-        .select(TENANT)
+        .select(TenantRow::as_select())
         .for_update()
-        .first::<TenantRow>(conn)
+        .first(conn)
         .optional();
     let row = row.map_err(|error| Error::database("lock the tenant's row", error))?;
-    row.map(tenant_from_row).transpose()
+    row.map(Tenant::try_from).transpose()
 }
 
 pub(crate) fn delete(conn: &mut PgConnection, id: &TenantId) -> QueryResult<usize> {
