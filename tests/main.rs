@@ -4,6 +4,7 @@
 // Links the bundled libpq.
 use pq_sys as _;
 
+mod attack;
 mod checkout;
 mod clean;
 mod migrate;

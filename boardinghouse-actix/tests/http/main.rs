@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
 mod app;
+mod attack;
 mod client;
 mod failures;
 mod fixture;
