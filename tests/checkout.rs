@@ -181,7 +181,7 @@ fn a_fresh_connection_sees_neither_a_tenant_nor_a_shared_table() {
     drop(pool.get(&tenant(&pool, "a")).unwrap());
     let idle = db.value(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-         AND pid <> pg_backend_pid() AND query LIKE '%search_path TO pg_catalog, pg_temp'",
+         AND pid <> pg_backend_pid() AND query LIKE '%search_path TO pg_catalog, pg_temp; EXECUTE boardinghouse_sentinel'",
     );
     assert_eq!(
         idle, "1",

@@ -7,6 +7,7 @@ use pq_sys as _;
 mod attack;
 mod checkout;
 mod clean;
+mod hostile;
 mod migrate;
 mod names;
 mod provision;

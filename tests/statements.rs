@@ -21,7 +21,7 @@ pub mod sql {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = sql::Mood)]
-enum Mood {
+pub(crate) enum Mood {
     Glad,
     Sad,
 }

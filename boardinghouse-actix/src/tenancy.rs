@@ -42,8 +42,8 @@ use crate::{
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let pool = TenantPool::builder().build("postgres://localhost/app")?;
 /// let tenancy = Tenancy::new(PgRegistry::new(pool))
-///     .resolver(HostTable)
 ///     .resolver(Subdomain::of("example.com")?)
+///     .resolver(HostTable)
 ///     .exempt("/healthz");
 ///
 /// HttpServer::new(move || {

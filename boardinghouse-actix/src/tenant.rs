@@ -24,7 +24,7 @@ use crate::{
 ///
 /// On an [exempt](crate::Tenancy::exempt) path the handler is not called and the answer is 404;
 /// `Option<Tenant>` is `None` there. Without the middleware the answer is 500, and the log says what
-/// to add.
+/// to add; for `Option<Tenant>` the log alone does, because actix makes `None` of every error.
 ///
 /// # Examples
 ///
@@ -116,7 +116,12 @@ impl FromRequest for Tenant {
 /// The tenant that the middleware found for a request, and the pool of the middleware.
 pub(crate) fn tenant_and_pool(request: &HttpRequest) -> Result<(Tenant, TenantPool), Error> {
     let extensions = request.extensions();
-    let seen = extensions.get::<Seen>().ok_or(Cause::NoMiddleware)?;
+    let seen = extensions.get::<Seen>().ok_or_else(|| {
+        let error = Error::from(Cause::NoMiddleware);
+        // Now, because for an `Option` nobody will see the error.
+        tracing::error!(path = request.path(), "{error}");
+        error
+    })?;
     let tenant = seen
         .tenant
         .clone()

@@ -96,6 +96,26 @@ const MEMBERS: &str = "
         ) part
     )";
 
+/// What outside a schema depends on something in it, in words.
+pub(crate) fn dependents_outside(conn: &mut PgConnection, schema: u32) -> Result<Vec<String>> {
+    sql_query(format!(
+        "{MEMBERS}
+         SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS text
+         FROM member m CROSS JOIN LATERAL (
+             SELECT d.classid, d.objid, d.objsubid
+             FROM pg_catalog.pg_depend d
+             WHERE d.refclassid = m.class AND d.refobjid = m.object
+             OFFSET 0
+         ) d
+         WHERE NOT EXISTS (SELECT FROM member x WHERE x.class = d.classid AND x.object = d.objid)
+         ORDER BY 1"
+    ))
+    .bind::<Oid, _>(schema)
+    .load::<TextRow>(conn)
+    .map(|rows| rows.into_iter().map(|row| row.text).collect())
+    .map_err(|error| Error::database("list what depends on a schema", error))
+}
+
 /// The oid of `schema`, if it is there.
 pub(crate) fn schema_oid(conn: &mut PgConnection, schema: &SchemaName) -> Result<Option<u32>> {
     sql_query("SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1")

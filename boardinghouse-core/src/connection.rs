@@ -16,11 +16,14 @@ use diesel::{
         AnsiTransactionManager, CacheSize, Connection, SimpleConnection, TransactionManager,
     },
     pg::{PgConnection, PgMetadataCache, TransactionBuilder},
+    prelude::*,
     result::{DatabaseErrorKind, Error as DieselError},
+    sql_types,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    layout::Layout,
     sql,
     statement::{diesel_connection, swap_type_cache},
     tenant::{SchemaName, Tenant},
@@ -44,7 +47,19 @@ impl Binding {
         Self {
             schema: schema.clone(),
             epoch,
-            sql: sql::bind(schema, rest),
+            sql: sql::bind(schema, rest, false),
+        }
+    }
+
+    /// As [`new`](Self::new); the session also says that it uses the schema, until it is cleaned.
+    pub(crate) fn for_use<'a>(
+        tenant: &'a Tenant,
+        rest: impl IntoIterator<Item = &'a SchemaName>,
+    ) -> Self {
+        Self {
+            schema: tenant.schema().clone(),
+            epoch: tenant.epoch(),
+            sql: sql::bind(tenant.schema(), rest, true),
         }
     }
 
@@ -64,7 +79,7 @@ pub(crate) enum BindError {
     /// The server closed the connection, or the session was inside somebody's transaction: another
     /// connection may do.
     Stale,
-    /// The path did not lead to the schema: it is missing, or the role may not use it.
+    /// The path did not lead to the schema: it is missing, being dropped, or not the role's to use.
     Unavailable,
     /// Anything else.
     Failed(DieselError),
@@ -83,7 +98,10 @@ impl BindError {
             ),
             Self::Unavailable => Error::new(
                 ErrorKind::SchemaUnavailable,
-                format!("schema {schema} is missing, or this role has no USAGE privilege on it"),
+                format!(
+                    "schema {schema} is missing, is being dropped, or this role has no USAGE \
+                     privilege on it"
+                ),
             ),
             Self::Failed(error) => {
                 Error::database(&format!("bind a connection to schema {schema}"), error)
@@ -103,6 +121,10 @@ pub(crate) struct Session {
     pub(crate) instrumented: bool,
     /// Whether the borrower had the bare `PgConnection`, whose statements carry no tag.
     marked: bool,
+    /// The process on the server.
+    pid: i32,
+    /// The schemas that are on every path.
+    extra: Arc<[SchemaName]>,
     tag: Arc<str>,
     current: Option<(SchemaName, i64)>,
     /// What was learned about custom types while bound to other schemas, with the epoch it is of.
@@ -111,12 +133,17 @@ pub(crate) struct Session {
 
 impl Session {
     /// Opens a connection, on a path that sees neither a tenant nor the shared schema.
-    pub(crate) fn connect(url: &str) -> Result<Self> {
+    pub(crate) fn connect(url: &str, layout: &Layout) -> Result<Self> {
         let mut pg = PgConnection::establish(url).map_err(Error::connect)?;
-        pg.batch_execute(sql::NEUTRAL_PATH)
-            .map_err(|error| Error::database("prepare a new connection", error))?;
+        let started = pg.batch_execute(sql::START).and_then(|()| {
+            let pid = diesel::dsl::sql::<sql_types::Integer>("pg_catalog.pg_backend_pid()");
+            diesel::select(pid).get_result(&mut pg)
+        });
+        let pid = started.map_err(|error| Error::database("prepare a new connection", error))?;
         Ok(Self {
             pg,
+            pid,
+            extra: layout.extra().into(),
             lent: false,
             spoiled: false,
             instrumented: false,
@@ -178,7 +205,16 @@ impl Session {
     /// Makes the session fit for the next borrower and puts it on the neutral path, in one round
     /// trip. Says whether it can be lent again.
     pub(crate) fn clean(&mut self) -> bool {
-        if self.spoiled || self.run_outside_transaction(sql::CLEAN).is_err() {
+        let cleaned = if self.spoiled {
+            return false;
+        } else if self.marked {
+            // Who had the bare connection can have put another one in its place.
+            let message = sql::prove_backend(self.pid) + sql::CLEAN;
+            self.run_outside_transaction(&message)
+        } else {
+            self.run_outside_transaction(sql::CLEAN)
+        };
+        if cleaned.is_err() {
             return false;
         }
         // What was already received for the borrower's channels waits inside libpq.
@@ -195,6 +231,16 @@ impl Session {
         }
         self.lent = false;
         true
+    }
+
+    /// Leaves the shared schema out of the path until the session is cleaned, so that migrations of
+    /// the borrower cannot fall through to it.
+    pub(crate) fn narrow_path(&mut self) -> diesel::QueryResult<()> {
+        let Some((schema, _)) = &self.current else {
+            return Ok(());
+        };
+        let path = sql::set_path(std::iter::once(schema).chain(&*self.extra));
+        self.pg.batch_execute(&path)
     }
 
     /// Whether no transaction is open, by the server's word.
@@ -256,10 +302,15 @@ impl fmt::Debug for Session {
 /// A connection on which unqualified tables are those of one tenant, or shared.
 ///
 /// It comes from [`TenantPool::get`](crate::TenantPool::get) and stays on its tenant for its whole
-/// life: there is no way to switch it; take another checkout for another tenant. It goes back to
-/// the pool when it is dropped, and nothing that was done to the session survives that: open
-/// transactions, temporary tables, roles, settings, advisory locks, subscriptions and cursors are
-/// gone, or the connection is closed.
+/// life: there is no method to switch it; take another checkout for another tenant. (SQL text that
+/// sets the `search_path` does what it says, until the checkout ends.) It goes back to the pool when it
+/// is dropped, and then open transactions, temporary tables, roles, settings, advisory locks,
+/// subscriptions and cursors are gone, or the connection is closed.
+///
+/// While a checkout is out, [`Provisioner::delete`](crate::Provisioner::delete) waits for it: the schema
+/// does not go away under it. Renaming or dropping a schema by hand is not held back so, and the next
+/// query of the checkout then reads the shared schema; [`PathMode::TenantOnly`](crate::PathMode) makes
+/// that an error.
 ///
 /// It is a Diesel [`Connection`], so queries take `&mut TenantConnection`. Its prepared statements
 /// and the ids of custom types belong to the tenant.
@@ -323,6 +374,7 @@ pub struct TenantConnection {
 /// All else is as for [`TenantConnection`].
 pub struct SharedConnection {
     pub(crate) session: PooledSession,
+    pub(crate) pool: crate::pool::TenantPool,
 }
 
 /// A session on loan from the pool; cleaned, or else closed, when it is dropped.

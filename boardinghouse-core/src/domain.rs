@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///     assert_eq!(DomainName::parse(same)?.as_str(), "acme.example.com");
 /// }
 /// assert_eq!(DomainName::parse("[::1]:8080")?.as_str(), "[::1]");
-/// for bad in ["", ".", "a b", "a..b", "http://a", "a:b", "[::1", "ä.example.com"] {
+/// for bad in ["", ".", "a b", "a..b", "a..", "a..:80", "http://a", "a:b", "[::1", "ä.example.com"] {
 ///     assert!(DomainName::parse(bad).is_err(), "{bad:?}");
 /// }
 /// # Ok::<(), boardinghouse_core::Error>(())
@@ -72,6 +72,7 @@ impl DomainName {
 }
 
 fn normalize(host: &str) -> Option<String> {
+    // The dot of the root, which may also stand after the port.
     let host = host.strip_suffix('.').unwrap_or(host);
     // The colons of an IPv6 address stand in brackets (RFC 3986, section 3.2.2).
     let (name, port) = match host.find(']') {
@@ -88,7 +89,10 @@ fn normalize(host: &str) -> Option<String> {
         let address: std::net::Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
         return Some(format!("[{address}]"));
     }
-    let name = name.strip_suffix('.').unwrap_or(name);
+    let name = match port {
+        Some(_) => name.strip_suffix('.').unwrap_or(name),
+        None => name,
+    };
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label

@@ -70,6 +70,8 @@ pub enum ErrorKind {
     ConnectionFailed,
     /// Another process holds the lock that is needed.
     Locked,
+    /// Something outside a schema depends on something in it. Nothing was dropped.
+    HasDependents,
     /// A migration failed. Its transaction was rolled back.
     Migration,
     /// No PostgreSQL server could be found, fetched or started.

@@ -76,8 +76,8 @@ impl Layout {
         self
     }
 
-    /// Sets what the schema name of each tenant begins with, so that several applications can share
-    /// a database. Defaults to nothing.
+    /// Sets what the schema name of each tenant begins with, so that tenants' schemas can be told from
+    /// others, and an id may begin with a digit. Defaults to nothing.
     ///
     /// # Errors
     ///

@@ -16,8 +16,12 @@ use crate::{
 /// The first key of every lock of ours: "bh" and a kind.
 const SCHEMA: i32 = 0x6268_0001;
 const MIGRATOR: i32 = 0x6268_0002;
+/// Held shared by every checkout of a tenant, for as long as it is out.
+pub(crate) const IN_USE: i32 = 0x6268_0003;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
+/// What "for ever" comes to, so that no sum with it overflows: about a year.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(31_536_000);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes the right to write to a schema, until the transaction ends.
@@ -38,7 +42,49 @@ pub(crate) fn schema_shared_for_transaction(
     poll(conn, schema, wait, "pg_try_advisory_xact_lock_shared")
 }
 
-/// Takes the right to write to a schema, until the session is cleaned.
+/// Waits until no checkout uses a schema, and keeps new ones away, until the transaction ends.
+///
+/// Waits in the server's queue: from now on, a bind's attempt to take the lock shared fails at once. The
+/// wait is bounded by the transaction's `lock_timeout`.
+pub(crate) fn end_of_use(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    diesel::sql_query(
+        "SELECT pg_catalog.pg_advisory_xact_lock($1, pg_catalog.hashtext($2))",
+    )
+    .bind::<sql_types::Integer, _>(IN_USE)
+    .bind::<sql_types::Text, _>(schema.as_str())
+    .execute(conn)
+    .map(drop)
+    .map_err(|error| {
+        let message = format!(
+            "schema {schema} is in use by checkouts that were not returned in time: try again later"
+        );
+        Error::new(ErrorKind::Locked, message).with_source(error)
+    })
+}
+
+/// Bounds how long a statement of the transaction waits for a lock; gives back the bound before it.
+pub(crate) fn bound_waiting(conn: &mut PgConnection, wait: Duration) -> Result<String> {
+    let before = diesel::dsl::sql::<sql_types::Text>("pg_catalog.current_setting('lock_timeout')");
+    let before = diesel::select(before)
+        .get_result(conn)
+        .map_err(|error| Error::database("read lock_timeout", error))?;
+    restore_waiting(
+        conn,
+        &wait.as_millis().clamp(1, i32::MAX as u128).to_string(),
+    )?;
+    Ok(before)
+}
+
+/// Sets the bound of [`bound_waiting`] as it was.
+pub(crate) fn restore_waiting(conn: &mut PgConnection, before: &str) -> Result<()> {
+    diesel::sql_query("SELECT pg_catalog.set_config('lock_timeout', $1, true)")
+        .bind::<sql_types::Text, _>(before)
+        .execute(conn)
+        .map(drop)
+        .map_err(|error| Error::database("set lock_timeout", error))
+}
+
+/// Takes the right to write to a schema, until [`release_schema`] or the end of the session.
 pub(crate) fn schema_for_session(
     conn: &mut PgConnection,
     schema: &SchemaName,
@@ -107,8 +153,18 @@ fn poll(
         .ok_or_else(|| busy(schema, wait))
 }
 
+/// Gives back what [`schema_for_session`] took.
+pub(crate) fn release_schema(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    diesel::sql_query("SELECT pg_catalog.pg_advisory_unlock($1, pg_catalog.hashtext($2))")
+        .bind::<sql_types::Integer, _>(SCHEMA)
+        .bind::<sql_types::Text, _>(schema.as_str())
+        .execute(conn)
+        .map(drop)
+        .map_err(|error| Error::database("release the lock on a schema", error))
+}
+
 fn until(wait: Duration, mut free: impl FnMut() -> QueryResult<bool>) -> Result<bool> {
-    let deadline = Instant::now() + wait;
+    let deadline = Instant::now() + wait.min(LONGEST_WAIT);
     let mut pause = FIRST_PAUSE;
     loop {
         if free().map_err(|error| Error::database("take a lock", error))? {

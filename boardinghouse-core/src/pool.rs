@@ -10,6 +10,7 @@ use crate::{
     connection::{BindError, Binding, PooledSession, Session, SharedConnection, TenantConnection},
     error::{Error, ErrorKind, Result},
     layout::Layout,
+    lock::LONGEST_WAIT,
     tenant::{Tenant, TenantStatus},
 };
 
@@ -69,8 +70,13 @@ impl TenantPool {
 
     /// Checks a connection out, bound to `tenant` and proven to be.
     ///
-    /// Waits for at most the checkout timeout for a connection to become free. Connections that the
-    /// server has closed in the meantime are replaced without the caller noticing.
+    /// Waits for at most the checkout timeout for a connection to become free; how long the server
+    /// takes to answer the bind comes on top. Connections that the server has closed in the meantime
+    /// are replaced without the caller noticing.
+    ///
+    /// A [`Tenant`] says what the registry said when it was read. Read it anew for each piece of work:
+    /// where a tenant was deleted and another one created under its id, the old value leads to the
+    /// new schema.
     ///
     /// # Errors
     ///
@@ -79,7 +85,8 @@ impl TenantPool {
     ///   registry; both before anything is sent.
     /// * [`ErrorKind::PoolTimeout`] when no connection became free in time, or
     ///   [`ErrorKind::ConnectionFailed`] when none could be opened.
-    /// * [`ErrorKind::SchemaUnavailable`] when the schema is missing, or the role may not use it.
+    /// * [`ErrorKind::SchemaUnavailable`] when the schema is missing or being dropped, or the role
+    ///   may not use it.
     /// * [`ErrorKind::Database`] when the server failed otherwise.
     pub fn get(&self, tenant: &Tenant) -> Result<TenantConnection> {
         self.0
@@ -98,7 +105,7 @@ impl TenantPool {
             PathMode::TenantOnly => None,
         };
         let rest = shared.into_iter().chain(self.0.layout.extra());
-        let binding = Binding::new(tenant.schema(), tenant.epoch(), rest);
+        let binding = Binding::for_use(tenant, rest);
         let session = self
             .checkout(&binding)
             .map_err(|error| error.with_tenant(tenant.id()))?;
@@ -115,7 +122,10 @@ impl TenantPool {
     /// As [`get`](Self::get), except for those about the tenant.
     pub fn get_shared(&self) -> Result<SharedConnection> {
         let session = self.checkout(&self.shared_binding())?;
-        Ok(SharedConnection { session })
+        Ok(SharedConnection {
+            session,
+            pool: self.clone(),
+        })
     }
 
     /// Runs `work` on a checkout of `tenant` and returns the connection before it returns.
@@ -151,6 +161,11 @@ impl TenantPool {
             connections: state.connections,
             idle: state.idle_connections,
         }
+    }
+
+    /// Whether this is the same pool, rather than another one of the same kind.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The database URL, for work that needs connections of its own.
@@ -191,13 +206,18 @@ impl TenantPool {
         let left = deadline
             .saturating_duration_since(Instant::now())
             .max(Duration::from_millis(1));
-        self.0.pool.get_timeout(left).map_err(|_| {
+        self.0.pool.get_timeout(left).map_err(|error| {
             let state = self.state();
             if state.connections == 0 {
-                // r2d2 keeps only the text of the last failure: try once more to get the cause.
-                if let Err(error) = Session::connect(&self.0.url) {
-                    return error;
-                }
+                // The source has the text of the last failure.
+                return Error::new(
+                    ErrorKind::ConnectionFailed,
+                    format!(
+                        "no connection to PostgreSQL could be opened within {:?}",
+                        self.0.checkout_timeout
+                    ),
+                )
+                .with_source(error);
             }
             Error::new(
                 ErrorKind::PoolTimeout,
@@ -296,7 +316,7 @@ impl TenantPoolBuilder {
     /// limit queries. Defaults to 30 seconds.
     #[must_use]
     pub fn checkout_timeout(mut self, timeout: Duration) -> Self {
-        self.checkout_timeout = timeout.max(Duration::from_millis(1));
+        self.checkout_timeout = timeout.clamp(Duration::from_millis(1), LONGEST_WAIT);
         self
     }
 
@@ -326,11 +346,14 @@ impl TenantPoolBuilder {
 
     /// Opens the pool. One connection is opened at once, so that a wrong URL shows here.
     ///
+    /// Where neither the URL nor the environment sets libpq's `connect_timeout`, it is set to the
+    /// checkout timeout, in whole seconds (PostgreSQL manual, 32.1.2 "Parameter Key Words").
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::ConnectionFailed`] when the server cannot be reached or refuses the credentials.
     pub fn build(self, url: &str) -> Result<TenantPool> {
-        drop(Session::connect(url)?);
+        drop(Session::connect(&self.bounded(url), &self.layout)?);
         Ok(self.build_unchecked(url))
     }
 
@@ -338,6 +361,7 @@ impl TenantPoolBuilder {
     /// down. A wrong URL shows at the first checkout.
     #[must_use]
     pub fn build_unchecked(self, url: &str) -> TenantPool {
+        let url = self.bounded(url);
         let pool = r2d2::Pool::builder()
             .max_size(self.max_size)
             .min_idle(Some(self.min_idle.min(self.max_size)))
@@ -347,22 +371,39 @@ impl TenantPoolBuilder {
             .test_on_check_out(false) // the bind is the test
             .error_handler(Box::new(LogErrors))
             .build_unchecked(Manager {
-                url: url.to_owned(),
+                url: url.clone(),
+                layout: self.layout.clone(),
             });
         TenantPool(Arc::new(Inner {
             pool,
-            url: url.to_owned(),
+            url,
             layout: self.layout,
             path_mode: self.path_mode,
             checkout_timeout: self.checkout_timeout,
             max_tenants_per_connection: self.max_tenants_per_connection,
         }))
     }
+
+    /// The URL with a `connect_timeout`, so that a server that never answers is given up on.
+    fn bounded(&self, url: &str) -> String {
+        if url.contains("connect_timeout") || std::env::var_os("PGCONNECT_TIMEOUT").is_some() {
+            return url.to_owned();
+        }
+        let before = match (url.contains("://"), url.contains('?')) {
+            (true, true) => "&",
+            (true, false) => "?",
+            (false, _) => " ",
+        };
+        // libpq takes 1 for 2.
+        let seconds = self.checkout_timeout.as_secs().max(2);
+        format!("{url}{before}connect_timeout={seconds}")
+    }
 }
 
 /// Opens sessions for r2d2, and tells it which not to keep.
 pub(crate) struct Manager {
     url: String,
+    layout: Layout,
 }
 
 impl r2d2::ManageConnection for Manager {
@@ -370,7 +411,7 @@ impl r2d2::ManageConnection for Manager {
     type Error = Error;
 
     fn connect(&self) -> Result<Session> {
-        Session::connect(&self.url)
+        Session::connect(&self.url, &self.layout)
     }
 
     fn is_valid(&self, _: &mut Session) -> Result<()> {

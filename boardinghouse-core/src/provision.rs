@@ -5,6 +5,7 @@ use std::time::Duration;
 use diesel::{connection::SimpleConnection, prelude::*, sql_types};
 
 use crate::{
+    catalog,
     connection::SharedConnection,
     domain::DomainName,
     error::{Error, ErrorKind, Result},
@@ -151,7 +152,9 @@ impl Provisioner {
         let mut conn = self.pool.get_shared()?;
         let span = tracing::info_span!("create tenant", tenant = %tenant.id());
         let _entered = span.enter();
-        conn.transaction(|conn| self.create_checked(conn, new, &tenant))
+        conn.build_transaction()
+            .read_committed()
+            .run(|conn| self.create_checked(conn, new, &tenant))
             .map_err(|error| error.with_tenant(&new.id))
     }
 
@@ -159,9 +162,16 @@ impl Provisioner {
     ///
     /// # Errors
     ///
-    /// Those of [`create`](Self::create). The transaction must then be rolled back.
+    /// Those of [`create`](Self::create); what the transaction did before stays.
+    /// [`ErrorKind::InvalidInput`] when the connection is of another pool than the provisioner, or
+    /// the transaction's isolation level is not READ COMMITTED: an older snapshot could show the
+    /// template as it was before a migration.
     pub fn create_in(&self, conn: &mut SharedConnection, new: &NewTenant) -> Result<Tenant> {
         let tenant = self.check(new)?;
+        if !conn.pool.is_same(&self.pool) {
+            let message = "create_in wants a connection of the provisioner's own pool";
+            return Err(Error::new(ErrorKind::InvalidInput, message).with_tenant(&new.id));
+        }
         // A savepoint: with no transaction around it, a transaction.
         conn.transaction(|conn| self.create_checked(conn, new, &tenant))
             .map_err(|error| error.with_tenant(&new.id))
@@ -171,41 +181,52 @@ impl Provisioner {
     ///
     /// The schema of an adopted tenant is kept. A schema that is gone already is not an error.
     ///
+    /// Waits until no checkout uses the schema; new ones are refused from then on.
+    ///
     /// # Errors
     ///
     /// * [`ErrorKind::TenantNotFound`] when the registry has no such tenant.
     /// * [`ErrorKind::ReservedName`] when its schema is the shared one, the template or the
     ///   registry, which are never dropped.
-    /// * [`ErrorKind::Locked`] when the schema was being written to all the time.
+    /// * [`ErrorKind::Locked`] when the schema was being migrated, or used by a checkout, all the
+    ///   time.
+    /// * [`ErrorKind::HasDependents`] when something outside the schema depends on something in it;
+    ///   the message has one line for each.
     /// * [`ErrorKind::Database`], and the errors of [`TenantPool::get_shared`].
     pub fn delete(&self, id: &TenantId) -> Result<Deleted> {
         let mut conn = self.pool.get_shared()?;
-        conn.transaction(|conn| {
-            let conn: &mut PgConnection = conn;
-            // The schema's lock before the row's: a migrator holds the one when it wants the other.
-            let read = registry::find(conn, id)?.ok_or_else(|| registry::not_found(id))?;
-            self.pool.layout().tenant_schema(read.schema())?;
-            lock::schema_for_transaction(conn, read.schema(), self.lock_wait)?;
-            let tenant = registry::lock_row(conn, id)?.ok_or_else(|| registry::not_found(id))?;
-            if tenant.schema() != read.schema() {
-                let message = format!("tenant {id} was renamed meanwhile: try again");
-                return Err(Error::new(ErrorKind::Locked, message));
-            }
-            let schema_dropped = !tenant.is_adopted() && schema_exists(conn, tenant.schema())?;
-            if schema_dropped {
-                conn.batch_execute(&sql::drop_schema(tenant.schema()))
-                    .map_err(|error| {
-                        Error::database(&format!("drop schema {}", tenant.schema()), error)
-                    })?;
-            }
-            registry::delete(conn, id)
-                .map_err(|error| Error::database("delete the tenant's row", error))?;
-            Ok(Deleted {
-                tenant,
-                schema_dropped,
+        conn.build_transaction()
+            .read_committed()
+            .run(|conn| {
+                let conn: &mut PgConnection = conn;
+                lock::bound_waiting(conn, self.lock_wait)?;
+                // The schema's lock before the row's: a migrator holds the one when it wants the other.
+                let read = registry::find(conn, id)?.ok_or_else(|| registry::not_found(id))?;
+                self.pool.layout().tenant_schema(read.schema())?;
+                lock::schema_for_transaction(conn, read.schema(), self.lock_wait)?;
+                let tenant =
+                    registry::lock_row(conn, id)?.ok_or_else(|| registry::not_found(id))?;
+                if tenant.schema() != read.schema() {
+                    let message = format!("tenant {id} was renamed meanwhile: try again");
+                    return Err(Error::new(ErrorKind::Locked, message));
+                }
+                let schema_dropped = !tenant.is_adopted() && schema_exists(conn, tenant.schema())?;
+                if schema_dropped {
+                    lock::end_of_use(conn, tenant.schema())?;
+                    nobody_depends_on(conn, tenant.schema())?;
+                    conn.batch_execute(&sql::drop_schema(tenant.schema()))
+                        .map_err(|error| {
+                            Error::database(&format!("drop schema {}", tenant.schema()), error)
+                        })?;
+                }
+                registry::delete(conn, id)
+                    .map_err(|error| Error::database("delete the tenant's row", error))?;
+                Ok(Deleted {
+                    tenant,
+                    schema_dropped,
+                })
             })
-        })
-        .map_err(|error: Error| error.with_tenant(id))
+            .map_err(|error: Error| error.with_tenant(id))
     }
 
     /// The tenant as it will be; everything that can be checked without the server is checked.
@@ -224,16 +245,21 @@ impl Provisioner {
             .display_name
             .clone()
             .unwrap_or_else(|| new.id.to_string());
-        if name.trim().is_empty() {
+        let attributes = serde_json::Value::Object(new.attributes.clone());
+        if name.trim().is_empty()
+            || name.contains('\0')
+            || attributes.to_string().contains("\\u0000")
+        {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
-                "the display name of a tenant must not be empty",
+                "the display name of a tenant must not be empty, and neither it nor an attribute \
+                 may hold a zero byte",
             )
             .with_tenant(&new.id));
         }
         Ok(Tenant::new(new.id.clone(), schema)
             .with_display_name(name)
-            .with_attributes(serde_json::Value::Object(new.attributes.clone()))?
+            .with_attributes(attributes)?
             .with_adopted(new.adopt.is_some()))
     }
 
@@ -245,6 +271,13 @@ impl Provisioner {
     ) -> Result<Tenant> {
         let layout = self.pool.layout();
         let conn: &mut PgConnection = conn;
+        if !sees_what_is_committed(conn)? {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "a tenant can be created in a READ COMMITTED transaction only",
+            ));
+        }
+        let waiting = lock::bound_waiting(conn, self.lock_wait)?;
         if !registry::has_registry(conn)
             .map_err(|error| Error::database("look for the registry", error))?
         {
@@ -255,11 +288,11 @@ impl Provisioner {
         lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;
         let exists = schema_exists(conn, tenant.schema())?;
         if tenant.is_adopted() {
-            return if exists {
-                Ok(created)
-            } else {
-                Err(nothing_to_adopt(tenant.schema()))
-            };
+            if !exists {
+                return Err(nothing_to_adopt(tenant.schema()));
+            }
+            lock::restore_waiting(conn, &waiting)?;
+            return Ok(created);
         }
         if exists {
             return Err(Error::new(
@@ -273,8 +306,38 @@ impl Provisioner {
         lock::schema_shared_for_transaction(conn, layout.template(), self.lock_wait)?;
         let template = Template::new(layout.template().clone());
         template.compile(conn)?.apply(conn, tenant.schema())?;
+        lock::restore_waiting(conn, &waiting)?;
         Ok(created)
     }
+}
+
+/// Whether each statement of the transaction sees what was committed before it.
+fn sees_what_is_committed(conn: &mut PgConnection) -> Result<bool> {
+    let level = diesel::dsl::sql::<sql_types::Bool>(
+        "pg_catalog.current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')",
+    );
+    diesel::select(level)
+        .get_result(conn)
+        .map_err(|error| Error::database("read the isolation level", error))
+}
+
+/// CASCADE would take the dependents along, whoever's they are.
+fn nobody_depends_on(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    let Some(oid) = catalog::schema_oid(conn, schema)? else {
+        return Ok(());
+    };
+    let dependents = catalog::dependents_outside(conn, oid)?;
+    if dependents.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::HasDependents,
+        format!(
+            "schema {schema} cannot be dropped: drop or change first what depends on it from \
+             outside:\n{}",
+            dependents.join("\n")
+        ),
+    ))
 }
 
 fn nothing_to_adopt(schema: &SchemaName) -> Error {

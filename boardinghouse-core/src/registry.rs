@@ -331,6 +331,12 @@ pub(crate) fn delete(conn: &mut PgConnection, id: &TenantId) -> QueryResult<usiz
     diesel::delete(tenants::table.find(id.as_str())).execute(conn)
 }
 
+/// Makes everything that was prepared for any tenant obsolete.
+pub(crate) fn advance_all_epochs(conn: &mut PgConnection) -> QueryResult<usize> {
+    diesel::sql_query("UPDATE boardinghouse.tenants SET epoch = DEFAULT, updated_at = now()")
+        .execute(conn)
+}
+
 /// Makes everything that was prepared for a tenant obsolete.
 pub(crate) fn advance_epoch(conn: &mut PgConnection, id: &TenantId) -> QueryResult<usize> {
     diesel::sql_query(

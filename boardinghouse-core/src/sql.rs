@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::tenant::SchemaName;
+use crate::{lock, tenant::SchemaName};
 
 /// An identifier in double quotes, for use in SQL text
 /// (PostgreSQL manual, 4.1.1 "Identifiers and Key Words").
@@ -48,14 +48,18 @@ impl SchemaName {
     }
 }
 
-/// A path on which a fresh connection sees neither a tenant nor the shared schema. `pg_temp` comes
-/// last everywhere, so that no temporary table can shadow a real one.
-pub(crate) const NEUTRAL_PATH: &str = "SET search_path TO pg_catalog, pg_temp";
+/// Puts a fresh connection on a path that sees neither a tenant nor the shared schema, and prepares the
+/// statement by which [`CLEAN`] knows that Diesel's are still there. `pg_temp` comes last everywhere, so
+/// that no temporary table can shadow a real one.
+pub(crate) const START: &str = "SET search_path TO pg_catalog, pg_temp; \
+     PREPARE boardinghouse_sentinel AS SELECT 1";
 
 /// Drops what was prepared on the server, for sessions that hold statements without a tag.
-pub(crate) const FORGET_STATEMENTS: &str = "DEALLOCATE ALL";
+pub(crate) const FORGET_STATEMENTS: &str = "DEALLOCATE ALL; \
+     SET search_path TO pg_catalog, pg_temp; PREPARE boardinghouse_sentinel AS SELECT 1";
 
-/// Removes everything that a borrower can have left in a session, except an open transaction.
+/// Removes everything that a borrower can have left in a session, except an open transaction, and fails
+/// when the borrower dropped what was prepared.
 ///
 /// This is `DISCARD ALL` (PostgreSQL manual, SQL command DISCARD) less `DEALLOCATE ALL`, which would
 /// take Diesel's prepared statements from under it. `RESET ALL` also undoes what Diesel itself sets
@@ -63,7 +67,25 @@ pub(crate) const FORGET_STATEMENTS: &str = "DEALLOCATE ALL";
 pub(crate) const CLEAN: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
      SET TIME ZONE 'UTC'; SET client_encoding TO 'UTF8'; \
      CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); \
-     DISCARD TEMP; DISCARD SEQUENCES; SET search_path TO pg_catalog, pg_temp";
+     DISCARD TEMP; DISCARD SEQUENCES; SET search_path TO pg_catalog, pg_temp; \
+     EXECUTE boardinghouse_sentinel";
+
+/// Fails with a check violation unless the session is that of backend `pid`.
+pub(crate) fn prove_backend(pid: i32) -> String {
+    format!(
+        "SELECT {};",
+        proof(&format!(
+            "pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {pid}"
+        ))
+    )
+}
+
+/// An expression that fails with a check violation, the one kind of error that Diesel tells apart and
+/// that nothing else in our messages can raise, unless `condition` holds. The domain is PostgreSQL's
+/// own, in every database (PostgreSQL manual, 37.1 "The Schema", 37.2 "Data Types").
+fn proof(condition: &str) -> String {
+    format!("(CASE WHEN {condition} THEN 0 ELSE -1 END)::information_schema.cardinal_number")
+}
 
 /// A search_path: the schemas in order, quoted, and `pg_temp` last.
 pub(crate) fn path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> String {
@@ -78,21 +100,34 @@ pub(crate) fn path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> Str
 /// Sets the path and proves that it leads to `schema`.
 ///
 /// PostgreSQL takes any path, and skips what is missing or not to be used by the role; the next query
-/// then reads the schema after it. So the answer of `current_schema()` decides. The cast fails with a
-/// check violation, the one kind of error that Diesel tells apart and that nothing else here can
-/// raise: the domain is PostgreSQL's own, in every database
-/// (PostgreSQL manual, 37.1 "The Schema", 37.2 "Data Types").
+/// then reads the schema after it. So the answer of `current_schema()` decides.
+///
+/// With `in_use`, the session also takes the lock that says so, and fails where somebody waits to
+/// drop the schema.
 pub(crate) fn bind<'a>(
     schema: &'a SchemaName,
     rest: impl IntoIterator<Item = &'a SchemaName>,
+    in_use: bool,
 ) -> String {
+    let name = schema.literal();
+    let mut condition = format!("pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name}");
+    if in_use {
+        let _ = write!(
+            condition,
+            " AND pg_catalog.pg_try_advisory_lock_shared({}, pg_catalog.hashtext({name}))",
+            lock::IN_USE
+        );
+    }
     format!(
-        "SET search_path TO {path}; \
-         SELECT (CASE WHEN pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name} \
-         THEN 0 ELSE -1 END)::information_schema.cardinal_number",
-        path = path(std::iter::once(schema).chain(rest)),
-        name = schema.literal(),
+        "SET search_path TO {}; SELECT {}",
+        path(std::iter::once(schema).chain(rest)),
+        proof(&condition)
     )
+}
+
+/// Sets the path.
+pub(crate) fn set_path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> String {
+    format!("SET search_path TO {}", path(schemas))
 }
 
 /// The comment that names a schema and its epoch in front of each statement.

@@ -134,7 +134,11 @@ macro_rules! diesel_connection {
         }
 
         impl diesel::migration::MigrationConnection for $checkout {
+            /// Migrations that run on a checkout see its own schema alone: from here on the shared
+            /// schema is off the path, until the checkout ends. Prefer `Migrator`, which also keeps
+            /// what was prepared elsewhere from being used again.
             fn setup(&mut self) -> diesel::QueryResult<usize> {
+                self.session.narrow_path()?;
                 diesel::migration::MigrationConnection::setup(&mut self.session.pg)
             }
         }

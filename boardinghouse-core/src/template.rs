@@ -18,6 +18,9 @@ mod strings;
 
 pub use plan::{ClonePlan, ObjectKind, Step};
 
+/// How many rows of one table a plan holds at the most: they are part of its text.
+const MOST_ROWS: usize = 1_000;
+
 /// The schema that new tenants are cloned from.
 ///
 /// # Examples
@@ -51,8 +54,9 @@ impl Template {
 
     /// Reads the template and writes down the statements that create a schema like it.
     ///
-    /// Structure is carried completely or not at all. Of the rows, only those of Diesel's table of
-    /// migrations are carried, so that a clone knows its migrations.
+    /// Structure is carried completely or not at all, and so are rows, up to 1,000 a table: those of
+    /// Diesel's table of migrations, so that a clone knows its migrations, and what migrations
+    /// wrote, so that a clone has what an older tenant has.
     ///
     /// Reads one snapshot and writes nothing. Inside an open transaction, that transaction's
     /// isolation level decides whether it is one snapshot; its settings are left as they were.
@@ -124,11 +128,35 @@ impl Template {
         let mut refusals = builder.refusals();
         refusals.extend(strings::names_in_expressions(&found, &self.0));
         self.refuse(&refusals)?;
-        let rows = match builder.migrations() {
-            None => Vec::new(),
-            Some((table, columns)) => catalog::read::rows(conn, &self.0, table, &columns)?,
-        };
+        let rows = self.rows(conn, &builder)?;
         Ok(ClonePlan::new(builder.steps(&rows), self.0.clone()))
+    }
+
+    /// The rows of the template: those of Diesel's table of migrations, and what migrations wrote.
+    fn rows<'a>(
+        &self,
+        conn: &mut PgConnection,
+        builder: &build::Builder<'a>,
+    ) -> Result<Vec<build::TableRows<'a>>> {
+        let mut all = Vec::new();
+        let mut refusals = Vec::new();
+        for (table, columns) in builder.tables_with_columns() {
+            let rows = catalog::read::rows(conn, &self.0, table, &columns, MOST_ROWS + 1)?;
+            if rows.len() > MOST_ROWS {
+                refusals.push(format!(
+                    "table {table}: more than {MOST_ROWS} rows cannot be cloned yet"
+                ));
+            }
+            if !rows.is_empty() {
+                all.push(build::TableRows {
+                    table,
+                    columns,
+                    rows,
+                });
+            }
+        }
+        self.refuse(&refusals)?;
+        Ok(all)
     }
 
     fn refuse(&self, refusals: &[String]) -> Result<()> {

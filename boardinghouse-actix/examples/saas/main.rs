@@ -64,8 +64,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let tenancy = Tenancy::new(registry)
         .resolver(PathPrefix::new("/t"))
-        .resolver(HostTable)
         .resolver(Subdomain::of("localhost")?)
+        .resolver(HostTable)
         .exempt("/healthz");
     let app = move || {
         App::new()

@@ -11,6 +11,9 @@ use crate::{error::BoxError, request::Incoming};
 /// The whole name must match. A host that leads to no tenant is left to the next resolver, a request
 /// without a host gets 400.
 ///
+/// With a [`Subdomain`] as well, add that first: it decides every name below its domain, so that a
+/// domain which one customer registers cannot take the subdomain of another.
+///
 /// # Examples
 ///
 /// ```
@@ -19,8 +22,8 @@ use crate::{error::BoxError, request::Incoming};
 ///
 /// # fn example(registry: PgRegistry) -> Result<Tenancy, boardinghouse_core::Error> {
 /// let tenancy = Tenancy::new(registry)
-///     .resolver(HostTable) // first: a customer's own domain wins
-///     .resolver(Subdomain::of("example.com")?);
+///     .resolver(Subdomain::of("example.com")?)
+///     .resolver(HostTable); // customers' own domains
 /// # Ok(tenancy)
 /// # }
 /// ```

@@ -1,6 +1,7 @@
 //! Requests that try to reach a tenant that they do not name.
 
 use boardinghouse_actix::{Header, HostTable, PathPrefix, Subdomain};
+use boardinghouse_core::{NewTenant, Provisioner};
 
 use crate::{
     app::serve,
@@ -117,4 +118,21 @@ fn encodings_and_dots_below_a_tenants_path_stay_with_the_tenant() {
     // What names a tenant in the path is not overruled by the host.
     get(server.at, "acme.test", "/t/globex/notes").is(200, "from-globex");
     get(server.at, "acme.test", "/t/nobody/notes").is(404, "");
+}
+
+#[test]
+fn a_domain_of_one_tenant_does_not_take_the_subdomain_of_another() {
+    let fixture = Fixture::new();
+    let subdomains = Subdomain::of("localhost").unwrap();
+    let server = serve(
+        fixture.tenancy().resolver(subdomains).resolver(HostTable),
+        1,
+    );
+    get(server.at, "globex.localhost", "/notes").is(200, "from-globex");
+    let thief =
+        NewTenant::new("thief".parse().unwrap()).domain("globex.localhost".parse().unwrap());
+    Provisioner::new(fixture.pool.clone())
+        .create(&thief)
+        .unwrap();
+    get(server.at, "globex.localhost", "/notes").is(200, "from-globex");
 }

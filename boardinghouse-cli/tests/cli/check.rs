@@ -47,7 +47,7 @@ fn everything_that_can_break_is_found_alone() {
         (
             "INSERT INTO __template__.notes (body) VALUES ('x')",
             &[],
-            2,
+            0,
             &["BH005"],
         ),
         (

@@ -212,14 +212,16 @@ pub(crate) fn definitions(
     })
 }
 
-/// The rows of `table` as lists of literals for VALUES, in the order of the columns.
+/// The rows of `table`, `most` at the most, as lists of literals for VALUES, in the order of the
+/// columns.
 pub(crate) fn rows(
     conn: &mut PgConnection,
     schema: &SchemaName,
     table: &str,
     columns: &[&str],
+    most: usize,
 ) -> Result<Vec<String>> {
-    let literals: Vec<String> = columns
+    let mut literals: Vec<String> = columns
         .iter()
         .map(|column| {
             format!(
@@ -228,15 +230,18 @@ pub(crate) fn rows(
             )
         })
         .collect();
+    if literals.is_empty() {
+        literals.push("''".to_owned());
+    }
     sql_query(format!(
-        "SELECT pg_catalog.concat_ws(', ', {}) AS values FROM {}.{} ORDER BY 1",
+        "SELECT pg_catalog.concat_ws(', ', {}) AS values FROM {}.{} ORDER BY 1 LIMIT {most}",
         literals.join(", "),
         schema.quoted(),
         Ident(table),
     ))
     .load::<RowValues>(conn)
     .map(|rows| rows.into_iter().map(|row| row.values).collect())
-    .map_err(|error| Error::database("read the migrations of the template", error))
+    .map_err(|error| Error::database("read the rows of the template", error))
 }
 
 fn load<T>(conn: &mut PgConnection, sql: &str, oids: &[u32]) -> Result<Vec<T>>

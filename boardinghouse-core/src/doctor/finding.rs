@@ -115,9 +115,9 @@ pub(super) const EXTRA_MISSING: Check = error(
     "BH004",
     "create the schema, grant USAGE on it, or take it out of the extra schemas",
 );
-pub(super) const TEMPLATE_HAS_ROWS: Check = error(
+pub(super) const TEMPLATE_HAS_ROWS: Check = warning(
     "BH005",
-    "delete the rows: the template is a structure, and no tenant gets them",
+    "every new tenant gets a copy of them: delete them, unless a migration wrote them for that",
 );
 pub(super) const TEMPLATE_UNSUPPORTED: Check = error(
     "BH006",

@@ -71,7 +71,7 @@ impl<'a> Doctor<'a> {
     /// and [`ErrorKind::Database`], for example when this role may not read the registry.
     pub fn check(&self) -> Result<Checkup> {
         // Not from the pool, whose checkouts fail where the shared schema is missing.
-        let mut session = Session::connect(self.pool.url())?;
+        let mut session = Session::connect(self.pool.url(), self.pool.layout())?;
         let conn = &mut session.pg;
         let mut checkup = Checkup::default();
         let layout = self.pool.layout();

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use diesel::{
@@ -36,9 +36,9 @@ const HISTORIES_A_QUERY: usize = 200;
 pub(super) struct Run<'a> {
     migrator: &'a Migrator,
     progress: &'a mut dyn FnMut(&ReportEntry),
-    /// Holds the lock, and does nothing else: cleaning a session releases its locks.
+    /// Holds the locks. No migration runs here: one could release them, and cleaning a session does.
     guard: Session,
-    /// Does the work. Cleaned after each schema, and replaced when it cannot be.
+    /// Does the work. Cleaned after each migration, and replaced when it cannot be.
     worker: Option<Session>,
     pub(super) entries: Vec<ReportEntry>,
 }
@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
         migrator: &'a Migrator,
         progress: &'a mut dyn FnMut(&ReportEntry),
     ) -> Result<Self> {
-        let mut guard = Session::connect(migrator.pool.url())?;
+        let mut guard = Session::connect(migrator.pool.url(), migrator.pool.layout())?;
         lock::migrator_for_session(&mut guard.pg, migrator.lock_wait)?;
         Ok(Self {
             migrator,
@@ -80,7 +80,7 @@ impl<'a> Run<'a> {
         let mut applied = Vec::new();
         let span = tracing::info_span!("migrate", target = %target);
         let entered = span.enter();
-        let outcome = match self.migrate(&target, &mut applied) {
+        let outcome = match self.migrate_locked(&target, &mut applied) {
             Ok(()) => Outcome::Done,
             Err(error) => Outcome::Failed(match target.tenant_id() {
                 Some(id) => error.with_tenant(id),
@@ -88,11 +88,6 @@ impl<'a> Run<'a> {
             }),
         };
         drop(entered);
-        // Whatever the migrations left in the session must not reach the next schema.
-        self.worker = self
-            .worker
-            .take()
-            .and_then(|mut session| session.clean().then_some(session));
         let done = matches!(outcome, Outcome::Done);
         self.report(ReportEntry {
             target,
@@ -107,6 +102,16 @@ impl<'a> Run<'a> {
     pub(super) fn visit_tenants(&mut self, tenants: &[Tenant]) {
         for tenant in tenants {
             let target = Target::tenant(tenant);
+            // A row that somebody wrote by hand.
+            if let Err(error) = self.migrator.pool.layout().tenant_schema(tenant.schema()) {
+                self.report(ReportEntry {
+                    target,
+                    applied: Vec::new(),
+                    outcome: Outcome::Failed(error.with_tenant(tenant.id())),
+                    elapsed: Duration::ZERO,
+                });
+                continue;
+            }
             match tenant.status() {
                 TenantStatus::Ready | TenantStatus::Suspended => {
                     self.visit(target);
@@ -125,7 +130,7 @@ impl<'a> Run<'a> {
             target,
             applied: Vec::new(),
             outcome: Outcome::Skipped(reason),
-            elapsed: std::time::Duration::ZERO,
+            elapsed: Duration::ZERO,
         });
     }
 
@@ -134,19 +139,36 @@ impl<'a> Run<'a> {
         self.entries.push(entry);
     }
 
+    fn migrate_locked(&mut self, target: &Target, applied: &mut Vec<String>) -> Result<()> {
+        let schema = target.schema();
+        lock::schema_for_session(&mut self.guard.pg, &schema, self.migrator.lock_wait)?;
+        let migrated = self.migrate(target, applied);
+        lock::release_schema(&mut self.guard.pg, &schema).and(migrated)
+    }
+
+    /// A clean session, bound. One that cannot be cleaned is replaced.
+    fn bound_worker(&mut self, binding: &Binding) -> Result<&mut Session> {
+        let pool = &self.migrator.pool;
+        let cleaned = self.worker.take().and_then(|mut worker| {
+            let fit = !worker.is_doubtful() || worker.clean();
+            fit.then_some(worker)
+        });
+        let mut worker = match cleaned {
+            Some(worker) => worker,
+            None => Session::connect(pool.url(), pool.layout())?,
+        };
+        worker
+            .bind(binding)
+            .map_err(|error| error.explain(binding))?;
+        Ok(self.worker.insert(worker))
+    }
+
     fn migrate(&mut self, target: &Target, applied: &mut Vec<String>) -> Result<()> {
         let migrations = self.migrator.migrations(SetName::of(target))?;
         let layout = self.migrator.pool.layout();
         let schema = target.schema();
         let binding = Binding::new(&schema, 0, layout.extra());
-        let worker = match &mut self.worker {
-            Some(worker) => worker,
-            none => none.insert(Session::connect(self.migrator.pool.url())?),
-        };
-        worker
-            .bind(&binding)
-            .map_err(|error| error.explain(&binding))?;
-        lock::schema_for_session(&mut worker.pg, &schema, self.migrator.lock_wait)?;
+        let worker = self.bound_worker(&binding)?;
         let known: HashSet<String> = read_histories(&mut worker.pg, std::slice::from_ref(&schema))?
             .remove(&schema)
             .unwrap_or_default()
@@ -165,10 +187,8 @@ impl<'a> Run<'a> {
         for migration in pending {
             let name = migration.name().to_string();
             tracing::info!(migration = name, "apply");
-            // The one before may have moved the path.
-            worker
-                .bind(&binding)
-                .map_err(|error| error.explain(&binding))?;
+            // The one before may have left anything behind.
+            let worker = self.bound_worker(&binding)?;
             apply_one(worker, migration.as_ref(), &binding, target).map_err(|error| {
                 if error.kind() == ErrorKind::ConnectionFailed {
                     return error;
@@ -256,11 +276,15 @@ fn remember(pg: &mut PgConnection, migration: &dyn Migration<Pg>, target: &Targe
         .bind::<sql_types::Text, _>(version(migration))
         .execute(pg)
         .map_err(|error| Error::database("remember the migration", error))?;
-    if let Some(id) = target.tenant_id() {
-        registry::advance_epoch(pg, id)
-            .map_err(|error| Error::database("advance the tenant's epoch", error))?;
-    }
-    Ok(())
+    let advanced = match target {
+        Target::Tenant { id, .. } => registry::advance_epoch(pg, id),
+        // Every tenant reads the shared tables.
+        Target::Shared { .. } => registry::advance_all_epochs(pg),
+        Target::Registry | Target::Template { .. } => Ok(0),
+    };
+    advanced
+        .map(drop)
+        .map_err(|error| Error::database("advance the tenants' epochs", error))
 }
 
 #[derive(QueryableByName)]

@@ -34,6 +34,9 @@ use crate::{
 /// The registry's own tables.
 const REGISTRY: EmbeddedMigrations = embed_migrations!("migrations");
 
+/// What Diesel's table of migrations has room for.
+const LONGEST_VERSION: usize = 50;
+
 type Source = Box<dyn MigrationSource<Pg> + Send + Sync>;
 
 /// Runs two sets of [`diesel_migrations`]: one on the shared schema, one on the template and every
@@ -340,6 +343,19 @@ impl Migrator {
             .with_source(error)
         })?;
         migrations.sort_unstable_by_key(|migration| version(&**migration));
+        let long = migrations
+            .iter()
+            .find(|migration| version(migration.as_ref()).len() > LONGEST_VERSION);
+        if let Some(migration) = long {
+            return Err(Error::new(
+                ErrorKind::Migration,
+                format!(
+                    "the version of {set} migration {} is longer than {LONGEST_VERSION} characters, \
+                     and could not be remembered",
+                    migration.name()
+                ),
+            ));
+        }
         let twice = migrations
             .windows(2)
             .find(|pair| version(&*pair[0]) == version(&*pair[1]));

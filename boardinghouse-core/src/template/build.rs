@@ -13,8 +13,31 @@ use crate::{
     sql::{Ident, Literal},
 };
 
-/// Where Diesel notes which migrations a schema has.
-const MIGRATIONS: &str = "__diesel_schema_migrations";
+/// The rows of one table, each as a list of literals.
+#[derive(Debug)]
+pub(super) struct TableRows<'a> {
+    pub(super) table: &'a str,
+    pub(super) columns: Vec<&'a str>,
+    pub(super) rows: Vec<String>,
+}
+
+impl TableRows<'_> {
+    fn insert(&self) -> String {
+        if self.columns.is_empty() {
+            // A row without a column of its own: one statement each.
+            let one = format!("INSERT INTO {} DEFAULT VALUES", Ident(self.table));
+            return vec![one; self.rows.len()].join(";\n");
+        }
+        let columns: Vec<_> = self.columns.iter().map(|c| Ident(c).to_string()).collect();
+        let rows: Vec<_> = self.rows.iter().map(|row| format!("({row})")).collect();
+        format!(
+            "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES {}",
+            Ident(self.table),
+            columns.join(", "),
+            rows.join(", "),
+        )
+    }
+}
 
 /// Builds the steps of a plan.
 #[derive(Debug)]
@@ -85,41 +108,30 @@ impl<'a> Builder<'a> {
             .collect()
     }
 
-    /// The table of Diesel's migrations and those of its columns that hold values of their own.
-    pub(super) fn migrations(&self) -> Option<(&'a str, Vec<&'a str>)> {
-        let table = self
-            .found
-            .tables
-            .iter()
-            .find(|table| table.name == MIGRATIONS)?;
-        let columns = self.columns.get(&table.oid)?.iter();
-        let columns = columns
-            .filter(|column| column.generated.is_empty())
-            .map(|column| column.name.as_str());
-        Some((&table.name, columns.collect()))
+    /// Every table with those of its columns that hold values of their own.
+    pub(super) fn tables_with_columns(&self) -> impl Iterator<Item = (&'a str, Vec<&'a str>)> {
+        self.found.tables.iter().map(|table| {
+            let columns = self.columns.get(&table.oid).into_iter().flatten();
+            let columns = columns.filter(|column| column.generated.is_empty());
+            (
+                table.name.as_str(),
+                columns.map(|column| column.name.as_str()).collect(),
+            )
+        })
     }
 
-    /// The whole plan; `rows` are those of the table of migrations.
-    pub(super) fn steps(&mut self, rows: &[String]) -> Vec<Step> {
+    /// The whole plan, with these rows.
+    pub(super) fn steps(&mut self, rows: &[TableRows<'_>]) -> Vec<Step> {
         self.sequences();
         self.create_tables();
         self.owners_and_defaults();
         self.indexes_and_constraints();
+        // Before the foreign keys, which need no order then.
+        for table in rows {
+            self.push(ObjectKind::Rows, table.insert());
+        }
         self.foreign_keys();
         self.positions();
-        if let (Some((table, columns)), false) = (self.migrations(), rows.is_empty()) {
-            let columns: Vec<String> = columns.iter().map(|c| Ident(c).to_string()).collect();
-            let rows: Vec<String> = rows.iter().map(|row| format!("({row})")).collect();
-            self.push(
-                ObjectKind::Rows,
-                format!(
-                    "INSERT INTO {} ({}) VALUES {}",
-                    Ident(table),
-                    columns.join(", "),
-                    rows.join(", "),
-                ),
-            );
-        }
         self.steps.extend(comments(self.found));
         std::mem::take(&mut self.steps)
     }
