@@ -335,3 +335,51 @@ fn a_tenant_that_is_created_again_is_not_taken_for_the_old_one() {
     assert!(anew.epoch() > old.epoch());
     assert_eq!(bodies(&mut pool.get(&anew).unwrap()).unwrap(), [""; 0]);
 }
+
+#[test]
+fn rows_that_migrations_wrote_are_the_same_in_every_clone() {
+    let db = TestDb::new();
+    db.sql(
+        r#"SET search_path TO __template__;
+           CREATE TABLE kinds (
+               id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+               parent int REFERENCES kinds,
+               name text NOT NULL COLLATE "C",
+               twice text GENERATED ALWAYS AS (name || name) STORED,
+               bytes bytea, tags text[], extra jsonb, pad char(4), rate float8
+           );
+           CREATE TABLE nothing_of_its_own ();
+           INSERT INTO kinds (name, bytes, tags, extra, pad, rate) VALUES
+               ('it''s', '\x00ff5c', '{a,"b c",NULL}', '{"k": "\\v"}', 'x', 0.1 + 0.2),
+               ('back\slash', NULL, '{}', 'null', '', 'NaN');
+           INSERT INTO kinds (parent, name) VALUES (2, 'child'), (3, 'grandchild');
+           INSERT INTO nothing_of_its_own DEFAULT VALUES"#,
+    );
+    let pool = db.pool(1);
+    Provisioner::new(pool.clone()).create(&new("acme")).unwrap();
+    let all = |schema: &str| {
+        db.value(&format!(
+            "SELECT (SELECT json_agg(k ORDER BY id) FROM {schema}.kinds k)::text \
+             || (SELECT count(*) FROM {schema}.nothing_of_its_own)"
+        ))
+    };
+    assert_eq!(all("acme"), all("__template__"));
+    assert!(all("acme").contains("grandchild"));
+    let mut conn = pool.get(&tenant(&pool, "acme")).unwrap();
+    let next = "INSERT INTO kinds (name) VALUES ('next')";
+    conn.batch_execute(next).unwrap();
+    assert_eq!(value(&mut conn, "SELECT max(id) FROM kinds"), "5");
+    assert_eq!(db.value("SELECT max(id) FROM __template__.kinds"), "4");
+}
+
+#[test]
+fn a_template_with_very_many_rows_is_refused() {
+    let db = TestDb::new();
+    db.sql("INSERT INTO __template__.notes (body) SELECT 'x' FROM generate_series(1, 1001)");
+    let error = Provisioner::new(db.pool(1))
+        .create(&new("acme"))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
+    assert!(error.to_string().contains("notes"), "{error}");
+    assert_eq!(traces(&db, "acme"), "0 0 0");
+}

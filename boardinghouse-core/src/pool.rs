@@ -390,6 +390,7 @@ impl TenantPoolBuilder {
             return url.to_owned();
         }
         let before = match (url.contains("://"), url.contains('?')) {
+            (true, true) if url.ends_with(['?', '&']) => "",
             (true, true) => "&",
             (true, false) => "?",
             (false, _) => " ",

@@ -92,7 +92,9 @@ fn nothing_of_a_tenant_is_left_after_its_request() {
             sessions = idle(&fixture);
         }
         assert!(
-            sessions[0].ends_with("SET search_path TO pg_catalog, pg_temp"),
+            sessions[0].ends_with(
+                "SET search_path TO pg_catalog, pg_temp; EXECUTE boardinghouse_sentinel"
+            ),
             "{sessions:?}"
         );
     }

@@ -225,7 +225,7 @@ pub(crate) fn rows(
         .iter()
         .map(|column| {
             format!(
-                "pg_catalog.quote_nullable({}::pg_catalog.text)",
+                "pg_catalog.quote_nullable({}::pg_catalog.text COLLATE pg_catalog.\"C\")",
                 Ident(column)
             )
         })
