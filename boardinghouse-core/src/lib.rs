@@ -46,16 +46,24 @@
 //!   and reads the next one; a checkout is then an error.
 //! * The path is explicit: the tenant, the shared schema, the layout's extra schemas, and `pg_temp`
 //!   last, so that a temporary table shadows nothing.
-//! * Nothing of a borrower survives the return: open transactions, also those that were opened by
+//! * Of a borrower, these do not survive the return: open transactions, also those that were opened by
 //!   text, close the connection; temporary tables, roles, settings, advisory locks, subscriptions,
 //!   cursors and sequence state are gone.
-//! * If in doubt, the connection is closed: after a panic, an error while cleaning, a lost server.
+//! * If in doubt, the connection is closed: after a panic, an error while cleaning, a lost server,
+//!   `DEALLOCATE ALL`, or another connection in the place of the one that was lent.
+//! * The schema does not go away under it: [`Provisioner::delete`] waits for checkouts that are out.
 //!
 //! # What it does not promise
 //!
-//! * It is no privilege boundary. SQL that names another schema, `other.notes`, reads it.
+//! * It is no privilege boundary. SQL that names another schema, `other.notes`, reads it; SQL that sets
+//!   the `search_path` does so until the checkout ends; SQL that drops Diesel's prepared statements one
+//!   by one can put others under their names, which the next borrowers then run. Do not run SQL of
+//!   people whom you do not trust.
 //! * Statements that a borrower prepares by text (`PREPARE`) stay until the connection ends. They
-//!   follow the path, so they read no other tenant, but the name is taken.
+//!   follow the path, so they read no other tenant, but the name is taken. So does the seed of
+//!   `random()` where a borrower called `setseed`.
+//! * A schema that is renamed or dropped by hand, past this library, turns checkouts that are out to
+//!   the shared schema. [`PathMode::TenantOnly`] makes that an error.
 //! * A table that the tenant lacks is found in the shared schema, as PostgreSQL does. Do not use one
 //!   name in both; `boardinghouse check` warns.
 //! * Behind a pooler in transaction mode (PgBouncer) session state is not stable. Use session mode.
@@ -64,7 +72,7 @@
 //!
 //! # Features
 //!
-//! * `embedded`: module [`embedded`], a private PostgreSQL server for demos and tests. Unix only.
+//! * `embedded`: module `embedded`, a private PostgreSQL server for demos and tests. Unix only.
 
 mod catalog;
 mod connection;

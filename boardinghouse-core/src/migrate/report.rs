@@ -44,7 +44,8 @@ pub enum Outcome {
     Done,
     /// Not visited, because something before it failed or because it is not ready; says why.
     Skipped(String),
-    /// A migration failed; it left no trace. Those before it stay.
+    /// A migration failed. Those before it stay; it left no trace itself, unless it ran without a
+    /// transaction or ended its own.
     #[serde(serialize_with = "error_text")]
     Failed(Error),
 }
