@@ -155,7 +155,8 @@ fn a_part_of_the_fleet_can_be_chosen() {
     let pool = db.pool(1);
     let folder = Folder::with_tags();
     let migrator = folder.migrator(&pool);
-    migrator.run_selected(&Selection::Shared).unwrap();
+    let report = migrator.run_selected(&Selection::Shared).unwrap();
+    assert_eq!(report.entries.len(), 2);
     assert_eq!(
         db.tables("__template__"),
         "__diesel_schema_migrations,notes"
@@ -438,6 +439,25 @@ fn suspended_tenants_are_migrated_and_pending_ones_are_skipped_and_named() {
         [&format!("tenant a: {TAGS}"), "tenant b: skipped"]
     );
     assert!(report.entries[4].error_message().contains("pending"));
+}
+
+#[test]
+fn a_template_that_can_no_longer_be_cloned_is_a_warning_of_the_run_that_made_it_so() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let folder = Folder::new().add(
+        "2026-02-01-000000_view",
+        "CREATE VIEW bodies AS SELECT body FROM notes",
+    );
+    let report = folder.migrator(&pool).run().unwrap();
+    assert!(report.is_success());
+    assert_eq!(report.warnings.len(), 1);
+    assert!(
+        report.warnings[0].contains("bodies"),
+        "{:?}",
+        report.warnings
+    );
+    assert!(folder.migrator(&pool).run().unwrap().warnings.is_empty());
 }
 
 #[test]

@@ -129,10 +129,13 @@ fn special_schemas_are_neither_adopted_nor_dropped() {
 fn a_tenant_or_domain_that_exists_is_refused_and_nothing_is_left() {
     let db = TestDb::new();
     let provisioner = Provisioner::new(db.pool(1));
-    assert_eq!(
-        provisioner.create(&new("a")).unwrap_err().kind(),
-        ErrorKind::TenantExists
-    );
+    let error = provisioner.create(&new("a")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TenantExists);
+    assert_eq!(error.chain(), "tenant a exists already");
+    let adopted = new("other").adopt(SchemaName::existing("a").unwrap());
+    let error = provisioner.create(&adopted).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TenantExists);
+    assert_eq!(error.chain(), "schema a belongs to a tenant already");
     assert_eq!(db.value("SELECT body FROM a.notes"), "from-a");
     provisioner
         .create(&new("c").domain("c.test".parse().unwrap()))

@@ -62,7 +62,8 @@ fn main() {
 
 /// Two tenants with a hundred notes each, and the same table for the rival.
 fn prepare(pool: &TenantPool) -> [Tenant; 2] {
-    Migrator::new(pool.clone()).init().unwrap();
+    let report = Migrator::new(pool.clone()).init().unwrap();
+    report.into_result().unwrap();
     let table = "CREATE TABLE IF NOT EXISTS notes (id int PRIMARY KEY, body text NOT NULL);
                  INSERT INTO notes SELECT n, 'note ' || n FROM generate_series(1, 100) AS n
                  ON CONFLICT DO NOTHING";

@@ -26,7 +26,7 @@
 //! 4. [`TenantConnection`]: a Diesel connection that is proven to be on the tenant's schema.
 //!    [`SharedConnection`] is its sibling for what is nobody's.
 //!
-//! Beside them stand [`Migrator`], which keeps the fleet at one version, and [`Provisioner`], which
+//! For actix-web, begin with the crate `boardinghouse-actix`. Beside the four types stand [`Migrator`], which keeps the fleet at one version, and [`Provisioner`], which
 //! clones new tenants from the [`Template`]. [`Layout`] names the schemas, and [`Doctor`] looks the
 //! whole over. Module [`console`] runs what a person types.
 //!
@@ -35,8 +35,8 @@
 //! | schema | holds | who writes it |
 //! |---|---|---|
 //! | `public` (the shared schema) | tables that every tenant reads | the *shared* migrations |
-//! | `__template__` (the template) | the tenant tables, always empty, always migrated | the *tenant* migrations |
-//! | one schema a tenant | that tenant's rows | cloned from the template, then migrated with it |
+//! | `__template__` (the template) | the tenant tables as migrations leave them | the *tenant* migrations |
+//! | one schema per tenant | that tenant's rows | cloned from the template, then migrated with it |
 //! | `boardinghouse` (the registry) | tenants and domains | this library |
 //!
 //! # What a checkout promises

@@ -54,6 +54,11 @@ pub struct NewTenant {
 
 impl NewTenant {
     /// A tenant with this id, cloned from the template.
+    ///
+    /// Not every id that parses can have a schema:
+    /// [`Layout::schema_for`](crate::Layout::schema_for) tells without asking the server, so that a
+    /// form can be refused before anything is tried. Keep ids such as `www` to yourself by
+    /// [`Layout::with_reserved`](crate::Layout::with_reserved).
     #[must_use]
     pub fn new(id: TenantId) -> Self {
         Self {

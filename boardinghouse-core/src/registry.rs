@@ -1,6 +1,12 @@
 //! The registry: which tenants there are, and which host names lead to them.
 
-use diesel::{connection::LoadConnection, dsl::sql, prelude::*, sql_types};
+use diesel::{
+    connection::LoadConnection,
+    dsl::sql,
+    prelude::*,
+    result::{DatabaseErrorKind, Error as DieselError},
+    sql_types,
+};
 
 use crate::{
     connection::SharedConnection,
@@ -209,11 +215,7 @@ impl PgRegistry {
 }
 
 /// What the caller of a failed registry query is told.
-pub(crate) fn explain<C: PgQueries>(
-    conn: &mut C,
-    what: &str,
-    error: diesel::result::Error,
-) -> Error {
+pub(crate) fn explain<C: PgQueries>(conn: &mut C, what: &str, error: DieselError) -> Error {
     // Diesel does not pass the SQLSTATE on, so the server is asked what is wrong.
     if matches!(has_registry(conn), Ok(false)) {
         return missing();
@@ -265,11 +267,11 @@ pub(crate) fn insert(
     tenant: &Tenant,
     names: &[DomainName],
 ) -> Result<Tenant> {
-    let taken = |what: String, error: diesel::result::Error| match error {
-        diesel::result::Error::DatabaseError(
-            diesel::result::DatabaseErrorKind::UniqueViolation,
-            _,
-        ) => Error::new(ErrorKind::TenantExists, what).with_source(error),
+    let taken = |by_name: &dyn Fn(&str) -> String, error: DieselError| match error {
+        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info) => {
+            let message = by_name(info.constraint_name().unwrap_or_default());
+            Error::new(ErrorKind::TenantExists, message)
+        }
         error => Error::database("register the tenant", error),
     };
     let attributes = serde_json::Value::Object(tenant.attributes().clone());
@@ -285,12 +287,13 @@ pub(crate) fn insert(
         .returning(tenants::epoch)
         .get_result::<i64>(conn)
         .map_err(|error| {
-            let message = format!(
-                "tenant {} exists already, or schema {} has one",
-                tenant.id(),
-                tenant.schema()
-            );
-            taken(message, error)
+            let message = |constraint: &str| match constraint {
+                "tenants_schema_name_key" => {
+                    format!("schema {} belongs to a tenant already", tenant.schema())
+                }
+                _ => format!("tenant {} exists already", tenant.id()),
+            };
+            taken(&message, error)
         })?;
     for (position, name) in names.iter().enumerate() {
         diesel::insert_into(domains::table)
@@ -300,7 +303,10 @@ pub(crate) fn insert(
                 domains::is_primary.eq(position == 0),
             ))
             .execute(conn)
-            .map_err(|error| taken(format!("domain {name} leads to a tenant already"), error))?;
+            .map_err(|error| {
+                let message = |_: &str| format!("domain {name} leads to a tenant already");
+                taken(&message, error)
+            })?;
     }
     Ok(tenant.clone().with_epoch(epoch))
 }

@@ -16,7 +16,7 @@ use diesel::{
 use super::{
     Migrator,
     plan::{SetName, Target},
-    report::{Outcome, ReportEntry},
+    report::{MigrationReport, Outcome, ReportEntry},
     version,
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     lock,
     provision::schema_exists,
     registry, sql,
+    template::Template,
     tenant::{SchemaName, Tenant, TenantStatus},
 };
 
@@ -40,7 +41,8 @@ pub(super) struct Run<'a> {
     guard: Session,
     /// Does the work. Cleaned after each migration, and replaced when it cannot be.
     worker: Option<Session>,
-    pub(super) entries: Vec<ReportEntry>,
+    entries: Vec<ReportEntry>,
+    warnings: Vec<String>,
 }
 
 impl<'a> Run<'a> {
@@ -56,7 +58,33 @@ impl<'a> Run<'a> {
             guard,
             worker: None,
             entries: Vec::new(),
+            warnings: Vec::new(),
         })
+    }
+
+    pub(super) fn into_report(self) -> MigrationReport {
+        MigrationReport {
+            entries: self.entries,
+            warnings: self.warnings,
+        }
+    }
+
+    /// Warns when the template, which has just been migrated, cannot be cloned any more. The next
+    /// sign-up would be the first to tell.
+    pub(super) fn look_at_template(&mut self) {
+        if self
+            .entries
+            .last()
+            .is_none_or(|entry| entry.applied.is_empty())
+        {
+            return;
+        }
+        let template = Template::new(self.migrator.pool.layout().template().clone());
+        if let Err(error) = template.compile(&mut self.guard.pg) {
+            let warning = format!("no tenant can be created any more: {}", error.chain());
+            tracing::warn!("{warning}");
+            self.warnings.push(warning);
+        }
     }
 
     /// Creates the registry's schema, the shared one and the template, where they are missing.
@@ -193,7 +221,7 @@ impl<'a> Run<'a> {
                 if error.kind() == ErrorKind::ConnectionFailed {
                     return error;
                 }
-                let message = format!("migration {name} failed on {target} (schema {schema})");
+                let message = format!("migration {name} failed on {target}");
                 Error::new(ErrorKind::Migration, message).with_source(error)
             })?;
             applied.push(name);
@@ -210,11 +238,7 @@ fn apply_one(
     target: &Target,
 ) -> Result<()> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::new(
-            ErrorKind::Migration,
-            "the migration's own statements failed",
-        )
-        .with_source(error)
+        Error::new(ErrorKind::Migration, "a statement of it failed").with_source(error)
     };
     if !migration.metadata().run_in_transaction() {
         migration.run(&mut session.pg).map_err(failed)?;

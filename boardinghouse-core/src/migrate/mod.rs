@@ -62,6 +62,7 @@ type Source = Box<dyn MigrationSource<Pg> + Send + Sync>;
 /// for failed in report.failures() {
 ///     eprintln!("{}: {}", failed.target, failed.error_message());
 /// }
+/// report.into_result()?; // or go on without them
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Migrator {
@@ -131,9 +132,7 @@ impl Migrator {
         let mut run = Run::start(self, progress)?;
         run.create_own_schemas()?;
         run.visit(Target::Registry);
-        Ok(MigrationReport {
-            entries: run.entries,
-        })
+        Ok(run.into_report())
     }
 
     /// Finds out what is pending. Writes nothing.
@@ -192,6 +191,9 @@ impl Migrator {
     }
 
     /// Makes the database ready and brings everything to the newest version.
+    ///
+    /// `Ok` says that the run took place, not that every schema was migrated: what failed is in the
+    /// report. [`MigrationReport::into_result`] makes an error of the first failure.
     ///
     /// # Errors
     ///
@@ -258,9 +260,7 @@ impl Migrator {
             }
             Selection::Only(ids) => run.visit_tenants(&self.named(ids)?),
         }
-        Ok(MigrationReport {
-            entries: run.entries,
-        })
+        Ok(run.into_report())
     }
 
     /// The tenants are listed when the template is done: whoever was cloned from it before is in the
@@ -269,6 +269,7 @@ impl Migrator {
         let migrated = run.visit(self.template_target());
         let tenants = registry.list()?;
         if migrated {
+            run.look_at_template();
             run.visit_tenants(&tenants);
         } else {
             for tenant in &tenants {

@@ -9,10 +9,14 @@ use crate::error::{Error, Result};
 
 /// What a run did. Failures are part of it: what fails, fails alone.
 #[derive(Debug, Serialize)]
+#[must_use = "schemas that failed are in the report: look at `failures`, or call `into_result`"]
 #[non_exhaustive]
 pub struct MigrationReport {
     /// One entry for each schema that was visited, in order.
     pub entries: Vec<ReportEntry>,
+    /// What went well and will be in the way later, such as a template that cannot be cloned any
+    /// more.
+    pub warnings: Vec<String>,
 }
 
 /// What a run did to one schema.
