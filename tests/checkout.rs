@@ -22,6 +22,7 @@ fn pid(conn: &mut TenantConnection) -> String {
     value(conn, "SELECT pg_backend_pid()")
 }
 
+/// T32, C01.
 #[test]
 fn the_path_is_the_tenant_then_the_shared_schema_then_temporary_tables() {
     let db = TestDb::new();
@@ -65,6 +66,7 @@ fn extra_schemas_come_last_on_the_path() {
     assert_eq!(bodies(&mut conn).unwrap(), ["from-a"]);
 }
 
+/// T28, D01.
 #[test]
 fn a_pool_of_one_serves_alternating_tenants_a_thousand_times() {
     let db = TestDb::new();
@@ -96,6 +98,7 @@ fn current_tenant_of_library_and_server_agree() {
     }
 }
 
+/// T05, C06.
 #[test]
 fn a_missing_schema_is_an_error_and_not_the_shared_schema() {
     let db = TestDb::new();
@@ -153,6 +156,7 @@ fn a_schema_without_the_usage_privilege_is_an_error_and_not_the_shared_schema() 
     db.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
+/// T01.
 #[test]
 fn an_error_while_the_path_is_set_never_shows_the_rows_of_the_tenant_before() {
     let db = TestDb::new();
@@ -244,6 +248,7 @@ fn a_shared_checkout_sees_shared_tables_only() {
     );
 }
 
+/// T12, C09.
 #[test]
 fn nested_checkouts_keep_their_tenants_through_errors_and_panics() {
     let db = TestDb::new();
@@ -272,6 +277,7 @@ fn nested_checkouts_keep_their_tenants_through_errors_and_panics() {
     }
 }
 
+/// T06, T07.
 #[test]
 fn rollbacks_and_savepoints_do_not_move_the_path() {
     let db = TestDb::new();

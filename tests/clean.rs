@@ -35,6 +35,7 @@ fn sees(query: &'static str, expected: &'static str) -> impl FnOnce(&mut TenantC
     move |conn| assert_eq!(value(conn, query), expected, "{query}")
 }
 
+/// T26, D02.
 #[test]
 fn a_temporary_table_does_not_shadow_the_next_tenant() {
     let db = TestDb::new();
@@ -174,6 +175,7 @@ fn sequence_state_is_forgotten() {
     ));
 }
 
+/// T27, D03.
 #[test]
 fn a_transaction_opened_by_text_closes_the_connection() {
     let db = TestDb::new();
@@ -232,6 +234,7 @@ fn a_panic_closes_the_connection() {
     assert_eq!(bodies(&mut conn).unwrap(), ["from-b"]);
 }
 
+/// T63.
 #[test]
 fn a_panic_that_the_borrower_catches_leaves_nothing_either() {
     let db = TestDb::new();
@@ -285,6 +288,7 @@ fn a_statement_cache_that_was_switched_off_closes_the_connection() {
     assert!(!after(&pool, leave, |_| {}));
 }
 
+/// T29.
 #[test]
 fn prepared_statements_survive_the_clean() {
     let db = TestDb::new();

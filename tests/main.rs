@@ -12,5 +12,6 @@ mod migrate;
 mod names;
 mod provision;
 mod registry;
+mod source;
 mod statements;
 mod stress;

@@ -81,6 +81,7 @@ fn outcomes(report: &MigrationReport) -> Vec<String> {
         .collect()
 }
 
+/// F01.
 #[test]
 fn shared_tables_go_to_the_shared_schema_and_tenant_tables_to_each_tenant() {
     let db = TestDb::new();
@@ -97,6 +98,7 @@ fn shared_tables_go_to_the_shared_schema_and_tenant_tables_to_each_tenant() {
     );
 }
 
+/// F02.
 #[test]
 fn one_run_migrates_shared_then_template_then_tenants() {
     let db = TestDb::new();
@@ -149,6 +151,7 @@ fn a_plan_writes_nothing() {
     );
 }
 
+/// F05, F24.
 #[test]
 fn a_part_of_the_fleet_can_be_chosen() {
     let db = TestDb::new();
@@ -180,6 +183,7 @@ fn a_part_of_the_fleet_can_be_chosen() {
     assert_eq!(error.kind(), ErrorKind::RegistryMissing);
 }
 
+/// F04, F21.
 #[test]
 fn a_tenant_without_a_schema_fails_alone_and_nothing_lands_in_the_shared_schema() {
     let db = TestDb::new();
@@ -204,6 +208,7 @@ fn a_tenant_without_a_schema_fails_alone_and_nothing_lands_in_the_shared_schema(
     );
 }
 
+/// T49.
 #[test]
 fn a_migration_cannot_alter_a_shared_table_by_its_bare_name() {
     let db = TestDb::new();
@@ -219,6 +224,7 @@ fn a_migration_cannot_alter_a_shared_table_by_its_bare_name() {
     assert_eq!(db.value("SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'notes'"), "3");
 }
 
+/// F15.
 #[test]
 fn a_migration_that_fails_leaves_no_trace_and_those_before_it_stay() {
     let db = TestDb::new();
@@ -271,6 +277,7 @@ fn a_template_that_fails_stops_everything() {
     );
 }
 
+/// T33.
 #[test]
 fn a_migration_that_moves_the_path_does_not_take_the_bookkeeping_along() {
     let db = TestDb::new();
@@ -358,6 +365,7 @@ fn a_migration_without_a_transaction_runs_in_its_tenant_only() {
     assert_eq!(indexes, "__template__,a,b");
 }
 
+/// T34.
 #[test]
 fn two_migrators_do_not_run_at_once() {
     let db = TestDb::new();
@@ -389,6 +397,7 @@ fn two_migrators_do_not_run_at_once() {
     assert_eq!(applied, 3, "template, a and b, once each");
 }
 
+/// F03.
 #[test]
 fn tenants_that_are_created_during_a_run_end_at_the_newest_version() {
     let db = TestDb::new();

@@ -4,6 +4,7 @@ use boardinghouse_core::{ErrorKind, Layout, SchemaName, TenantId};
 use boardinghouse_tests::{TestDb, value};
 use proptest::prelude::*;
 
+/// T03, T04, A04.
 #[test]
 fn the_table_of_names() {
     use ErrorKind::{InvalidName, ReservedName};
@@ -108,7 +109,7 @@ proptest! {
     }
 }
 
-/// Every name that PostgreSQL allows survives the way into SQL text and back: as an identifier, as a
+/// T02: every name that PostgreSQL allows survives the way into SQL text and back: as an identifier, as a
 /// constant, in the path, and in the comment of each statement.
 #[test]
 fn every_name_that_is_accepted_is_the_one_that_postgresql_gets() {

@@ -25,6 +25,7 @@ fn traces(db: &TestDb, name: &str) -> String {
     ))
 }
 
+/// T60: tables of this name are in `a`, `b` and the shared schema, too. E01, E04.
 #[test]
 fn a_created_tenant_has_the_templates_tables_and_no_rows() {
     let db = TestDb::new();
@@ -50,6 +51,7 @@ fn a_created_tenant_has_the_templates_tables_and_no_rows() {
     );
 }
 
+/// J02.
 #[test]
 fn foreign_keys_to_the_shared_schema_hold_in_every_tenant() {
     let db = TestDb::new();
@@ -69,6 +71,7 @@ fn foreign_keys_to_the_shared_schema_hold_in_every_tenant() {
     }
 }
 
+/// T09, E12.
 #[test]
 fn a_schema_that_exists_is_never_adopted_by_accident() {
     let db = TestDb::new();
@@ -98,6 +101,7 @@ fn a_schema_that_exists_is_never_adopted_by_accident() {
     assert_eq!(traces(&db, "ghost"), "0 0 0");
 }
 
+/// T62.
 #[test]
 fn special_schemas_are_neither_adopted_nor_dropped() {
     let db = TestDb::new();
@@ -183,6 +187,7 @@ fn a_template_that_cannot_be_cloned_faithfully_is_refused_with_the_list() {
     assert_eq!(traces(&db, "acme"), "0 0 0");
 }
 
+/// E10.
 #[test]
 fn a_caller_who_rolls_back_takes_the_tenant_back() {
     let db = TestDb::new();
@@ -227,6 +232,7 @@ fn a_failure_inside_the_callers_transaction_leaves_the_rest_of_it_alone() {
     assert_eq!(bodies(&mut conn).unwrap(), [BAIT, "kept"]);
 }
 
+/// E11.
 #[test]
 fn a_creator_that_is_killed_leaves_nothing() {
     let db = TestDb::new();
@@ -267,6 +273,7 @@ fn a_creator_that_is_killed_leaves_nothing() {
     assert_eq!(traces(&db, "acme"), "1 0 1");
 }
 
+/// T18.
 #[test]
 fn exactly_one_of_many_creators_wins() {
     let db = TestDb::new();
@@ -385,4 +392,22 @@ fn a_template_with_very_many_rows_is_refused() {
     assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
     assert!(error.to_string().contains("notes"), "{error}");
     assert_eq!(traces(&db, "acme"), "0 0 0");
+}
+
+#[test]
+fn a_zero_byte_is_refused_before_anything_is_sent() {
+    let db = TestDb::new();
+    let provisioner = Provisioner::new(db.pool(1));
+    for bad in [
+        new("acme").display_name("a\0b"),
+        new("acme").attribute("a\0b", 1),
+        new("acme").attribute("list", serde_json::json!(["fine", { "deep": "a\0b" }])),
+    ] {
+        let error = provisioner.create(&bad).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}");
+    }
+    // What only looks like one.
+    provisioner
+        .create(&new("acme").attribute("text", "\\u0000"))
+        .unwrap();
 }

@@ -75,6 +75,7 @@ fn pools(db: &TestDb) -> (TenantPool, [boardinghouse_core::Tenant; 2]) {
     (pool, tenants)
 }
 
+/// T30.
 #[test]
 fn an_enum_of_each_tenant_works_on_one_connection() {
     let db = TestDb::new();
@@ -129,6 +130,7 @@ fn an_enum_that_was_created_anew_is_looked_up_anew() {
     insert(&mut pool.get(&tenant(&pool, "a")).unwrap()).unwrap();
 }
 
+/// T31.
 #[test]
 fn tenants_whose_column_types_differ_do_not_meet_each_others_plans() {
     let db = TestDb::new();

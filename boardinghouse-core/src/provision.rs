@@ -251,10 +251,7 @@ impl Provisioner {
             .clone()
             .unwrap_or_else(|| new.id.to_string());
         let attributes = serde_json::Value::Object(new.attributes.clone());
-        if name.trim().is_empty()
-            || name.contains('\0')
-            || attributes.to_string().contains("\\u0000")
-        {
+        if name.trim().is_empty() || name.contains('\0') || holds_zero_byte(&attributes) {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "the display name of a tenant must not be empty, and neither it nor an attribute \
@@ -313,6 +310,19 @@ impl Provisioner {
         template.compile(conn)?.apply(conn, tenant.schema())?;
         lock::restore_waiting(conn, &waiting)?;
         Ok(created)
+    }
+}
+
+/// PostgreSQL's text has no zero byte.
+fn holds_zero_byte(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(holds_zero_byte),
+        Value::Object(map) => map
+            .iter()
+            .any(|(name, value)| name.contains('\0') || holds_zero_byte(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
