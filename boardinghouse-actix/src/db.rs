@@ -55,7 +55,7 @@ impl TenantDb {
     /// When the client goes away, `work` still runs to its end.
     ///
     /// An `Err` of `work` becomes the error of a failed query, status 500. What is not a failure of
-    /// the database belongs into the `Ok`, as an `Option` or a `Result` of its own.
+    /// the database belongs in the `Ok`, as an `Option` or a `Result` of its own.
     ///
     /// # Errors
     ///
@@ -76,6 +76,68 @@ impl TenantDb {
     ///     .await?;
     /// # Ok(body)
     /// # }
+    /// ```
+    ///
+    /// A closure with several `?` has to say of which type its errors are; `QueryResult::Ok` does:
+    ///
+    /// ```
+    /// # use boardinghouse_actix::{Error, TenantDb};
+    /// use diesel::prelude::*;
+    ///
+    /// # diesel::table! { notes { id -> Integer, body -> Text } }
+    /// # async fn example(db: TenantDb) -> Result<(i64, Vec<String>), Error> {
+    /// let page = db
+    ///     .run(|conn| {
+    ///         let count = notes::table.count().get_result(conn)?;
+    ///         let first = notes::table.select(notes::body).limit(10).load(conn)?;
+    ///         QueryResult::Ok((count, first))
+    ///     })
+    ///     .await?;
+    /// # Ok(page)
+    /// # }
+    /// ```
+    ///
+    /// An error of the application's own rolls a transaction back. It leaves inside the `Ok`, and
+    /// the handler answers it; a failed query stays an `Err`, which is logged and answered with 500:
+    ///
+    /// ```
+    /// use actix_web::HttpResponse;
+    /// use boardinghouse_actix::{Error, TenantDb};
+    /// use diesel::prelude::*;
+    ///
+    /// # diesel::table! { notes { id -> Integer, body -> Text } }
+    /// enum AppError {
+    ///     TooMany,
+    ///     Query(diesel::result::Error),
+    /// }
+    ///
+    /// // What `?` needs, and `transaction` for its BEGIN and COMMIT.
+    /// impl From<diesel::result::Error> for AppError {
+    ///     fn from(error: diesel::result::Error) -> Self {
+    ///         Self::Query(error)
+    ///     }
+    /// }
+    ///
+    /// async fn add(db: TenantDb, body: String) -> Result<HttpResponse, Error> {
+    ///     let added = db.run(move |conn| {
+    ///         let result = conn.transaction::<_, AppError, _>(|conn| {
+    ///             diesel::insert_into(notes::table).values(notes::body.eq(body)).execute(conn)?;
+    ///             let count: i64 = notes::table.count().get_result(conn)?;
+    ///             if count > 100 {
+    ///                 return Err(AppError::TooMany); // the note is not added
+    ///             }
+    ///             Ok(())
+    ///         });
+    ///         match result {
+    ///             Err(AppError::Query(error)) => Err(error),
+    ///             result => Ok(result),
+    ///         }
+    ///     });
+    ///     Ok(match added.await? {
+    ///         Ok(()) => HttpResponse::Created().finish(),
+    ///         Err(_) => HttpResponse::Conflict().finish(),
+    ///     })
+    /// }
     /// ```
     pub async fn run<T, E, F>(&self, work: F) -> Result<T, Error>
     where

@@ -42,6 +42,92 @@
 //!
 //! Whatever goes wrong, a client sees a status and an empty body: see [`Error`]. Nothing about a
 //! tenant is kept in a thread or in a worker, so there is nothing to clear after a request.
+//!
+//! # Logging
+//!
+//! What went wrong is logged with [`tracing`], since clients are not told: a failed query as an
+//! error, with its cause and its tenant. Install a subscriber, such as
+//! `tracing_subscriber::fmt().init()`, at the start of `main`: without one a 500 is silent.
+//!
+//! # Sign-up
+//!
+//! Who signs up has no tenant yet, so the route is on an exempt path and uses [`SharedDb`]. In one
+//! transaction the tenant is created and whatever the application itself writes down about it; when
+//! either fails, neither is there.
+//!
+//! ```no_run
+//! use actix_web::{
+//!     App, HttpResponse, HttpServer, post,
+//!     web::{Data, Form},
+//! };
+//! use boardinghouse_actix::{Error, SharedDb, Subdomain, Tenancy};
+//! use boardinghouse_core::{ErrorKind, NewTenant, PgRegistry, Provisioner, TenantId, TenantPool};
+//! use diesel::prelude::*;
+//! use serde::Deserialize;
+//!
+//! diesel::table! {
+//!     // A table of the shared schema.
+//!     accounts { id -> Integer, tenant -> Text, email -> Text }
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct SignUp {
+//!     tenant: String,
+//!     email: String,
+//! }
+//!
+//! #[post("/signup")]
+//! async fn sign_up(
+//!     db: SharedDb,
+//!     provisioner: Data<Provisioner>,
+//!     form: Form<SignUp>,
+//! ) -> Result<HttpResponse, Error> {
+//!     let SignUp { tenant, email } = form.into_inner();
+//!     let Ok(id) = TenantId::parse(&tenant) else {
+//!         return Ok(HttpResponse::UnprocessableEntity().body("not a name for a subdomain"));
+//!     };
+//!     let created = db.run(move |conn| {
+//!         conn.transaction::<_, boardinghouse_core::Error, _>(|conn| {
+//!             let created = provisioner.create_in(conn, &NewTenant::new(id))?;
+//!             diesel::insert_into(accounts::table)
+//!                 .values((accounts::tenant.eq(created.id().as_str()), accounts::email.eq(email)))
+//!                 .execute(conn)?;
+//!             Ok(created)
+//!         })
+//!     });
+//!     match created.await {
+//!         Ok(created) => Ok(HttpResponse::Created().body(format!("welcome, {}", created.id()))),
+//!         Err(error) => match error.kind() {
+//!             Some(
+//!                 ErrorKind::TenantExists
+//!                 | ErrorKind::SchemaExists
+//!                 | ErrorKind::ReservedName
+//!                 | ErrorKind::InvalidName,
+//!             ) => Ok(HttpResponse::Conflict().body("this name cannot be had")),
+//!             _ => Err(error),
+//!         },
+//!     }
+//! }
+//!
+//! #[actix_web::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let pool = TenantPool::builder().build("postgres://localhost/app")?;
+//!     let provisioner = Data::new(Provisioner::new(pool.clone()));
+//!     let tenancy = Tenancy::new(PgRegistry::new(pool))
+//!         .resolver(Subdomain::of("example.com")?)
+//!         .exempt("/signup");
+//!     HttpServer::new(move || {
+//!         App::new()
+//!             .wrap(tenancy.middleware())
+//!             .app_data(provisioner.clone())
+//!             .service(sign_up)
+//!     })
+//!     .bind("127.0.0.1:8080")?
+//!     .run()
+//!     .await?;
+//!     Ok(())
+//! }
+//! ```
 
 mod blocking;
 mod db;

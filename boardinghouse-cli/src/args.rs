@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use boardinghouse_core::{DomainName, SchemaName, TenantId};
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use serde_json::Value;
 
 const GLOBAL: &str = "Global options";
@@ -17,8 +17,8 @@ const LAYOUT: &str = "Names of schemas";
     arg_required_else_help = true,
     after_help = "Exit codes:\n  \
         0  done\n  \
-        1  something failed on the server, or for some tenant\n  \
-        2  it was asked for something that cannot be: nothing was done\n  \
+        1  something failed on the server, or for some tenant, or was cancelled\n  \
+        2  invalid request: nothing was done; or `check` found a fault\n  \
         3  `status --check` found something pending\n\n\
         Example:\n  \
         export DATABASE_URL=postgres://localhost/app\n  \
@@ -29,6 +29,45 @@ pub(crate) struct Cli {
     pub(crate) globals: Globals,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// What the program was called with. A variable that is empty counts as not set.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let mut command = steady(without_empty_variables(Self::command()));
+        match command.try_get_matches_from_mut(std::env::args_os()) {
+            Ok(matches) => {
+                Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+            }
+            // Help tells of all variables.
+            Err(error) if !error.use_stderr() => Self::try_parse(),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let value = arg.get_env().and_then(std::env::var_os);
+            if value.is_some_and(|value| value.is_empty()) {
+                arg.env(None)
+            } else {
+                arg
+            }
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
+/// Errors show the usage that help shows: clap would add what was set by variables.
+fn steady(mut command: clap::Command) -> clap::Command {
+    fn fix(mut command: clap::Command) -> clap::Command {
+        let usage = command.render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ").to_owned();
+        command.override_usage(usage).mut_subcommands(fix)
+    }
+    command.build();
+    fix(command)
 }
 
 /// Options that every command takes.
@@ -49,6 +88,7 @@ pub(crate) struct Globals {
         long,
         global = true,
         env = "BOARDINGHOUSE_MIGRATIONS",
+        hide_env_values = true,
         value_name = "DIR"
     )]
     pub(crate) migrations: Option<PathBuf>,
@@ -58,40 +98,40 @@ pub(crate) struct Globals {
     /// Does not ask before something is destroyed
     #[arg(long, short, global = true)]
     pub(crate) yes: bool,
-    /// Never asks: what needs an answer fails. So it is anyway when stdin is not a terminal
+    /// Never prompts: what needs an answer fails. This is the default when stdin is not a terminal
     #[arg(long, global = true)]
     pub(crate) no_input: bool,
-    /// Logs to stderr; twice logs more. RUST_LOG goes before it
+    /// Logs to stderr; twice logs more. RUST_LOG takes precedence
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// The schema that all tenants read [default: public]
     #[arg(
-        long, global = true, env = "BOARDINGHOUSE_SHARED_SCHEMA", value_name = "NAME",
-        help_heading = LAYOUT
+        long, global = true, env = "BOARDINGHOUSE_SHARED_SCHEMA", hide_env_values = true,
+        value_name = "NAME", help_heading = LAYOUT
     )]
     pub(crate) shared_schema: Option<SchemaName>,
     /// The schema that tenants are cloned from [default: __template__]
     #[arg(
-        long, global = true, env = "BOARDINGHOUSE_TEMPLATE_SCHEMA", value_name = "NAME",
-        help_heading = LAYOUT
+        long, global = true, env = "BOARDINGHOUSE_TEMPLATE_SCHEMA", hide_env_values = true,
+        value_name = "NAME", help_heading = LAYOUT
     )]
     pub(crate) template_schema: Option<SchemaName>,
     /// A schema that is put on every path, such as one with extensions; can be repeated
     #[arg(
-        long, global = true, env = "BOARDINGHOUSE_EXTRA_SCHEMAS", value_name = "NAME",
-        value_delimiter = ',', help_heading = LAYOUT
+        long, global = true, env = "BOARDINGHOUSE_EXTRA_SCHEMAS", hide_env_values = true,
+        value_name = "NAME", value_delimiter = ',', help_heading = LAYOUT
     )]
     pub(crate) extra_schema: Vec<SchemaName>,
     /// What the names of tenants' schemas begin with [default: nothing]
     #[arg(
-        long, global = true, env = "BOARDINGHOUSE_SCHEMA_PREFIX", value_name = "PREFIX",
-        help_heading = LAYOUT
+        long, global = true, env = "BOARDINGHOUSE_SCHEMA_PREFIX", hide_env_values = true,
+        value_name = "PREFIX", help_heading = LAYOUT
     )]
     pub(crate) schema_prefix: Option<String>,
     /// A tenant id that nobody can have, such as www; can be repeated
     #[arg(
-        long, global = true, env = "BOARDINGHOUSE_RESERVED", value_name = "ID",
-        value_delimiter = ',', help_heading = LAYOUT
+        long, global = true, env = "BOARDINGHOUSE_RESERVED", hide_env_values = true,
+        value_name = "ID", value_delimiter = ',', help_heading = LAYOUT
     )]
     pub(crate) reserved: Vec<TenantId>,
 }
@@ -131,10 +171,11 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Looks the database over, and says what is wrong and what to do about it
+    /// Checks the database, and says what is wrong and what to do about it
     ///
-    /// Exits with 2 when something does not work or is not safe; warnings alone exit with 0. Where
-    /// there is no directory of migrations, versions are not looked at. Writes nothing.
+    /// Exits with 2 when something does not work or is not safe; warnings alone exit with 0. Without
+    /// --migrations, versions are looked at only where the directory `migrations` holds both `shared`
+    /// and `tenant`. Writes nothing.
     #[command(after_help = "Example:\n  boardinghouse check")]
     Check,
     /// Runs SQL on one tenant
@@ -151,6 +192,7 @@ pub(crate) enum Command {
             short = 's',
             long = "tenant",
             env = "BOARDINGHOUSE_TENANT",
+            hide_env_values = true,
             value_name = "ID"
         )]
         tenant: TenantId,

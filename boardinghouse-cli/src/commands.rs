@@ -39,7 +39,7 @@ fn check(context: &Context, output: &Output) -> Result<Exit, Failure> {
     let mut doctor = Doctor::new(pool);
     match &migrator {
         Some(migrator) => doctor = doctor.migrations(migrator),
-        None => output.note("note: no directory of migrations, so versions were not looked at"),
+        None => output.note("note: there are no folders migrations/shared and migrations/tenant, so versions were not looked at"),
     }
     let checkup = doctor.check()?;
     output.report(&CheckupReport(&checkup))?;

@@ -6,14 +6,21 @@ use std::{
 };
 
 use boardinghouse_core::{
-    Error, ErrorKind, Layout, Migrator, PgRegistry, Result, TenantId, TenantPool,
+    Error, ErrorKind, Layout, Migrator, ObjectKind, PgRegistry, Result, Template, TenantId,
+    TenantPool,
 };
-use diesel_migrations::FileBasedMigrations;
+use diesel_migrations::{FileBasedMigrations, MigrationError};
 
 use crate::{args::Globals, exit::Failure};
 
 /// Where migrations are looked for.
 const MIGRATIONS: &str = "migrations";
+const FOLDERS: [&str; 2] = [SHARED, TENANT];
+const SHARED: &str = "shared";
+const TENANT: &str = "tenant";
+
+/// Where Diesel remembers which migrations it has run.
+const DIESELS_TABLE: &str = "__diesel_schema_migrations";
 
 /// Which of the two folders of migrations a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +71,9 @@ impl Context {
         if let Some(pool) = self.pool.get() {
             return Ok(pool.clone());
         }
-        let url = self.globals.database_url.as_deref().ok_or_else(|| {
+        let url = self.globals.database_url.as_deref();
+        // For libpq an empty string means some database.
+        let url = url.filter(|url| !url.trim().is_empty()).ok_or_else(|| {
             Error::new(
                 ErrorKind::InvalidInput,
                 "no database: set DATABASE_URL, or pass --database-url",
@@ -97,10 +106,10 @@ impl Context {
     pub(crate) fn migrator(&self, need: Need) -> Result<Migrator> {
         let dir = self.migrations_dir();
         let shared = (need != Need::Tenants)
-            .then(|| source(dir, "shared"))
+            .then(|| source(dir, SHARED))
             .transpose()?;
         let tenants = (need != Need::Shared)
-            .then(|| source(dir, "tenant"))
+            .then(|| source(dir, TENANT))
             .transpose()?;
         let mut migrator = Migrator::new(self.pool()?);
         if let Some(source) = shared {
@@ -112,12 +121,25 @@ impl Context {
         Ok(migrator)
     }
 
-    /// A migrator with all migrations; `None` where none were named and the usual place is empty.
+    /// A migrator with all migrations; `None` where no directory was named and the usual one does
+    /// not hold both folders: it may be there for something else.
     pub(crate) fn migrator_if_any(&self) -> Result<Option<Migrator>> {
-        if self.globals.migrations.is_none() && !Path::new(MIGRATIONS).is_dir() {
+        let usual = || FOLDERS.map(|folder| Path::new(MIGRATIONS).join(folder));
+        if self.globals.migrations.is_none() && !usual().iter().all(|path| path.is_dir()) {
             return Ok(None);
         }
         self.migrator(Need::Both).map(Some)
+    }
+
+    /// Whether tenants that are cloned now get tables, other than Diesel's.
+    pub(crate) fn template_has_tables(&self) -> Result<bool> {
+        let template = Template::new(self.layout.template().clone());
+        let plan = template.compile(&mut *self.pool()?.get_shared()?)?;
+        let mut tables = plan
+            .steps()
+            .iter()
+            .filter(|s| s.object == ObjectKind::Table);
+        Ok(tables.any(|step| !step.sql.contains(DIESELS_TABLE)))
     }
 
     /// What a person may have meant by the id of a tenant that is not there.
@@ -141,15 +163,17 @@ fn source(dir: &Path, folder: &str) -> Result<FileBasedMigrations> {
             "there is no folder {}: migrations are expected in {} for the shared schema and in {} \
              for the tenants; create both, or say with --migrations where they are",
             path.display(),
-            dir.join("shared").display(),
-            dir.join("tenant").display(),
+            dir.join(SHARED).display(),
+            dir.join(TENANT).display(),
         )));
     }
     FileBasedMigrations::from_path(&path).map_err(|error| {
-        unusable(format!(
-            "could not read the migrations in {}",
-            path.display()
-        ))
-        .with_source(error)
+        let message = match &error {
+            MigrationError::UnknownMigrationFormat(entry) => {
+                format!("{} is no migration", entry.display())
+            }
+            _ => format!("could not read the migrations in {}", path.display()),
+        };
+        unusable(message).with_source(error)
     })
 }

@@ -9,11 +9,11 @@ use boardinghouse_core::{Error, ErrorKind};
 pub(crate) enum Exit {
     /// 0: done.
     Done,
-    /// 1: something failed on the server, or for some tenant.
+    /// 1: something failed on the server, or for some tenant, or was cancelled.
     Failed,
-    /// 2: it was asked for something that cannot be; nothing was done.
+    /// 2: invalid request, nothing was done; or `check` found a fault.
     Usage,
-    /// 3: `--check` found something that is pending.
+    /// 3: `status --check` found something that is pending.
     Pending,
     /// What the program ended with that `dev` ran.
     #[cfg(unix)]

@@ -1,6 +1,38 @@
-//! `boardinghouse`: operates a schema-per-tenant database from the command line.
+//! `boardinghouse` operates a schema-per-tenant PostgreSQL database from the command line: it
+//! creates, lists, migrates, checks and deletes tenants.
 //!
-//! Parses, calls `boardinghouse-core`, renders what comes back. It knows no SQL.
+//! # Installation
+//!
+//! ```sh
+//! cargo install --locked boardinghouse-cli
+//! ```
+//!
+//! In a checkout, `cargo install --locked --path boardinghouse-cli`. A libpq is built along, so Rust
+//! and a C toolchain are all that is needed; feature `tls` builds one with OpenSSL.
+//!
+//! # Example
+//!
+//! With migrations in `migrations/shared` and `migrations/tenant`, as Diesel writes them:
+//!
+//! ```sh
+//! export DATABASE_URL=postgres://localhost/app
+//! boardinghouse init
+//! boardinghouse migrate
+//! boardinghouse tenant create acme --domain notes.acme.com
+//! boardinghouse sql -s acme "SELECT count(*) FROM notes"
+//! boardinghouse check
+//! ```
+//!
+//! `boardinghouse dev` runs a private PostgreSQL to try this on. Every command explains itself, with
+//! examples and exit codes, at `--help`.
+//!
+//! # Libraries
+//!
+//! This is a thin program on [`boardinghouse_core`], with which an application creates and migrates
+//! tenants itself. For actix-web there is
+//! [`boardinghouse-actix`](https://docs.rs/boardinghouse-actix).
+
+// Parses, calls `boardinghouse-core`, renders what comes back. It knows no SQL.
 
 mod args;
 mod commands;
@@ -13,7 +45,6 @@ mod render;
 use std::{ffi::OsStr, process::ExitCode};
 
 use boardinghouse_core::ErrorKind;
-use clap::Parser;
 
 use crate::{
     args::Cli,
@@ -23,7 +54,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
+    match Cli::read() {
         Ok(cli) => run(cli).into(),
         Err(error) => usage(&error).into(),
     }
@@ -74,7 +105,11 @@ fn log_to_stderr(verbose: u8) {
         1 => "info",
         _ => "debug",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let chosen = std::env::var(EnvFilter::DEFAULT_ENV)
+        .ok()
+        .filter(|directives| !directives.is_empty())
+        .and_then(|directives| EnvFilter::try_new(directives).ok());
+    let filter = chosen.unwrap_or_else(|| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -42,6 +42,11 @@ impl Output {
         }
     }
 
+    /// Whether notes are shown.
+    pub(crate) fn is_for_people(&self) -> bool {
+        !self.json
+    }
+
     /// Tells a person something that is not part of the report.
     pub(crate) fn note(&self, text: &str) {
         if !self.json {

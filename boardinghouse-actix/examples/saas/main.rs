@@ -6,7 +6,7 @@
 //!
 //! `DATABASE_URL` is the database to use; without it a private PostgreSQL is started, and is gone
 //! when the example ends. `BIND` is the address to listen on, 127.0.0.1:8080 by default; with port 0
-//! a free one is taken.
+//! a free one is taken. A variable that is empty counts as not set.
 
 #![expect(
     clippy::print_stdout,
@@ -23,6 +23,7 @@ mod setup;
 use std::{
     env,
     error::Error,
+    io::{self, IsTerminal as _},
     net::{SocketAddr, TcpListener},
     process::ExitCode,
 };
@@ -36,10 +37,14 @@ use tracing_subscriber::EnvFilter;
 
 #[actix_web::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        variable(EnvFilter::DEFAULT_ENV).and_then(|chosen| EnvFilter::try_new(chosen).ok());
+    // How to use it is said last, not what actix says when it starts.
+    let filter = filter.unwrap_or_else(|| EnvFilter::new("info,actix_server=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,7 +57,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     // First, because it fails at once when another copy is running.
-    let listener = listen(&env::var("BIND").unwrap_or_else(|_| "127.0.0.1:8080".into()))?;
+    let listener = listen(&variable("BIND").unwrap_or_else(|| "127.0.0.1:8080".into()))?;
     let address = listener.local_addr()?;
 
     let started = embedded::from_env_or_start("DATABASE_URL").map_err(|error| error.chain());
@@ -66,6 +71,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .resolver(PathPrefix::new("/t"))
         .resolver(Subdomain::of("localhost")?)
         .resolver(HostTable)
+        .exempt("/")
         .exempt("/healthz");
     let app = move || {
         App::new()
@@ -80,6 +86,11 @@ async fn run() -> Result<(), Box<dyn Error>> {
     server.await?;
     println!("Stopped.");
     Ok(())
+}
+
+/// A variable of the environment, unless it is empty.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn listen(bind: &str) -> Result<TcpListener, String> {
@@ -98,7 +109,7 @@ fn print_how_to_use(address: SocketAddr, private: bool) {
     if private {
         println!("A private PostgreSQL is running; it goes when this program ends.");
     }
-    println!("Open in a browser:\n");
+    println!("Open in a browser:\n\n  http://{address}/\n");
     for (id, _, _) in setup::TENANTS {
         println!("  http://{id}.localhost:{port}/notes");
     }
@@ -111,6 +122,10 @@ fn print_how_to_use(address: SocketAddr, private: bool) {
     println!(
         "  curl -H 'Host: acme.localhost:{port}' -H 'Content-Type: application/json' \\\n    \
          -d '{{\"body\": \"Hello\"}}' http://{address}/notes"
+    );
+    println!(
+        "  curl -i -H 'Host: acme.localhost:{port}' --data-urlencode 'body=Hello, form' \
+         http://{address}/notes   # 303"
     );
     println!("  curl http://{address}/t/globex/whoami");
     println!("  curl -i -H 'Host: nobody.localhost:{port}' http://{address}/notes   # 404");

@@ -1,4 +1,4 @@
-//! The page for people. The template engine escapes everything that comes from the database.
+//! The pages for people. The template engine escapes everything that comes from the database.
 
 use actix_web::{
     HttpResponse,
@@ -6,9 +6,12 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use boardinghouse_actix::Tenant;
-use minijinja::{Environment, context};
+use minijinja::{Environment, Value, context};
 
-use crate::notes::{Note, Plan};
+use crate::{
+    notes::{Note, Plan},
+    setup,
+};
 
 /// What the page shows.
 #[derive(Debug)]
@@ -35,15 +38,26 @@ pub(crate) fn render(tenant: &Tenant, page: &Page) -> actix_web::Result<HttpResp
         draft,
         error,
     };
-    // The name ends in .html, which is what turns escaping on.
-    let html = Environment::new()
-        .render_named_str("page.html", include_str!("page.html"), context)
-        .map_err(ErrorInternalServerError)?;
     let status = if error.is_some() {
         StatusCode::UNPROCESSABLE_ENTITY
     } else {
         StatusCode::OK
     };
+    html(status, include_str!("page.html"), context)
+}
+
+/// Which tenants there are, for who has not named one.
+pub(crate) fn directory(port: u16) -> actix_web::Result<HttpResponse> {
+    let tenants = setup::TENANTS.map(|(id, name, _)| context! { id, name });
+    let context = context! { tenants, port };
+    html(StatusCode::OK, include_str!("directory.html"), context)
+}
+
+fn html(status: StatusCode, template: &str, context: Value) -> actix_web::Result<HttpResponse> {
+    // The name ends in .html, which is what turns escaping on.
+    let html = Environment::new()
+        .render_named_str("page.html", template, context)
+        .map_err(ErrorInternalServerError)?;
     Ok(HttpResponse::build(status)
         .content_type("text/html; charset=utf-8")
         .insert_header((header::VARY, "Accept"))

@@ -1,7 +1,7 @@
 //! The routes. None of them names a schema, or could reach another tenant's.
 
 use actix_web::{
-    Either, HttpResponse, Responder,
+    Either, HttpRequest, HttpResponse, Responder,
     http::header::{self, Accept},
     web::{self, Form, FormConfig, Header, Json, Redirect, ServiceConfig},
 };
@@ -49,8 +49,17 @@ impl NewNote {
     }
 }
 
-async fn home(tenant: Tenant) -> impl Responder {
-    Redirect::to(format!("{}/notes", tenant.base_path())).see_other()
+/// The path is exempt, so a tenant is there only where the path named one: `/t/acme/`.
+async fn home(
+    tenant: Option<Tenant>,
+    request: HttpRequest,
+) -> actix_web::Result<Either<Redirect, HttpResponse>> {
+    Ok(match tenant {
+        Some(tenant) => {
+            Either::Left(Redirect::to(format!("{}/notes", tenant.base_path())).see_other())
+        }
+        None => Either::Right(page::directory(request.app_config().local_addr().port())?),
+    })
 }
 
 async fn list(db: TenantDb, accept: Header<Accept>) -> actix_web::Result<HttpResponse> {

@@ -3,12 +3,13 @@
 use std::{net::SocketAddr, sync::mpsc, thread};
 
 use actix_web::{
-    App, HttpRequest, HttpServer, Responder,
+    App, HttpRequest, HttpResponse, HttpServer, Responder,
     dev::ServerHandle,
     rt::System,
     web::{self, Json},
 };
 use boardinghouse_actix::{Error, SharedDb, Tenancy, Tenant, TenantDb};
+use boardinghouse_core::{ErrorKind, NewTenant, Provisioner};
 use diesel::{
     QueryResult, RunQueryDsl as _,
     dsl::sql,
@@ -18,6 +19,10 @@ use diesel::{
 
 diesel::table! {
     notes { id -> Integer, body -> Text }
+}
+
+diesel::table! {
+    signups (tenant) { tenant -> Text }
 }
 
 async fn bodies(db: TenantDb) -> Result<String, Error> {
@@ -83,6 +88,8 @@ async fn panics(db: TenantDb) -> Result<String, Error> {
 
 pub(crate) fn routes(app: &mut web::ServiceConfig) {
     app.route("/notes", web::get().to(bodies))
+        .route("/notes", web::post().to(add))
+        .route("/signup/{id}", web::post().to(sign_up))
         .service(web::scope("/notes").route("/{id}", web::get().to(note)))
         .route("/whoami", web::get().to(whoami))
         .route("/target", web::get().to(target))
@@ -91,6 +98,66 @@ pub(crate) fn routes(app: &mut web::ServiceConfig) {
         .route("/broken", web::get().to(broken))
         .route("/panics", web::get().to(panics))
         .route("/healthz", web::get().to(healthz));
+}
+
+/// Creates a tenant, and one of its hosts as the application's own row about it.
+async fn sign_up(
+    db: SharedDb,
+    provisioner: web::Data<Provisioner>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Error> {
+    let new = NewTenant::new(id.parse()?);
+    let created = db.run(move |conn| {
+        conn.transaction::<_, boardinghouse_core::Error, _>(|conn| {
+            let created = provisioner.create_in(conn, &new)?;
+            diesel::insert_into(signups::table)
+                .values(signups::tenant.eq(created.id().as_str()))
+                .execute(conn)?;
+            Ok(created)
+        })
+    });
+    match created.await {
+        Ok(created) => Ok(HttpResponse::Created().body(created.id().to_string())),
+        Err(error) if error.kind() == Some(ErrorKind::TenantExists) => {
+            Ok(HttpResponse::Conflict().finish())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+enum AppError {
+    TooMany,
+    Query(diesel::result::Error),
+}
+
+impl From<diesel::result::Error> for AppError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Query(error)
+    }
+}
+
+/// A tenant may have two notes.
+async fn add(db: TenantDb, body: String) -> Result<HttpResponse, Error> {
+    let added = db.run(move |conn| {
+        let result = conn.transaction::<_, AppError, _>(|conn| {
+            diesel::insert_into(notes::table)
+                .values(notes::body.eq(body))
+                .execute(conn)?;
+            let count: i64 = notes::table.count().get_result(conn)?;
+            if count > 2 {
+                return Err(AppError::TooMany);
+            }
+            Ok(())
+        });
+        match result {
+            Err(AppError::Query(error)) => Err(error),
+            result => Ok(result),
+        }
+    });
+    Ok(match added.await? {
+        Ok(()) => HttpResponse::Created().finish(),
+        Err(_) => HttpResponse::Conflict().finish(),
+    })
 }
 
 async fn healthz(tenant: Option<Tenant>) -> String {
@@ -108,7 +175,14 @@ pub(crate) fn serve(tenancy: Tenancy, workers: usize) -> Server {
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || {
         System::new().block_on(async {
-            let app = move || App::new().wrap(tenancy.middleware()).configure(routes);
+            let provisioner = Provisioner::new(tenancy.registry().pool().clone());
+            let provisioner = web::Data::new(provisioner);
+            let app = move || {
+                App::new()
+                    .wrap(tenancy.middleware())
+                    .app_data(provisioner.clone())
+                    .configure(routes)
+            };
             let server = HttpServer::new(app)
                 .workers(workers)
                 .disable_signals()

@@ -41,6 +41,18 @@ pub(crate) fn get_with(to: SocketAddr, target: &str, headers: &[&str]) -> Answer
     send(to, &format!("{request}\r\n"))
 }
 
+/// A POST for a host.
+pub(crate) fn post(to: SocketAddr, host: &str, target: &str, body: &str) -> Answer {
+    let length = body.len();
+    send(
+        to,
+        &format!(
+            "POST {target} HTTP/1.1\r\nConnection: close\r\nHost: {host}\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        ),
+    )
+}
+
 /// A GET for a host.
 pub(crate) fn get(to: SocketAddr, host: &str, target: &str) -> Answer {
     get_with(to, target, &[&format!("Host: {host}")])

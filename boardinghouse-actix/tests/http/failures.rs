@@ -12,7 +12,7 @@ use boardinghouse_core::{PgRegistry, TenantPool};
 
 use crate::{
     app::{routes, serve},
-    client::get,
+    client::{get, post},
     fixture::Fixture,
 };
 
@@ -53,6 +53,17 @@ fn a_failed_query_shows_clients_a_status_and_nothing_else() {
     let answer = get(server.at, "acme.test", "/broken");
     answer.is(500, "");
     assert!(!answer.head.contains("no_such_table"), "{answer:?}");
+}
+
+#[test]
+fn an_error_of_the_application_rolls_back_and_is_answered_by_it() {
+    let fixture = Fixture::new();
+    let server = serve(fixture.tenancy().resolver(HostTable), 1);
+    post(server.at, "acme.test", "/notes", "second").is(201, "");
+    post(server.at, "acme.test", "/notes", "third").is(409, "");
+    get(server.at, "acme.test", "/notes").is(200, "from-acme,second");
+    fixture.execute("DROP TABLE acme.notes, public.notes");
+    post(server.at, "acme.test", "/notes", "fourth").is(500, "");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::serve,
-    client::{Answer, get, get_with},
+    client::{Answer, get, get_with, post},
     fixture::Fixture,
 };
 
@@ -33,6 +33,23 @@ fn each_host_of_the_table_gets_its_own_rows() {
     ] {
         get(server.at, unknown, "/notes").is(404, "");
     }
+}
+
+#[test]
+fn who_signs_up_on_an_exempt_path_is_a_tenant_from_then_on() {
+    let fixture = Fixture::new();
+    fixture.execute("CREATE TABLE signups (tenant text PRIMARY KEY)");
+    let tenancy = fixture.tenancy().exempt("/signup/*");
+    let server = serve(tenancy.resolver(Subdomain::of("test").unwrap()), 1);
+    get(server.at, "new.test", "/notes").is(404, "");
+    post(server.at, "test", "/signup/new", "").is(201, "new");
+    get(server.at, "new.test", "/notes").is(200, "");
+    post(server.at, "test", "/signup/new", "").is(409, "");
+    // The application's own row fails: there is no tenant either.
+    fixture.execute("INSERT INTO signups VALUES ('half')");
+    post(server.at, "test", "/signup/half", "").is(500, "");
+    get(server.at, "half.test", "/notes").is(404, "");
+    get(server.at, "acme.test", "/notes").is(200, "from-acme");
 }
 
 #[test]

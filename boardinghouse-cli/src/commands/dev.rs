@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io,
+    io::{self, IsTerminal as _},
     os::unix::process::ExitStatusExt as _,
     process::{Child, Command, ExitStatus},
     thread,
@@ -34,6 +34,12 @@ pub(super) fn dev(output: &Output, command: &[OsString]) -> Result<Exit, Failure
         signals.forever().next();
         return Ok(Exit::Done);
     };
+    if io::stderr().is_terminal() {
+        output.note(&format!(
+            "PostgreSQL {} is running; it stops when the command ends",
+            server.version()
+        ));
+    }
     let child = Command::new(program)
         .args(arguments)
         .env("DATABASE_URL", server.url())

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use boardinghouse_core::{MigrationReport, Migrator, ReportEntry, Selection};
+use boardinghouse_core::{MigrationReport, Migrator, ReportEntry, Selection, Target};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
@@ -42,7 +42,27 @@ pub(super) fn migrate(
         bar.inc(1);
     })?;
     bar.finish_and_clear();
-    finish(output, &report)
+    let exit = finish(output, &report)?;
+    if matches!(selection, Selection::Only(_)) && report.is_success() && output.is_for_people() {
+        note_older_template(&migrator, output);
+    }
+    Ok(exit)
+}
+
+/// Tenants that were migrated alone are ahead of those that are cloned next.
+fn note_older_template(migrator: &Migrator, output: &Output) {
+    // The tenants are migrated: what cannot be found out now is no failure.
+    let Ok(plan) = migrator.plan(&Selection::Tenants) else {
+        return;
+    };
+    let mut targets = plan.targets.iter();
+    let template = targets.find(|planned| matches!(planned.target, Target::Template { .. }));
+    if template.is_some_and(|template| !template.pending.is_empty()) {
+        output.note(
+            "note: the template is older: so will new tenants be, until `boardinghouse migrate` is \
+             run",
+        );
+    }
 }
 
 pub(super) fn status(context: &Context, output: &Output, check: bool) -> Result<Exit, Failure> {

@@ -30,7 +30,12 @@ pub(super) fn create(context: &Context, output: &Output, create: Create) -> Resu
     }
     let tenant = Provisioner::new(context.pool()?).create(&new)?;
     let domains = context.registry()?.domains(tenant.id())?;
+    let adopted = tenant.is_adopted();
     output.report(&TenantReport { tenant, domains })?;
+    // The tenant is there: what cannot be found out now is no failure.
+    if !adopted && output.is_for_people() && context.template_has_tables().is_ok_and(|has| !has) {
+        output.note("note: the template has no tables yet: run `boardinghouse migrate`");
+    }
     Ok(Exit::Done)
 }
 

@@ -1,7 +1,7 @@
 //! `boardinghouse dev`
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -9,7 +9,7 @@ use std::{
 use diesel::{Connection as _, PgConnection};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::fixture::{Run, boardinghouse};
+use crate::fixture::{Run, boardinghouse, terminal};
 
 fn stop(child: &std::process::Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
@@ -36,6 +36,30 @@ fn a_command_runs_with_the_url_of_a_server_of_its_own() {
         .unwrap()
         .into();
     run.expect(0);
+}
+
+#[test]
+fn a_person_is_told_that_the_server_ends_with_the_command() {
+    let (mut terminal, stderr) = terminal();
+    let run: Run = boardinghouse(&["dev", "--", "true"])
+        .stderr(stderr)
+        .output()
+        .unwrap()
+        .into();
+    run.expect(0);
+    let mut told = [0; 256];
+    let length = terminal.read(&mut told).unwrap();
+    let told = String::from_utf8_lossy(&told[..length]);
+    assert!(told.starts_with("PostgreSQL "), "{told}");
+    assert!(
+        told.contains("is running; it stops when the command ends"),
+        "{told}"
+    );
+    let run: Run = boardinghouse(&["dev", "--", "true"])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(run.expect(0).stderr, "");
 }
 
 #[test]

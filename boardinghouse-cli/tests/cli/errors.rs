@@ -89,6 +89,69 @@ fn without_a_database_nothing_is_guessed() {
 }
 
 #[test]
+fn a_variable_that_is_empty_counts_as_not_set() {
+    let variables = [
+        "DATABASE_URL",
+        "BOARDINGHOUSE_MIGRATIONS",
+        "BOARDINGHOUSE_SHARED_SCHEMA",
+        "BOARDINGHOUSE_TEMPLATE_SCHEMA",
+        "BOARDINGHOUSE_EXTRA_SCHEMAS",
+        "BOARDINGHOUSE_SCHEMA_PREFIX",
+        "BOARDINGHOUSE_RESERVED",
+        "BOARDINGHOUSE_TENANT",
+        "RUST_LOG",
+    ];
+    let with_empty = |args: &[&str]| -> Run {
+        let mut command = boardinghouse(args);
+        command.envs(variables.map(|name| (name, "")));
+        command.output().unwrap().into()
+    };
+    let not_set = with_empty(&["tenant", "list"]).expect(2);
+    assert_eq!(
+        not_set.stderr,
+        "error: no database: set DATABASE_URL, or pass --database-url\n"
+    );
+    with_empty(&["tenant", "list", "--database-url", ""])
+        .expect(2)
+        .says(&["no database"]);
+    with_empty(&["sql", "SELECT 1"])
+        .expect(2)
+        .says(&["not provided", "--tenant <ID>"]);
+    let fixture = Fixture::with_tenants(&["a"]);
+    let url = ["--database-url", &fixture.url];
+    with_empty(&[&["tenant", "show", "a"], &url[..]].concat()).expect(0);
+    // Help tells of the variables all the same.
+    let help = with_empty(&["sql", "--help"]).expect(0);
+    assert!(help.stdout.contains("[env: DATABASE_URL]"), "{help:?}");
+    assert!(
+        help.stdout.contains("[env: BOARDINGHOUSE_TENANT]"),
+        "{help:?}"
+    );
+}
+
+#[test]
+fn the_usage_in_an_error_does_not_depend_on_variables() {
+    let run: Run = boardinghouse(&["tenant", "show"])
+        .env("DATABASE_URL", UNREACHABLE)
+        .env("BOARDINGHOUSE_RESERVED", "www")
+        .output()
+        .unwrap()
+        .into();
+    run.expect(2)
+        .says(&["\nUsage: boardinghouse tenant show [OPTIONS] <ID>\n"]);
+}
+
+#[test]
+fn a_folder_that_is_no_migration_is_named() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.dir().join("migrations/tenant/drafts")).unwrap();
+    fixture
+        .run(&["migrate"])
+        .expect(2)
+        .says(&["migrations/tenant/drafts is no migration"]);
+}
+
+#[test]
 fn an_unreachable_server_fails_with_the_cause() {
     for args in [
         &["init"][..],
@@ -173,6 +236,16 @@ fn missing_migrations_are_told_with_both_folders() {
         .run(&["check"])
         .expect(0)
         .says(&["versions were not looked at"]);
+    // A directory of somebody else's migrations.
+    fixture.migration("2024-01-01-000000_other", "CREATE TABLE other (id int)");
+    fixture
+        .run(&["check"])
+        .expect(0)
+        .says(&["versions were not looked at"]);
+    fixture
+        .run(&["check", "--migrations", "migrations"])
+        .expect(2)
+        .says(&both);
     fixture
         .run(&["check", "--migrations", "else"])
         .expect(2)

@@ -133,12 +133,7 @@ impl Fixture {
 
     /// With a terminal as stdin, at which somebody types `answer`.
     pub(crate) fn run_on_terminal(&self, args: &[&str], answer: &str) -> Run {
-        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&terminal).unwrap();
-        unlockpt(&terminal).unwrap();
-        let name = ptsname(&terminal, Vec::new()).unwrap();
-        let stdin = File::open(name.to_str().unwrap()).unwrap();
-        let mut terminal = File::from(terminal);
+        let (mut terminal, stdin) = terminal();
         terminal.write_all(answer.as_bytes()).unwrap();
         self.command(args).stdin(stdin).output().unwrap().into()
     }
@@ -204,6 +199,19 @@ fn execute(url: &str, sql: &str) {
         .unwrap()
         .batch_execute(sql)
         .unwrap();
+}
+
+/// The two ends of a terminal: a person's, and a program's.
+pub(crate) fn terminal() -> (File, File) {
+    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&person).unwrap();
+    unlockpt(&person).unwrap();
+    let name = ptsname(&person, Vec::new()).unwrap();
+    let program = File::options()
+        .read(true)
+        .write(true)
+        .open(name.to_str().unwrap());
+    (File::from(person), program.unwrap())
 }
 
 /// The binary with a clean environment and no stdin.

@@ -83,7 +83,8 @@ fn status_tells_what_each_schema_has_and_lacks() {
     let fixture = Fixture::with_tenants(&["a", "b"]);
     fixture.run(&["status", "--check"]).expect(0);
     fixture.migration(NEXT, "CREATE TABLE next (id int)");
-    fixture.run(&["migrate", "-s", "a"]).expect(0);
+    let older = ["the template is older", "`boardinghouse migrate`"];
+    fixture.run(&["migrate", "-s", "a"]).expect(0).says(&older);
     let status = fixture.run(&["status"]).expect(0);
     insta::assert_snapshot!(status.stdout, @r"
     SCHEMA                 APPLIED  LATEST          PENDING
@@ -102,6 +103,8 @@ fn status_tells_what_each_schema_has_and_lacks() {
     assert!(!fixture.has("__template__.next"));
     fixture.run(&["migrate"]).expect(0);
     fixture.run(&["status", "--check"]).expect(0);
+    let again = fixture.run(&["migrate", "-s", "a"]).expect(0);
+    assert_eq!(again.stderr, "");
 }
 
 #[test]

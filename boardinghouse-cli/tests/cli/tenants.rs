@@ -190,3 +190,25 @@ fn nobody_is_asked_who_is_not_at_a_terminal() {
         .expect(0);
     assert!(!fixture.has_schema("acme"));
 }
+
+#[test]
+fn a_tenant_without_tables_is_told_of() {
+    let fixture = Fixture::new();
+    fixture.run(&["init"]).expect(0);
+    let note = ["the template has no tables yet", "`boardinghouse migrate`"];
+    fixture
+        .run(&["tenant", "create", "a"])
+        .expect(0)
+        .says(&note);
+    // Diesel's own table is none.
+    fixture.execute("CREATE TABLE __template__.__diesel_schema_migrations (version text)");
+    fixture
+        .run(&["tenant", "create", "b"])
+        .expect(0)
+        .says(&note);
+    let json = fixture.run(&["--json", "tenant", "create", "c"]).expect(0);
+    assert_eq!(json.stderr, "");
+    fixture.execute("CREATE TABLE __template__.notes (id int)");
+    let run = fixture.run(&["tenant", "create", "d"]).expect(0);
+    assert_eq!(run.stderr, "");
+}
