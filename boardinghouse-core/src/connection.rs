@@ -66,11 +66,6 @@ impl Binding {
     pub(crate) fn schema(&self) -> &SchemaName {
         &self.schema
     }
-
-    /// The statements that set the path and prove it.
-    pub(crate) fn sql(&self) -> &str {
-        &self.sql
-    }
 }
 
 /// Why a bind failed.

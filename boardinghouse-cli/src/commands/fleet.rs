@@ -77,6 +77,9 @@ pub(super) fn status(context: &Context, output: &Output, check: bool) -> Result<
 
 fn finish(output: &Output, report: &MigrationReport) -> Result<Exit, Failure> {
     output.report(&RunReport(report))?;
+    for warning in &report.warnings {
+        output.note(&format!("warning: {warning}"));
+    }
     Ok(if report.is_success() {
         Exit::Done
     } else {

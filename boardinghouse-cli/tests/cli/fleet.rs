@@ -170,7 +170,7 @@ fn a_migration_that_fails_is_told_with_the_servers_words() {
     template __template__  migrated    2024-02-01-000000_next
     tenant a               failed
 
-    tenant a: migration 2024-02-01-000000_next failed on tenant a (schema a): the migration's own statements failed: Failed to run 2024-02-01-000000_next with: relation "next" already exists
+    tenant a: migration 2024-02-01-000000_next failed on tenant a: Failed to run 2024-02-01-000000_next with: relation "next" already exists
 
     4 schemas, 1 migration applied, 1 failed
     "#);

@@ -217,13 +217,7 @@ impl<'a> Run<'a> {
             tracing::info!(migration = name, "apply");
             // The one before may have left anything behind.
             let worker = self.bound_worker(&binding)?;
-            apply_one(worker, migration.as_ref(), &binding, target).map_err(|error| {
-                if error.kind() == ErrorKind::ConnectionFailed {
-                    return error;
-                }
-                let message = format!("migration {name} failed on {target}");
-                Error::new(ErrorKind::Migration, message).with_source(error)
-            })?;
+            apply_one(worker, migration.as_ref(), &binding, target)?;
             applied.push(name);
         }
         Ok(())
@@ -237,32 +231,37 @@ fn apply_one(
     binding: &Binding,
     target: &Target,
 ) -> Result<()> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::new(ErrorKind::Migration, "a statement of it failed").with_source(error)
+    let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
+        let message = format!("migration {} failed on {target}", migration.name());
+        Error::new(ErrorKind::Migration, message).with_source(cause)
+    };
+    let around = |error: Error| match error.kind() {
+        ErrorKind::Migration | ErrorKind::ConnectionFailed => error,
+        _ => failed(error.into()),
     };
     if !migration.metadata().run_in_transaction() {
         migration.run(&mut session.pg).map_err(failed)?;
         // Proves the path again, and that the migration left no transaction open.
         session
             .bind(binding)
-            .map_err(|error| error.explain(binding))?;
-        return in_transaction(&mut session.pg, |pg| remember(pg, migration, target));
+            .map_err(|error| around(error.explain(binding)))?;
+        return in_transaction(&mut session.pg, |pg| remember(pg, migration, target))
+            .map_err(around);
     }
     in_transaction(&mut session.pg, |pg| {
         let transaction = current_transaction(pg)?;
         migration.run(pg).map_err(failed)?;
         if current_transaction(pg)? != transaction {
-            return Err(Error::new(
-                ErrorKind::Migration,
-                "the migration ended the transaction that it ran in: take COMMIT and ROLLBACK out, \
-                 or set `run_in_transaction = false` in its metadata.toml",
+            return Err(failed(
+                "it ended the transaction that it ran in: take COMMIT and ROLLBACK out, or set \
+                 `run_in_transaction = false` in its metadata.toml"
+                    .into(),
             ));
         }
-        // The migration may have moved the path: every output of pg_dump does.
-        pg.batch_execute(binding.sql())
-            .map_err(|error| Error::database("return to the schema after the migration", error))?;
+        // By its full name: the migration may have moved the path, as every output of pg_dump does.
         remember(pg, migration, target)
     })
+    .map_err(around)
 }
 
 /// As [`Connection::transaction`], but the error of `work` is the one that is reported, even where
