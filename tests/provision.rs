@@ -80,6 +80,7 @@ fn a_schema_that_exists_is_never_adopted_by_accident() {
     db.sql("CREATE SCHEMA legacy; CREATE TABLE legacy.notes (id serial PRIMARY KEY, body text NOT NULL, author int); INSERT INTO legacy.notes (body) VALUES ('old')");
     let error = provisioner.create(&new("legacy")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SchemaExists);
+    assert!(error.to_string().contains("or adopt it"), "{error}");
     assert_eq!(traces(&db, "legacy"), "0 0 1");
     assert_eq!(db.value("SELECT body FROM legacy.notes"), "old");
 
