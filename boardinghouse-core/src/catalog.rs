@@ -13,7 +13,7 @@ use diesel::{
 
 use crate::{
     error::{Error, Result},
-    tenant::SchemaName,
+    names::SchemaName,
 };
 
 pub(crate) mod read;

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError};
 
-use crate::tenant::TenantId;
+use crate::names::TenantId;
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

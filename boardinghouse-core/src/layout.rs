@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    tenant::{SchemaName, TenantId},
+    names::{SchemaName, TenantId},
 };
 
 /// The names of the schemas in one database, and the rule that turns a tenant id into one.

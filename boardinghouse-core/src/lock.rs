@@ -10,7 +10,7 @@ use diesel::{prelude::*, sql_types};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    tenant::SchemaName,
+    names::SchemaName,
 };
 
 /// The first key of every lock of ours: "bh" and a kind.

@@ -10,10 +10,11 @@ use crate::{
     domain::DomainName,
     error::{Error, ErrorKind, Result},
     lock,
+    names::{SchemaName, TenantId},
     pool::TenantPool,
     registry, sql,
     template::Template,
-    tenant::{SchemaName, Tenant, TenantId},
+    tenant::Tenant,
 };
 
 /// Creates and deletes tenants.

@@ -12,9 +12,10 @@ use crate::{
     connection::SharedConnection,
     domain::DomainName,
     error::{Error, ErrorKind, Result},
+    names::{SchemaName, TenantId},
     pool::TenantPool,
     schema::boardinghouse::{domains, tenants},
-    tenant::{SchemaName, Tenant, TenantId},
+    tenant::Tenant,
 };
 
 /// The tenants of a database, in `boardinghouse.tenants` and `boardinghouse.domains`.

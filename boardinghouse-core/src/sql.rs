@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::{lock, tenant::SchemaName};
+use crate::{lock, names::SchemaName};
 
 /// An identifier in double quotes, for use in SQL text
 /// (PostgreSQL manual, 4.1.1 "Identifiers and Key Words").

@@ -7,12 +7,13 @@ use diesel::{
 use crate::{
     catalog,
     error::{Error, ErrorKind, Result},
-    tenant::SchemaName,
+    names::SchemaName,
 };
 
 mod build;
 mod comments;
 mod plan;
+mod rows;
 mod session;
 mod strings;
 
@@ -137,7 +138,7 @@ impl Template {
         &self,
         conn: &mut PgConnection,
         builder: &build::Builder<'a>,
-    ) -> Result<Vec<build::TableRows<'a>>> {
+    ) -> Result<Vec<rows::TableRows<'a>>> {
         let mut all = Vec::new();
         let mut refusals = Vec::new();
         for (table, columns) in builder.tables_with_columns() {
@@ -148,7 +149,7 @@ impl Template {
                 ));
             }
             if !rows.is_empty() {
-                all.push(build::TableRows {
+                all.push(rows::TableRows {
                     table,
                     columns,
                     rows,

@@ -11,8 +11,8 @@ use diesel::{
 use super::{Members, Reference};
 use crate::{
     error::{Error, Result},
+    names::SchemaName,
     sql::Ident,
-    tenant::SchemaName,
 };
 
 /// The definitions of all members of a schema.

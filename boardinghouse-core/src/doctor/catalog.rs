@@ -6,8 +6,8 @@ use diesel::{prelude::*, sql_query, sql_types};
 
 use crate::{
     error::{Error, Result},
+    names::SchemaName,
     sql,
-    tenant::SchemaName,
 };
 
 /// What became of a schema.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::tenant::TenantId;
+use crate::names::TenantId;
 
 /// How much a [`Finding`] weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -13,14 +13,15 @@ use self::{
     finding::Check,
 };
 use crate::{
-    connection::Session,
     error::{Error, ErrorKind, Result},
     layout::Layout,
     migrate::{MigrationPlan, Migrator, PlannedTarget, Selection, Target},
+    names::SchemaName,
     pool::TenantPool,
     registry,
+    session::Session,
     template::Template,
-    tenant::{SchemaName, Tenant, TenantStatus},
+    tenant::{Tenant, TenantStatus},
 };
 
 /// Looks a database over. It writes nothing, and no number of tenants makes it slow.

@@ -20,14 +20,16 @@ use super::{
     version,
 };
 use crate::{
-    connection::{Binding, Session},
     error::{Error, ErrorKind, Result},
     layout::Layout,
     lock,
+    names::SchemaName,
     provision::schema_exists,
-    registry, sql,
+    registry,
+    session::{Binding, Session},
+    sql,
     template::Template,
-    tenant::{SchemaName, Tenant, TenantStatus},
+    tenant::{Tenant, TenantStatus},
 };
 
 /// How many schemas one query asks for their migrations.

@@ -26,9 +26,10 @@ pub use self::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    names::{SchemaName, TenantId},
     pool::TenantPool,
     registry::PgRegistry,
-    tenant::{SchemaName, Tenant, TenantId},
+    tenant::Tenant,
 };
 
 /// The registry's own tables.

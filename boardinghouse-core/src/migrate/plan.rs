@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::{
     layout::Layout,
-    tenant::{SchemaName, Tenant, TenantId},
+    names::{SchemaName, TenantId},
+    tenant::Tenant,
 };
 
 /// Which part of the fleet a run visits.

@@ -9,7 +9,7 @@ use super::session::create_in;
 use crate::{
     catalog,
     error::{Error, ErrorKind, Result},
-    tenant::SchemaName,
+    names::SchemaName,
 };
 
 /// What a [`Step`] creates or sets.

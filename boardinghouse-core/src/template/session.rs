@@ -9,8 +9,8 @@ use diesel::{
 
 use crate::{
     error::{Error, Result},
+    names::SchemaName,
     sql::Literal,
-    tenant::SchemaName,
 };
 
 /// Settings that change how the server writes and reads the text of a definition.

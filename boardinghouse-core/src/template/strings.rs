@@ -1,6 +1,6 @@
 //! Names of the template in places where PostgreSQL does not see them.
 
-use crate::{catalog::read::Definitions, tenant::SchemaName};
+use crate::{catalog::read::Definitions, names::SchemaName};
 
 /// Expressions that look an object up by a name in a string when they run, and whose string names
 /// the template. PostgreSQL records no dependency for these: the clone would use the template.

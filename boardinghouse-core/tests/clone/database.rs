@@ -126,7 +126,11 @@ impl Database {
     pub(crate) fn dump(&mut self, name: &str) -> String {
         let Some(pg_dump) = &*PG_DUMP else {
             let plan = Template::new(schema(name)).compile(&mut self.conn);
-            return plan.unwrap_or_else(|e| panic!("{}", e.chain())).script();
+            let plan = plan.unwrap_or_else(|e| panic!("{}", e.chain()));
+            // The plan has the order in which things were created.
+            let mut statements: Vec<_> = plan.steps().iter().map(|s| s.sql.clone()).collect();
+            statements.sort();
+            return statements.join(";\n");
         };
         let pattern = format!("\"{}\"", name.replace('"', "\"\""));
         let output = Command::new(pg_dump)
