@@ -13,7 +13,11 @@ fn a_clone_is_its_template_byte_for_byte() {
     let mut db = Database::rich("same");
     let plan = db.compile();
     let expected = db.dump("tmpl");
-    assert!(expected.contains("CREATE TABLE tmpl.notes"), "{expected}");
+    let of_notes = ["CREATE TABLE tmpl.notes", "CREATE TABLE \"notes\""];
+    assert!(
+        of_notes.iter().any(|text| expected.contains(text)),
+        "{expected}"
+    );
     for name in ["s", "a", "we ird", "It's \"quoted\"", "select", "acme"] {
         db.apply(&plan, name);
         let quoted = format!("\"{}\"", name.replace('"', "\"\""));
