@@ -68,11 +68,13 @@ pub(crate) fn bound_waiting(conn: &mut PgConnection, wait: Duration) -> Result<S
     let before = diesel::select(before)
         .get_result(conn)
         .map_err(|error| Error::database("read lock_timeout", error))?;
-    restore_waiting(
-        conn,
-        &wait.as_millis().clamp(1, i32::MAX as u128).to_string(),
-    )?;
+    restore_waiting(conn, &milliseconds(wait))?;
     Ok(before)
+}
+
+/// A bound as `lock_timeout` takes it, where 0 would be none.
+fn milliseconds(wait: Duration) -> String {
+    wait.as_millis().clamp(1, i32::MAX as u128).to_string()
 }
 
 /// Sets the bound of [`bound_waiting`] as it was.
@@ -92,9 +94,8 @@ pub(crate) fn schema_for_session(
 ) -> Result<()> {
     // Waits in the server's queue, where a stream of shared lockers cannot overtake it. Only for a
     // session that holds no lock for which others wait so.
-    let timeout = wait.as_millis().clamp(1, i32::MAX as u128);
     diesel::sql_query("SELECT pg_catalog.set_config('lock_timeout', $1, false)")
-        .bind::<sql_types::Text, _>(timeout.to_string())
+        .bind::<sql_types::Text, _>(milliseconds(wait))
         .execute(conn)
         .map_err(|error| Error::database("set lock_timeout", error))?;
     let locked =
@@ -110,7 +111,7 @@ pub(crate) fn schema_for_session(
         .map_err(|error| busy(schema, wait).with_source(error))
 }
 
-/// Takes the right to run migrations in this database, until the session is cleaned.
+/// Takes the right to run migrations in this database, until the session ends.
 pub(crate) fn migrator_for_session(conn: &mut PgConnection, wait: Duration) -> Result<()> {
     let free = |conn: &mut PgConnection| {
         diesel::select(

@@ -14,7 +14,7 @@ use diesel::{
 };
 
 use super::{
-    Migrator,
+    Migrator, Sources,
     plan::{SetName, Target},
     report::{MigrationReport, Outcome, ReportEntry},
     version,
@@ -38,6 +38,7 @@ const HISTORIES_A_QUERY: usize = 200;
 /// One run. It holds the migrator's lock until it is dropped.
 pub(super) struct Run<'a> {
     migrator: &'a Migrator,
+    sources: Sources,
     progress: &'a mut dyn FnMut(&ReportEntry),
     /// Holds the locks. No migration runs here: one could release them, and cleaning a session does.
     guard: Session,
@@ -50,12 +51,14 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     pub(super) fn start(
         migrator: &'a Migrator,
+        sources: Sources,
         progress: &'a mut dyn FnMut(&ReportEntry),
     ) -> Result<Self> {
         let mut guard = Session::connect(migrator.pool.url(), migrator.pool.layout())?;
         lock::migrator_for_session(&mut guard.pg, migrator.lock_wait)?;
         Ok(Self {
             migrator,
+            sources,
             progress,
             guard,
             worker: None,
@@ -194,7 +197,11 @@ impl<'a> Run<'a> {
     }
 
     fn migrate(&mut self, target: &Target, applied: &mut Vec<String>) -> Result<()> {
-        let migrations = self.migrator.migrations(SetName::of(target))?;
+        let migrations = self
+            .sources
+            .get(&SetName::of(target))
+            .cloned()
+            .unwrap_or_default();
         let layout = self.migrator.pool.layout();
         let schema = target.schema();
         let binding = Binding::new(&schema, 0, layout.extra());

@@ -7,6 +7,7 @@ mod report;
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    rc::Rc,
     time::Duration,
 };
 
@@ -39,6 +40,9 @@ const REGISTRY: EmbeddedMigrations = embed_migrations!("migrations");
 const LONGEST_VERSION: usize = 50;
 
 type Source = Box<dyn MigrationSource<Pg> + Send + Sync>;
+
+/// What was read from the sources.
+type Sources = HashMap<SetName, Rc<Vec<Box<dyn Migration<Pg>>>>>;
 
 /// Runs two sets of [`diesel_migrations`]: one on the shared schema, one on the template and every
 /// tenant.
@@ -130,7 +134,7 @@ impl Migrator {
     /// registry cannot be created, and [`ErrorKind::Database`].
     pub fn init(&self) -> Result<MigrationReport> {
         let progress = &mut |_: &ReportEntry| {};
-        let mut run = Run::start(self, progress)?;
+        let mut run = Run::start(self, self.read(&[SetName::Registry])?, progress)?;
         run.create_own_schemas()?;
         run.visit(Target::Registry);
         Ok(run.into_report())
@@ -148,17 +152,16 @@ impl Migrator {
         let mut conn = self.pool.get_shared()?;
         let schemas: Vec<SchemaName> = targets.iter().map(Target::schema).collect();
         let histories = read_histories(&mut conn, &schemas)?;
-        let mut names: HashMap<SetName, Vec<(String, String)>> = HashMap::new();
-        for set in SetName::ALL {
-            let migrations = self.migrations(set)?;
-            names.insert(
-                set,
-                migrations
+        let names: HashMap<SetName, Vec<(String, String)>> = self
+            .read(&SetName::ALL)?
+            .into_iter()
+            .map(|(set, migrations)| {
+                let names = migrations
                     .iter()
-                    .map(|m| (version(&**m), m.name().to_string()))
-                    .collect(),
-            );
-        }
+                    .map(|m| (version(&**m), m.name().to_string()));
+                (set, names.collect())
+            })
+            .collect();
         let targets = targets
             .into_iter()
             .zip(schemas)
@@ -236,11 +239,8 @@ impl Migrator {
         selection: &Selection,
         progress: &mut dyn FnMut(&ReportEntry),
     ) -> Result<MigrationReport> {
-        // All sources are read before anything is written.
-        for set in SetName::ALL {
-            self.migrations(set)?;
-        }
-        let mut run = Run::start(self, progress)?;
+        // All sources are read before anything is written, and once for all schemas.
+        let mut run = Run::start(self, self.read(&SetName::ALL)?, progress)?;
         let registry = PgRegistry::new(self.pool.clone());
         match selection {
             Selection::All => {
@@ -325,6 +325,13 @@ impl Migrator {
                 .collect(),
             Selection::Only(ids) => self.named(ids)?.iter().map(Target::tenant).collect(),
         })
+    }
+
+    /// The migrations of several sets.
+    fn read(&self, sets: &[SetName]) -> Result<Sources> {
+        sets.iter()
+            .map(|&set| Ok((set, Rc::new(self.migrations(set)?))))
+            .collect()
     }
 
     /// The migrations of a set, in the order of their versions.
