@@ -51,7 +51,8 @@
 //!   cursors and sequence state are gone.
 //! * If in doubt, the connection is closed: after a panic, an error while cleaning, a lost server,
 //!   `DEALLOCATE ALL`, or another connection in the place of the one that was lent.
-//! * The schema does not go away under it: [`Provisioner::delete`] waits for checkouts that are out.
+//! * The schema does not go away under it: [`Provisioner::delete`] and [`Provisioner::rename`] wait for
+//!   checkouts that are out.
 //!
 //! # What it does not promise
 //!
@@ -83,6 +84,7 @@ mod domain;
 pub mod embedded;
 mod error;
 mod layout;
+mod lifecycle;
 mod lock;
 mod migrate;
 mod names;
