@@ -108,7 +108,7 @@ impl PgRegistry {
     /// [`ErrorKind::RegistryMissing`] before `boardinghouse init`, else those of
     /// [`TenantPool::get_shared`] and [`ErrorKind::Database`].
     pub fn find(&self, id: &TenantId) -> Result<Option<Tenant>> {
-        find(&mut self.pool.get_shared()?, id)
+        self.with_shared(|conn| find(conn, id))
     }
 
     /// The tenant with this id, whatever its status.
@@ -143,7 +143,7 @@ impl PgRegistry {
     ///
     /// Those of [`find`](Self::find).
     pub fn list(&self) -> Result<Vec<Tenant>> {
-        list(&mut self.pool.get_shared()?)
+        self.with_shared(list)
     }
 
     /// The ids that a person who wrote `id` may have meant: at most three, the nearest first.
@@ -192,8 +192,9 @@ impl PgRegistry {
     ///
     /// Those of [`TenantPool::get_shared`], and [`ErrorKind::Database`].
     pub fn is_initialized(&self) -> Result<bool> {
-        has_registry(&mut self.pool.get_shared()?)
-            .map_err(|error| Error::database("look for the registry", error))
+        self.pool.with_shared(|conn| {
+            has_registry(conn).map_err(|error| Error::database("look for the registry", error))
+        })
     }
 
     /// Fails where [`is_initialized`](Self::is_initialized) says no.
@@ -210,8 +211,17 @@ impl PgRegistry {
         what: &str,
         query: impl FnOnce(&mut SharedConnection) -> QueryResult<T>,
     ) -> Result<T> {
-        let mut conn = self.pool.get_shared()?;
-        query(&mut conn).map_err(|error| explain(&mut conn, what, error))
+        self.with_shared(|conn| query(conn).map_err(|error| explain(conn, what, error)))
+    }
+
+    fn with_shared<T>(&self, work: impl FnOnce(&mut SharedConnection) -> Result<T>) -> Result<T> {
+        self.pool.with_shared(work).map_err(|error| {
+            // In a transaction that a query has failed in, nothing more could be asked.
+            match error.kind() {
+                ErrorKind::Database if matches!(self.is_initialized(), Ok(false)) => missing(),
+                _ => error,
+            }
+        })
     }
 }
 
