@@ -4,6 +4,8 @@
 //! [`Session::clean`] on the way back, and a session that counts as doubtful in between. A doubtful
 //! session is closed, never lent again.
 
+mod transaction;
+
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use diesel::{
@@ -110,6 +112,8 @@ pub(crate) struct Session {
     pub(crate) instrumented: bool,
     /// Whether the borrower had the bare `PgConnection`, whose statements carry no tag.
     pub(crate) marked: bool,
+    /// What each transaction begins with, where nothing is kept between them.
+    stateless: Option<String>,
     /// The process on the server.
     pid: i32,
     /// The schemas that are on every path.
@@ -129,9 +133,14 @@ impl Session {
             diesel::select(pid).get_result(&mut pg)
         });
         let pid = started.map_err(|error| Error::database("prepare a new connection", error))?;
-        Ok(Self {
+        Ok(Self::new(pg, pid, layout))
+    }
+
+    fn new(pg: PgConnection, pid: i32, layout: &Layout) -> Self {
+        Self {
             pg,
             pid,
+            stateless: None,
             extra: layout.extra().into(),
             lent: false,
             spoiled: false,
@@ -140,7 +149,7 @@ impl Session {
             tag: "".into(),
             current: None,
             types: HashMap::new(),
-        })
+        }
     }
 
     /// What every statement begins with.
@@ -170,6 +179,9 @@ impl Session {
     ///
     /// On error the session is doubtful and must be closed.
     pub(crate) fn bind(&mut self, binding: &Binding) -> Result<(), BindError> {
+        if let Some(begin) = self.stateless.clone() {
+            return self.begin(&begin, binding);
+        }
         self.lent = true;
         let target = (binding.schema.clone(), binding.epoch);
         let moves = self.current.as_ref() != Some(&target);
@@ -184,11 +196,17 @@ impl Session {
         } else {
             self.run_outside_transaction(&binding.sql)?;
         }
-        if moves {
+        self.now_on(binding);
+        Ok(())
+    }
+
+    /// Makes what is known of types, and the tag of statements, that of the schema.
+    fn now_on(&mut self, binding: &Binding) {
+        let target = (binding.schema.clone(), binding.epoch);
+        if self.current.as_ref() != Some(&target) {
             self.swap_types(target);
             self.tag = sql::tag(&binding.schema, binding.epoch).into();
         }
-        Ok(())
     }
 
     /// Makes the session fit for the next borrower and puts it on the neutral path, in one round
@@ -196,6 +214,9 @@ impl Session {
     pub(crate) fn clean(&mut self) -> bool {
         let cleaned = if self.spoiled {
             return false;
+        } else if self.is_stateless() {
+            // The end of its transaction was the clean.
+            return !self.lent;
         } else if self.marked {
             // Who had the bare connection can have put another one in its place.
             let message = sql::prove_backend(self.pid) + sql::CLEAN;
@@ -203,9 +224,11 @@ impl Session {
         } else {
             self.run_outside_transaction(sql::CLEAN)
         };
-        if cleaned.is_err() {
-            return false;
-        }
+        cleaned.is_ok() && self.settle()
+    }
+
+    /// Removes what the borrower left on our side of a session that is clean on the server's.
+    fn settle(&mut self) -> bool {
         // What was already received for the borrower's channels waits inside libpq.
         if self
             .pg

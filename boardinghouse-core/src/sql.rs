@@ -3,7 +3,12 @@
 //! Identifiers and literals are quoted here, always, whatever they hold; every statement that has a
 //! name in it is put together here. Values go as bind parameters.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    sync::LazyLock,
+};
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use crate::{lock, names::SchemaName};
 
@@ -70,6 +75,56 @@ pub(crate) const CLEAN: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
      DISCARD TEMP; DISCARD SEQUENCES; SET search_path TO pg_catalog, pg_temp; \
      EXECUTE boardinghouse_sentinel";
 
+/// The end of a transaction on a session that is the borrower's anyway. A `COMMIT` that ends a failed
+/// transaction is no error to PostgreSQL, though it saves nothing; a statement before it is.
+pub(crate) const COMMIT: &str = "SELECT 1; COMMIT";
+
+/// See [`COMMIT`].
+pub(crate) const ROLLBACK: &str = "ROLLBACK";
+
+/// The end of a transaction after which the server process may serve anybody: fails unless the
+/// transaction is the one that [`begin`] began, removes what [`CLEAN`] removes, and commits.
+///
+/// Deferred triggers run first, while the path is still the tenant's. What is not transactional is
+/// undone before the commit, so that nothing is left to do where that fails. `RESET ALL` leaves the
+/// process as it was started; the two settings are Diesel's, made when it connected.
+pub(crate) static COMMIT_AND_CLEAN: LazyLock<String> = LazyLock::new(|| {
+    let ours = proof(
+        "pg_catalog.current_setting('boardinghouse.bound', true) \
+                      OPERATOR(pg_catalog.=) 'yes'",
+    );
+    format!(
+        "SELECT {ours}; SET CONSTRAINTS ALL IMMEDIATE; \
+         SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
+         SET TIME ZONE 'UTC'; SET client_encoding TO 'UTF8'; \
+         CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); \
+         DISCARD TEMP; DISCARD SEQUENCES; COMMIT"
+    )
+});
+
+/// As [`COMMIT_AND_CLEAN`]; the rollback takes back everything that is transactional.
+pub(crate) const ROLLBACK_AND_CLEAN: &str =
+    "ROLLBACK; SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD SEQUENCES";
+
+/// Begins a transaction with what Diesel and the client have set, for as long as it lasts: the server
+/// process may come from somebody else. It also gets a mark by which it is known again.
+pub(crate) fn begin(application_name: &str) -> String {
+    format!(
+        "BEGIN; SET LOCAL TIME ZONE 'UTC'; SET LOCAL client_encoding TO 'UTF8'; \
+         SET LOCAL application_name TO {}; SET LOCAL boardinghouse.bound TO 'yes'",
+        Literal(application_name)
+    )
+}
+
+/// Whether an error is that of a [`proof`].
+pub(crate) fn is_proof(error: &DieselError) -> bool {
+    matches!(
+        error,
+        DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, info)
+            if info.constraint_name() == Some("cardinal_number_domain_check")
+    )
+}
+
 /// Fails with a check violation unless the session is that of backend `pid`.
 pub(crate) fn prove_backend(pid: i32) -> String {
     format!(
@@ -109,17 +164,37 @@ pub(crate) fn bind<'a>(
     rest: impl IntoIterator<Item = &'a SchemaName>,
     in_use: bool,
 ) -> String {
+    bind_by("SET", "pg_try_advisory_lock_shared", schema, rest, in_use)
+}
+
+/// As [`bind`], until the transaction ends.
+pub(crate) fn bind_transaction<'a>(
+    schema: &'a SchemaName,
+    rest: impl IntoIterator<Item = &'a SchemaName>,
+    in_use: bool,
+) -> String {
+    let lock = "pg_try_advisory_xact_lock_shared";
+    bind_by("SET LOCAL", lock, schema, rest, in_use)
+}
+
+fn bind_by<'a>(
+    set: &str,
+    lock: &str,
+    schema: &'a SchemaName,
+    rest: impl IntoIterator<Item = &'a SchemaName>,
+    in_use: bool,
+) -> String {
     let name = schema.literal();
     let mut condition = format!("pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name}");
     if in_use {
         let _ = write!(
             condition,
-            " AND pg_catalog.pg_try_advisory_lock_shared({}, pg_catalog.hashtext({name}))",
+            " AND pg_catalog.{lock}({}, pg_catalog.hashtext({name}))",
             lock::IN_USE
         );
     }
     format!(
-        "SET search_path TO {}; SELECT {}",
+        "{set} search_path TO {}; SELECT {}",
         path(std::iter::once(schema).chain(rest)),
         proof(&condition)
     )

@@ -1,7 +1,5 @@
 //! Statements as a person types them, with answers of any shape.
 
-mod scan;
-
 use std::fmt;
 
 use diesel::{
@@ -19,7 +17,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::{
     connection::TenantConnection,
     error::{Error, ErrorKind, Result},
-    sql,
+    pool, scan, sql,
 };
 
 /// What a statement gave.
@@ -65,6 +63,9 @@ pub struct Answer {
 /// ```
 pub fn query(conn: &mut TenantConnection, sql: &str) -> Result<Answer> {
     let tenant = conn.tenant().id().clone();
+    if conn.session.is_stateless() {
+        return Err(pool::needs_session().with_tenant(&tenant));
+    }
     let failed = |error| Error::database("run the statement", error).with_tenant(&tenant);
     let statements = scan::statements(sql);
     if statements.iter().any(|one| scan::keyword(one) == "COPY") {

@@ -54,6 +54,7 @@ impl<'a> Run<'a> {
         sources: Sources,
         progress: &'a mut dyn FnMut(&ReportEntry),
     ) -> Result<Self> {
+        migrator.pool.require_sessions()?;
         let mut guard = Session::connect(migrator.pool.url(), migrator.pool.layout())?;
         lock::migrator_for_session(&mut guard.pg, migrator.lock_wait)?;
         Ok(Self {

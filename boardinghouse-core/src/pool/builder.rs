@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Inner, LogErrors, Manager, PathMode, TenantPool};
+use super::{Connect, Inner, LogErrors, Manager, PathMode, TenantPool};
 use crate::{error::Result, layout::Layout, lock::LONGEST_WAIT, session::Session};
 
 /// Configures a [`TenantPool`].
@@ -107,7 +107,7 @@ impl TenantPoolBuilder {
     /// [`ErrorKind::ConnectionFailed`](crate::ErrorKind::ConnectionFailed) when the server cannot be
     /// reached or refuses the credentials.
     pub fn build(self, url: &str) -> Result<TenantPool> {
-        drop(Session::connect(&self.bounded(url), &self.layout)?);
+        drop(self.connect()(&self.bounded(url), &self.layout)?);
         Ok(self.build_unchecked(url))
     }
 
@@ -127,6 +127,7 @@ impl TenantPoolBuilder {
             .build_unchecked(Manager {
                 url: url.clone(),
                 layout: self.layout.clone(),
+                connect: self.connect(),
             });
         TenantPool(Arc::new(Inner {
             pool,
@@ -136,6 +137,13 @@ impl TenantPoolBuilder {
             checkout_timeout: self.checkout_timeout,
             max_tenants_per_connection: self.max_tenants_per_connection,
         }))
+    }
+
+    fn connect(&self) -> Connect {
+        match self.path_mode {
+            PathMode::Transaction => Session::connect_stateless,
+            PathMode::TenantThenShared | PathMode::TenantOnly => Session::connect,
+        }
     }
 
     /// The URL with a `connect_timeout`, so that a server that never answers is given up on.

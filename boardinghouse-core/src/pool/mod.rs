@@ -1,6 +1,7 @@
 //! The pool: one r2d2 pool for all tenants, and the loop that makes checkouts of it.
 
 mod builder;
+mod transaction;
 
 use std::{
     fmt,
@@ -9,6 +10,7 @@ use std::{
 };
 
 pub use self::builder::TenantPoolBuilder;
+pub(crate) use self::transaction::needs_session;
 use crate::{
     connection::{PooledSession, SharedConnection, TenantConnection},
     error::{Error, ErrorKind, Result},
@@ -62,6 +64,31 @@ pub enum PathMode {
     /// The tenant and the extra schemas. Shared tables must be named in full; a table that the
     /// tenant lacks is an error.
     TenantOnly,
+    /// The same path as [`TenantThenShared`](Self::TenantThenShared), for use behind a pooler in
+    /// transaction mode (PgBouncer: `pool_mode = transaction`), where it is set for one transaction
+    /// at a time and nothing runs outside of one.
+    ///
+    /// [`TenantPool::transaction`] and [`shared_transaction`](TenantPool::shared_transaction) are
+    /// then the only ways to a connection; [`TenantPool::with`] and
+    /// [`with_shared`](TenantPool::with_shared) come to the same, and
+    /// [`PgRegistry`](crate::PgRegistry) reads so. [`get`](TenantPool::get) and
+    /// [`get_shared`](TenantPool::get_shared) refuse. So do [`Provisioner`](crate::Provisioner),
+    /// [`Migrator`](crate::Migrator), [`Doctor`](crate::Doctor) and
+    /// [`console`](crate::console), which want a pool of their own, with a URL that leads to
+    /// PostgreSQL directly. `boardinghouse check --pooler` tells which mode a URL wants.
+    ///
+    /// Statements are never prepared under a name: Diesel's cache is off, and it then sends each one
+    /// whole, in a single message, inside the transaction. So it makes no difference whether the
+    /// pooler can keep prepared statements, and tenants whose types or columns differ are right.
+    ///
+    /// What a borrower leaves in the session is removed before the server process goes to somebody
+    /// else, as between checkouts: settings, the role, temporary tables, advisory locks,
+    /// subscriptions, cursors, sequence state. That costs about 50 µs a transaction on the server.
+    /// It also takes back settings that the pooler made when it connected (PgBouncer's
+    /// `connect_query`): give those to the role or the database (`ALTER ROLE … SET`) instead.
+    /// Where the work panics or the connection is in doubt, it is closed inside its transaction, and
+    /// PgBouncer then closes the server process too.
+    Transaction,
 }
 
 impl TenantPool {
@@ -90,8 +117,16 @@ impl TenantPool {
     ///   [`ErrorKind::ConnectionFailed`] when none could be opened.
     /// * [`ErrorKind::SchemaUnavailable`] when the schema is missing or being dropped, or the role
     ///   may not use it.
+    /// * [`ErrorKind::NeedsSession`] in [`PathMode::Transaction`], before anything is sent: use
+    ///   [`transaction`](Self::transaction).
     /// * [`ErrorKind::Database`] when the server failed otherwise.
     pub fn get(&self, tenant: &Tenant) -> Result<TenantConnection> {
+        self.require_sessions()
+            .map_err(|error| error.with_tenant(tenant.id()))?;
+        self.bound(tenant)
+    }
+
+    fn bound(&self, tenant: &Tenant) -> Result<TenantConnection> {
         self.0
             .layout
             .tenant_schema(tenant.schema())
@@ -103,12 +138,14 @@ impl TenantPool {
             )
             .with_tenant(tenant.id()));
         }
-        let shared = match self.0.path_mode {
-            PathMode::TenantThenShared => Some(self.0.layout.shared()),
-            PathMode::TenantOnly => None,
+        let binding = match self.0.path_mode {
+            PathMode::TenantThenShared => {
+                let shared = std::iter::once(self.0.layout.shared());
+                Binding::for_use(tenant, shared.chain(self.0.layout.extra()))
+            }
+            PathMode::TenantOnly => Binding::for_use(tenant, self.0.layout.extra()),
+            PathMode::Transaction => self.transaction_binding(Some(tenant)),
         };
-        let rest = shared.into_iter().chain(self.0.layout.extra());
-        let binding = Binding::for_use(tenant, rest);
         let session = self
             .checkout(&binding)
             .map_err(|error| error.with_tenant(tenant.id()))?;
@@ -124,6 +161,11 @@ impl TenantPool {
     ///
     /// As [`get`](Self::get), except for those about the tenant.
     pub fn get_shared(&self) -> Result<SharedConnection> {
+        self.require_sessions()?;
+        self.bound_to_shared()
+    }
+
+    fn bound_to_shared(&self) -> Result<SharedConnection> {
         let session = self.checkout(&self.shared_binding())?;
         Ok(SharedConnection {
             session,
@@ -133,15 +175,36 @@ impl TenantPool {
 
     /// Runs `work` on a checkout of `tenant` and returns the connection before it returns.
     ///
+    /// In [`PathMode::Transaction`] this is [`transaction`](Self::transaction): an `Err` rolls back.
+    ///
     /// # Errors
     ///
-    /// Those of [`get`](Self::get) and of `work`.
+    /// Those of [`get`](Self::get), or of [`transaction`](Self::transaction), and of `work`.
     pub fn with<T, E: From<Error>>(
         &self,
         tenant: &Tenant,
         work: impl FnOnce(&mut TenantConnection) -> Result<T, E>,
     ) -> Result<T, E> {
+        if self.is_stateless() {
+            return self.transaction(tenant, work);
+        }
         work(&mut self.get(tenant)?)
+    }
+
+    /// As [`with`](Self::with), on the shared schema.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get_shared`](Self::get_shared), or of
+    /// [`shared_transaction`](Self::shared_transaction), and of `work`.
+    pub fn with_shared<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&mut SharedConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.is_stateless() {
+            return self.shared_transaction(work);
+        }
+        work(&mut self.get_shared()?)
     }
 
     /// Which schema plays which role.
@@ -177,6 +240,9 @@ impl TenantPool {
     }
 
     fn shared_binding(&self) -> Binding {
+        if self.is_stateless() {
+            return self.transaction_binding(None);
+        }
         Binding::new(self.0.layout.shared(), 0, self.0.layout.extra())
     }
 
@@ -259,14 +325,18 @@ pub struct PoolState {
 pub(crate) struct Manager {
     url: String,
     layout: Layout,
+    connect: Connect,
 }
+
+/// How a session is opened; the mode of the pool decides.
+type Connect = fn(&str, &Layout) -> Result<Session>;
 
 impl r2d2::ManageConnection for Manager {
     type Connection = Session;
     type Error = Error;
 
     fn connect(&self) -> Result<Session> {
-        Session::connect(&self.url, &self.layout)
+        (self.connect)(&self.url, &self.layout)
     }
 
     fn is_valid(&self, _: &mut Session) -> Result<()> {
