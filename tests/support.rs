@@ -278,6 +278,19 @@ where
         .execute(conn)
 }
 
+/// Waits until something is so, for at most twenty seconds.
+///
+/// # Panics
+///
+/// When it is not so by then.
+pub fn until(mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(Instant::now() < deadline, "it did not come true in time");
+        std::thread::yield_now();
+    }
+}
+
 /// A registered tenant.
 #[must_use]
 pub fn tenant(pool: &TenantPool, id: &str) -> Tenant {

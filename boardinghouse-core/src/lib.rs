@@ -83,11 +83,13 @@ mod domain;
 #[cfg(all(feature = "embedded", unix))]
 pub mod embedded;
 mod error;
+mod gauge;
 mod layout;
 mod lifecycle;
 mod lock;
 mod migrate;
 mod names;
+mod plain;
 mod pool;
 mod provision;
 mod registry;
@@ -105,13 +107,14 @@ pub use crate::{
     doctor::{Checkup, Doctor, Finding, Severity},
     domain::DomainName,
     error::{Error, ErrorKind, Result, error_chain},
+    gauge::ConnectionLoad,
     layout::Layout,
     migrate::{
         MigrationPlan, MigrationReport, Migrator, Outcome, PlannedTarget, ReportEntry, Selection,
         Target,
     },
     names::{SchemaName, TenantId},
-    pool::{PathMode, PoolState, TenantPool, TenantPoolBuilder},
+    pool::{PathMode, PoolCounters, PoolState, TenantPool, TenantPoolBuilder, WaitBucket},
     provision::{Deleted, NewTenant, Provisioner},
     registry::{Domain, PgRegistry},
     template::{ClonePlan, ObjectKind, Step, Template},

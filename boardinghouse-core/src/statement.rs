@@ -52,6 +52,7 @@ macro_rules! diesel_connection {
         impl diesel::connection::SimpleConnection for $checkout {
             fn batch_execute(&mut self, query: &str) -> diesel::QueryResult<()> {
                 self.session.guard_text(query)?;
+                self.session.soil();
                 self.session.pg.batch_execute(query)
             }
         }
@@ -73,6 +74,7 @@ macro_rules! diesel_connection {
                     + diesel::query_builder::QueryId,
             {
                 self.session.guard(source)?;
+                self.session.note(source);
                 let tag = self.session.tag();
                 let query = $crate::statement::Tagged { tag, query: source };
                 self.session.pg.execute_returning_count(&query)
@@ -134,6 +136,7 @@ macro_rules! diesel_connection {
                 diesel::pg::Pg: diesel::expression::QueryMetadata<T::SqlType>,
             {
                 self.session.guard(&source)?;
+                self.session.note(&source);
                 let tag = self.session.tag();
                 let query = $crate::statement::Tagged { tag, query: source };
                 diesel::connection::LoadConnection::<B>::load(&mut self.session.pg, query)

@@ -4,7 +4,7 @@ use super::{PathMode, TenantPool};
 use crate::{
     connection::{SharedConnection, TenantConnection},
     error::{Error, ErrorKind, Result},
-    session::{Binding, Session},
+    session::Session,
     tenant::Tenant,
 };
 
@@ -100,17 +100,6 @@ impl TenantPool {
 
     pub(super) fn is_stateless(&self) -> bool {
         self.0.path_mode == PathMode::Transaction
-    }
-
-    pub(super) fn transaction_binding(&self, tenant: Option<&Tenant>) -> Binding {
-        let (shared, extra) = (self.0.layout.shared(), self.0.layout.extra());
-        match tenant {
-            Some(tenant) => {
-                let rest = std::iter::once(shared).chain(extra);
-                Binding::for_transaction(tenant.schema(), tenant.epoch(), rest, true)
-            }
-            None => Binding::for_transaction(shared, 0, extra, false),
-        }
     }
 }
 

@@ -14,7 +14,7 @@ use diesel::{
     pg::{Pg, PgConnection},
     prelude::*,
     query_builder::{QueryBuilder as _, QueryFragment},
-    result::{DatabaseErrorKind, Error as DieselError},
+    result::Error as DieselError,
     sql_types::Text,
 };
 
@@ -27,19 +27,15 @@ use crate::{
 };
 
 impl Binding {
-    /// As [`new`](Self::new), until the transaction ends; with `in_use` the session also says until
-    /// then that it uses the schema.
+    /// The same, until the transaction ends.
     pub(crate) fn for_transaction<'a>(
-        schema: &'a SchemaName,
-        epoch: i64,
+        mut self,
         rest: impl IntoIterator<Item = &'a SchemaName>,
-        in_use: bool,
     ) -> Self {
-        Self {
-            schema: schema.clone(),
-            epoch,
-            sql: sql::bind_transaction(schema, rest, in_use),
-        }
+        let rest: Vec<&SchemaName> = rest.into_iter().collect();
+        let bind = self.claim().bind_transaction(&rest);
+        self.sql = bind;
+        self
     }
 }
 
@@ -74,16 +70,10 @@ impl Session {
         self.lent = true;
         let message = format!("{begin}; {}", binding.sql);
         AnsiTransactionManager::begin_transaction_sql(&mut self.pg, &message).map_err(|error| {
-            match error {
-                DieselError::DatabaseError(
-                    DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
-                    _,
-                ) => BindError::Stale,
-                // Only the proof can violate a check constraint.
-                DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, _) => {
-                    BindError::Unavailable
-                }
-                error => BindError::Failed(error),
+            if sql::is_proof(&error) {
+                BindError::Unavailable
+            } else {
+                BindError::of(error)
             }
         })?;
         self.now_on(binding);
