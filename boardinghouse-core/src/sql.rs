@@ -103,7 +103,11 @@ pub(crate) fn path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> Str
 /// then reads the schema after it. So the answer of `current_schema()` decides.
 ///
 /// With `in_use`, the session also takes the lock that says so, and fails where somebody waits to
-/// drop the schema.
+/// drop or rename the schema. Where it leads is asked when the lock is held, so that nobody can drop or
+/// rename the schema between the two. But a session answers from what it has cached, and hears of other
+/// sessions' changes when its transaction begins, which was before, and when it opens a relation. So it
+/// is made to open one in between: the function between the two opens the relation and does nothing
+/// else. CASE alone promises an order (PostgreSQL manual, 4.2.14 "Expression Evaluation Rules").
 pub(crate) fn bind<'a>(
     schema: &'a SchemaName,
     rest: impl IntoIterator<Item = &'a SchemaName>,
@@ -112,10 +116,11 @@ pub(crate) fn bind<'a>(
     let name = schema.literal();
     let mut condition = format!("pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name}");
     if in_use {
-        let _ = write!(
-            condition,
-            " AND pg_catalog.pg_try_advisory_lock_shared({}, pg_catalog.hashtext({name}))",
-            lock::IN_USE
+        condition = format!(
+            "CASE WHEN NOT pg_catalog.pg_try_advisory_lock_shared({in_use}, pg_catalog.hashtext({name})) \
+             THEN false WHEN pg_catalog.pg_relation_is_updatable('pg_catalog.pg_namespace', false) \
+             OPERATOR(pg_catalog.=) 0 THEN false ELSE {condition} END",
+            in_use = lock::IN_USE
         );
     }
     format!(
