@@ -169,6 +169,12 @@ impl Claim<'_> {
     ///
     /// PostgreSQL takes any path, and skips what is missing or not to be used by the role; the next
     /// query then reads the schema after it. So the answer of `current_schema()` decides.
+    ///
+    /// It is asked when the lock is held, so that nobody can drop or rename the schema between the two.
+    /// But a session answers from what it has cached, and hears of other sessions' changes when its
+    /// transaction begins, which was before, and when it opens a relation. So it is made to open one in
+    /// between: the function between the two opens the relation and does nothing else. CASE alone promises
+    /// an order (PostgreSQL manual, 4.2.14 "Expression Evaluation Rules").
     fn condition(&self, lock: &str) -> String {
         let name = self.schema.literal();
         let mut condition = format!("pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name}");
@@ -182,10 +188,11 @@ impl Claim<'_> {
             );
         }
         if self.in_use {
-            let _ = write!(
-                condition,
-                " AND pg_catalog.{lock}({}, pg_catalog.hashtext({name}))",
-                lock::IN_USE
+            condition = format!(
+                "CASE WHEN NOT pg_catalog.{lock}({in_use}, pg_catalog.hashtext({name})) THEN false \
+                 WHEN pg_catalog.pg_relation_is_updatable('pg_catalog.pg_namespace', false) \
+                 OPERATOR(pg_catalog.=) 0 THEN false ELSE {condition} END",
+                in_use = lock::IN_USE
             );
         }
         condition
