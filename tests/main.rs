@@ -10,8 +10,11 @@ mod clean;
 mod hostile;
 mod migrate;
 mod names;
+#[cfg(unix)]
+mod pooler;
 mod provision;
 mod registry;
 mod source;
 mod statements;
 mod stress;
+mod transaction;

@@ -1,0 +1,321 @@
+//! Behind PgBouncer: session state leaks there, `PathMode::Transaction` does not. (D05.)
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use boardinghouse_core::{
+    Error, ErrorKind, PathMode, PgRegistry, Tenant, TenantConnection, TenantPool,
+};
+use boardinghouse_tests::{BAIT, PgBouncer, TestDb, bodies, tenant, try_value};
+use diesel::{
+    connection::{CacheSize, SimpleConnection},
+    prelude::*,
+};
+
+use crate::{
+    statements::Mood,
+    stress::{Dice, quiet_panics},
+    transaction::nothing_is_left,
+};
+
+diesel::table! {
+    deeds (id) {
+        id -> Integer,
+        owner -> Text,
+        mood -> crate::statements::sql::Mood,
+    }
+}
+
+/// A pool of the mode for poolers.
+fn pool(url: &str, size: u32) -> TenantPool {
+    TenantPool::builder()
+        .path_mode(PathMode::Transaction)
+        .max_size(size)
+        .checkout_timeout(Duration::from_secs(30))
+        .build(url)
+        .unwrap()
+}
+
+fn plain(url: &str) -> PgConnection {
+    let mut conn = PgConnection::establish(url).unwrap();
+    conn.set_prepared_statement_cache_size(CacheSize::Disabled);
+    conn
+}
+
+/// That the fixture can show a leak at all.
+#[test]
+fn a_session_that_is_put_on_a_path_by_hand_reads_another_tenants_rows() {
+    let db = TestDb::new();
+    let Some(pooler) = PgBouncer::start(db.url(), "transaction", 1) else {
+        return;
+    };
+    let (mut a, mut b) = (plain(pooler.url()), plain(pooler.url()));
+    a.batch_execute("SET search_path TO a").unwrap();
+    b.batch_execute("SET search_path TO b").unwrap();
+    assert_eq!(bodies(&mut a).unwrap(), ["from-b"]);
+    b.batch_execute("SET search_path TO public").unwrap();
+    assert_eq!(bodies(&mut a).unwrap(), [BAIT]);
+}
+
+#[test]
+fn nothing_of_a_borrower_is_left_in_the_server_process_that_somebody_else_gets_next() {
+    let db = TestDb::new();
+    let Some(pooler) = PgBouncer::start(db.url(), "transaction", 1) else {
+        return;
+    };
+    let pool = pool(pooler.url(), 1);
+    let stranger = Mutex::new(plain(pooler.url()));
+    let look = |query: &str| try_value(&mut *stranger.lock().unwrap(), query).ok();
+    let pid = look("SELECT pg_backend_pid()");
+    nothing_is_left(&pool, &tenant(&pool, "a"), &look);
+    assert_eq!(look("SELECT pg_backend_pid()"), pid);
+    // And what PgBouncer remembers of each client is still that client's own.
+    let own = "SELECT current_setting('application_name')";
+    stranger
+        .lock()
+        .unwrap()
+        .batch_execute("SET application_name TO 'stranger'")
+        .unwrap();
+    pool.shared_transaction(|conn| conn.batch_execute("SELECT 1").map_err(Error::from))
+        .unwrap();
+    assert_eq!(look(own).unwrap(), "stranger");
+}
+
+#[test]
+fn a_panic_takes_the_server_process_with_it() {
+    quiet_panics();
+    let db = TestDb::new();
+    let Some(pooler) = PgBouncer::start(db.url(), "transaction", 1) else {
+        return;
+    };
+    let pool = pool(pooler.url(), 1);
+    let a = tenant(&pool, "a");
+    let mut stranger = plain(pooler.url());
+    let pid = "SELECT pg_backend_pid()";
+    let before = try_value(&mut stranger, pid).unwrap();
+    catch_unwind(AssertUnwindSafe(|| {
+        pool.transaction(&a, |conn| -> Result<(), Error> {
+            conn.batch_execute("SELECT pg_advisory_lock(815)")?;
+            panic!("on purpose")
+        })
+    }))
+    .unwrap_err();
+    assert_ne!(try_value(&mut stranger, pid).unwrap(), before);
+}
+
+#[test]
+fn two_tenants_never_meet_at_one_server_process() {
+    quiet_panics();
+    interleave(1, 4);
+}
+
+#[test]
+fn two_tenants_never_meet_at_three_server_processes() {
+    quiet_panics();
+    interleave(3, 8);
+}
+
+/// How many operations in all: `BOARDINGHOUSE_STRESS=100000` for the long run.
+fn operations() -> usize {
+    std::env::var("BOARDINGHOUSE_STRESS").map_or(2_000, |n| n.parse().unwrap())
+}
+
+/// What came of an operation.
+#[derive(Default)]
+struct Tally {
+    saved: [AtomicUsize; 2],
+    wrong: AtomicUsize,
+    unknown: AtomicUsize,
+    unexpected: Mutex<Vec<String>>,
+}
+
+fn interleave(processes: u32, threads: usize) {
+    let db = TestDb::new();
+    for (schema, moods) in [("a", "'glad', 'sad'"), ("b", "'sad', 'other', 'glad'")] {
+        db.sql(&format!(
+            "SET search_path TO {schema}; CREATE TYPE mood AS ENUM ({moods}); \
+             CREATE TABLE deeds (id serial PRIMARY KEY, owner text NOT NULL, mood mood NOT NULL)"
+        ));
+    }
+    // Different result types, so that a plan of the other tenant would not even run. The bait for
+    // writes takes any of them.
+    db.sql(
+        "ALTER TABLE b.notes ALTER body TYPE varchar(100); \
+         CREATE TYPE public.mood AS ENUM ('glad', 'sad'); \
+         CREATE TABLE public.deeds (LIKE a.deeds INCLUDING DEFAULTS); \
+         ALTER TABLE public.deeds ALTER mood TYPE public.mood USING NULL, \
+         ALTER owner SET DEFAULT 'x'",
+    );
+    let Some(pooler) = PgBouncer::start(db.url(), "transaction", processes) else {
+        return;
+    };
+    let pool = pool(pooler.url(), 4);
+    let tenants = [tenant(&pool, "a"), tenant(&pool, "b")];
+    let tally = Tally::default();
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (pool, tenants, tally) = (&pool, &tenants, &tally);
+            scope.spawn(move || {
+                let mut dice = Dice(0x9E37_79B9_7F4A_7C15 ^ (thread as u64 + 1));
+                for _ in 0..operations() / threads {
+                    let which = dice.roll(2) as usize;
+                    let act = dice.roll(24);
+                    operate(pool, tenants, which, act, tally);
+                }
+            });
+        }
+    });
+    assert_eq!(tally.unexpected.into_inner().unwrap(), [""; 0]);
+    assert_eq!(tally.wrong.into_inner(), 0, "operations that saw wrong rows");
+    let saved = tally.saved.map(AtomicUsize::into_inner);
+    let unknown = tally.unknown.into_inner();
+    for (schema, saved) in ["a", "b"].iter().zip(saved) {
+        let count = |what: &str| -> usize {
+            let query = format!("SELECT count(*) FROM {schema}.deeds WHERE {what}");
+            db.value(&query).parse().unwrap()
+        };
+        let own = count(&format!("owner = '{schema}'"));
+        assert!(
+            (saved..=saved + unknown).contains(&own),
+            "{schema}: {own} rows, {saved} were saved, {unknown} perhaps"
+        );
+        assert_eq!(count("true"), own, "rows of {schema} that are not its own");
+    }
+    assert_eq!(db.value("SELECT count(*) FROM public.deeds"), "0");
+    assert_eq!(db.value("SELECT count(*) FROM public.notes"), "1");
+    assert!(saved.iter().all(|&saved| saved > 0));
+    eprintln!(
+        "{} operations by {threads} threads on {processes} server processes: 0 wrong rows, \
+         {saved:?} rows saved, {unknown} commits unknown",
+        operations()
+    );
+}
+
+/// One transaction of `tenants[which]`: it looks whose rows it sees, and then does as told.
+fn operate(pool: &TenantPool, tenants: &[Tenant; 2], which: usize, act: u64, tally: &Tally) {
+    let tenant = &tenants[which];
+    let own = tenant.schema().as_str();
+    let look = |conn: &mut TenantConnection| -> Result<(), Error> {
+        if bodies(conn)? != [format!("from-{own}")] {
+            tally.wrong.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    };
+    if act == 0 {
+        let found = PgRegistry::new(pool.clone()).get(tenant.id());
+        if found.map(|found| found.schema().clone()).ok().as_ref() != Some(tenant.schema()) {
+            tally.wrong.fetch_add(1, Ordering::Relaxed);
+        }
+        return;
+    }
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        pool.transaction(tenant, |conn| {
+            look(conn)?;
+            let saved = act_out(conn, own, act)?;
+            // Who has moved the path, or ended the transaction, sees what he asked for.
+            if act != 8 && act < 20 {
+                look(conn)?;
+            }
+            Ok::<_, Error>(saved)
+        })
+    }));
+    match (act, done) {
+        (_, Ok(Ok(saved))) => {
+            tally.saved[which].fetch_add(saved, Ordering::Relaxed);
+        }
+        // Each error is one that the act asks for.
+        (10, Err(_)) => {}
+        (11..=14, Ok(Err(error))) if error.kind() == ErrorKind::Database => {}
+        (15 | 16, Ok(Err(error))) if error.kind() == ErrorKind::ConnectionFailed => {}
+        (20..=23, Ok(Err(error))) if error.kind() == ErrorKind::TransactionEnded => {}
+        (_, Ok(Err(error))) if error.kind() == ErrorKind::OutcomeUnknown => {
+            tally.unknown.fetch_add(1, Ordering::Relaxed);
+        }
+        (act, Ok(Err(error))) => {
+            let text = format!("{act}: {:?}: {}", error.kind(), error.chain());
+            tally.unexpected.lock().unwrap().push(text);
+        }
+        (act, Err(_)) => tally.unexpected.lock().unwrap().push(format!("{act}: panic")),
+    }
+}
+
+fn do_deed(conn: &mut TenantConnection, owner: &str, mood: Mood) -> QueryResult<usize> {
+    diesel::insert_into(deeds::table)
+        .values((deeds::owner.eq(owner), deeds::mood.eq(mood)))
+        .execute(conn)
+}
+
+/// Says how many rows of the tenant's own are saved when the transaction is.
+fn act_out(conn: &mut TenantConnection, own: &str, act: u64) -> Result<usize, Error> {
+    match act {
+        1..=5 => {
+            do_deed(conn, own, Mood::Glad)?;
+            let last: Vec<(String, Mood)> = deeds::table
+                .filter(deeds::mood.eq_any([Mood::Glad]))
+                .select((deeds::owner, deeds::mood))
+                .order(deeds::id.desc())
+                .limit(5)
+                .load(conn)?;
+            assert!(last.iter().all(|deed| *deed == (own.to_owned(), Mood::Glad)));
+            return Ok(1);
+        }
+        6 | 7 => {
+            do_deed(conn, own, Mood::Sad)?;
+            conn.transaction(|conn| {
+                do_deed(conn, "half", Mood::Sad)?;
+                conn.batch_execute("SELECT 1/0")
+            })
+            .unwrap_err();
+            conn.transaction(|conn| do_deed(conn, own, Mood::Sad))?;
+            return Ok(2);
+        }
+        8 => conn.batch_execute("SET search_path TO b, a")?,
+        9 => conn.batch_execute(
+            "CREATE TEMP TABLE notes (id int, body text, author int); LISTEN x; \
+             DECLARE c CURSOR WITH HOLD FOR SELECT 1; SELECT pg_advisory_lock_shared(1)",
+        )?,
+        10 => {
+            do_deed(conn, "half", Mood::Glad)?;
+            panic!("on purpose");
+        }
+        11 => {
+            do_deed(conn, "half", Mood::Glad)?;
+            conn.batch_execute("SELECT 1/0")?;
+        }
+        12 => {
+            // Swallowed: the commit tells.
+            do_deed(conn, "half", Mood::Glad)?;
+            let _ = conn.batch_execute("SELECT 1/0");
+        }
+        13 => conn.batch_execute("INSERT INTO deeds (owner, mood) VALUES ('half', 'sad'); COMMIT")?,
+        14 => conn.batch_execute("SELECT 1; ROLLBACK; INSERT INTO notes (body) VALUES ('x')")?,
+        15 => conn.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())")?,
+        16 => {
+            do_deed(conn, "half", Mood::Glad)?;
+            let _ = conn.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())");
+        }
+        17 => {
+            let bare: &mut PgConnection = conn;
+            bodies(bare)?;
+        }
+        18 => conn.batch_execute("SET ROLE pg_read_all_data; SET timezone TO 'Asia/Tokyo'")?,
+        // Past what can be refused: the bare connection.
+        20 => bare(conn, "COMMIT")?,
+        21 => bare(conn, "ROLLBACK")?,
+        22 => bare(conn, "COMMIT; BEGIN")?,
+        23 => bare(conn, "SET search_path TO b, a; ROLLBACK; BEGIN")?,
+        _ => {}
+    }
+    Ok(0)
+}
+
+fn bare(conn: &mut TenantConnection, text: &str) -> QueryResult<()> {
+    let bare: &mut PgConnection = conn;
+    bare.batch_execute(text)
+}
