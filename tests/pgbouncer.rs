@@ -38,6 +38,12 @@ impl PgBouncer {
     /// Starts one in front of the database at `url`, or says loudly that it is not installed.
     #[must_use]
     pub fn start(url: &str, pool_mode: &str, pool_size: u32) -> Option<Self> {
+        Self::start_with(url, pool_mode, pool_size, "")
+    }
+
+    /// As [`start`](Self::start), with one more line of configuration.
+    #[must_use]
+    pub fn start_with(url: &str, pool_mode: &str, pool_size: u32, more: &str) -> Option<Self> {
         let Some(program) = installed() else {
             // Past the capture of the test's output.
             let _ = writeln!(
@@ -45,7 +51,10 @@ impl PgBouncer {
                 "\nNOT TESTED behind a pooler: there is no pgbouncer (set {REQUIRED} to make that a \
                  failure)"
             );
-            assert!(std::env::var_os(REQUIRED).is_none(), "there is no pgbouncer");
+            assert!(
+                std::env::var_os(REQUIRED).is_none(),
+                "there is no pgbouncer"
+            );
             return None;
         };
         let server = Server::parse(url);
@@ -56,7 +65,7 @@ impl PgBouncer {
              [pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {path}\n\
              logfile = {path}/log\nauth_type = any\nmax_client_conn = 200\n\
              ignore_startup_parameters = extra_float_digits\n\
-             pool_mode = {pool_mode}\ndefault_pool_size = {pool_size}\n",
+             pool_mode = {pool_mode}\ndefault_pool_size = {pool_size}\n{more}\n",
             database = server.database,
             server = server.target(),
         );

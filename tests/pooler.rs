@@ -10,7 +10,8 @@ use std::{
 };
 
 use boardinghouse_core::{
-    Error, ErrorKind, PathMode, PgRegistry, Tenant, TenantConnection, TenantPool,
+    Error, ErrorKind, PathMode, PgRegistry, PoolerCheckup, Tenant, TenantConnection, TenantPool,
+    Verdict,
 };
 use boardinghouse_tests::{BAIT, PgBouncer, TestDb, bodies, tenant, try_value};
 use diesel::{
@@ -31,6 +32,12 @@ diesel::table! {
         mood -> crate::statements::sql::Mood,
     }
 }
+
+const MODES: [PathMode; 3] = [
+    PathMode::TenantThenShared,
+    PathMode::TenantOnly,
+    PathMode::Transaction,
+];
 
 /// A pool of the mode for poolers.
 fn pool(url: &str, size: u32) -> TenantPool {
@@ -172,7 +179,11 @@ fn interleave(processes: u32, threads: usize) {
         }
     });
     assert_eq!(tally.unexpected.into_inner().unwrap(), [""; 0]);
-    assert_eq!(tally.wrong.into_inner(), 0, "operations that saw wrong rows");
+    assert_eq!(
+        tally.wrong.into_inner(),
+        0,
+        "operations that saw wrong rows"
+    );
     let saved = tally.saved.map(AtomicUsize::into_inner);
     let unknown = tally.unknown.into_inner();
     for (schema, saved) in ["a", "b"].iter().zip(saved) {
@@ -241,7 +252,11 @@ fn operate(pool: &TenantPool, tenants: &[Tenant; 2], which: usize, act: u64, tal
             let text = format!("{act}: {:?}: {}", error.kind(), error.chain());
             tally.unexpected.lock().unwrap().push(text);
         }
-        (act, Err(_)) => tally.unexpected.lock().unwrap().push(format!("{act}: panic")),
+        (act, Err(_)) => tally
+            .unexpected
+            .lock()
+            .unwrap()
+            .push(format!("{act}: panic")),
     }
 }
 
@@ -262,7 +277,10 @@ fn act_out(conn: &mut TenantConnection, own: &str, act: u64) -> Result<usize, Er
                 .order(deeds::id.desc())
                 .limit(5)
                 .load(conn)?;
-            assert!(last.iter().all(|deed| *deed == (own.to_owned(), Mood::Glad)));
+            assert!(
+                last.iter()
+                    .all(|deed| *deed == (own.to_owned(), Mood::Glad))
+            );
             return Ok(1);
         }
         6 | 7 => {
@@ -293,7 +311,9 @@ fn act_out(conn: &mut TenantConnection, own: &str, act: u64) -> Result<usize, Er
             do_deed(conn, "half", Mood::Glad)?;
             let _ = conn.batch_execute("SELECT 1/0");
         }
-        13 => conn.batch_execute("INSERT INTO deeds (owner, mood) VALUES ('half', 'sad'); COMMIT")?,
+        13 => {
+            conn.batch_execute("INSERT INTO deeds (owner, mood) VALUES ('half', 'sad'); COMMIT")?
+        }
         14 => conn.batch_execute("SELECT 1; ROLLBACK; INSERT INTO notes (body) VALUES ('x')")?,
         15 => conn.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())")?,
         16 => {
@@ -318,4 +338,91 @@ fn act_out(conn: &mut TenantConnection, own: &str, act: u64) -> Result<usize, Er
 fn bare(conn: &mut TenantConnection, text: &str) -> QueryResult<()> {
     let bare: &mut PgConnection = conn;
     bare.batch_execute(text)
+}
+
+#[test]
+fn a_checkup_finds_sessions_safe_where_each_connection_keeps_its_server_process() {
+    let db = TestDb::new();
+    let direct = PoolerCheckup::run(db.url()).unwrap();
+    let safe = |checkup: &PoolerCheckup| {
+        for mode in MODES {
+            assert_eq!(
+                checkup.verdict(mode),
+                Verdict::Safe,
+                "{mode:?}: {checkup:#?}"
+            );
+        }
+        assert!(checkup.sessions_are_safe());
+    };
+    safe(&direct);
+    let Some(pooler) = PgBouncer::start(db.url(), "session", 20) else {
+        return;
+    };
+    safe(&PoolerCheckup::run(pooler.url()).unwrap());
+    drop(pooler);
+    // One that has been busy, and whose processes are all older than the checkup.
+    let busy = PgBouncer::start(db.url(), "session", 4).unwrap();
+    let before: Vec<_> = (0..4).map(|_| plain(busy.url())).collect();
+    drop(before);
+    let checkup = PoolerCheckup::run(busy.url()).unwrap();
+    safe(&checkup);
+    assert!(
+        checkup.modes[0].reason.contains("connection 5 has to wait"),
+        "{checkup:#?}"
+    );
+}
+
+#[test]
+fn a_checkup_finds_sessions_unsafe_where_server_processes_are_shared() {
+    let db = TestDb::new();
+    for (size, more) in [(1, ""), (20, ""), (20, "server_round_robin = 1")] {
+        let Some(pooler) = PgBouncer::start_with(db.url(), "transaction", size, more) else {
+            return;
+        };
+        // As many processes as there can be, so that each connection could have one of its own.
+        let mut before: Vec<_> = (0..size).map(|_| plain(pooler.url())).collect();
+        for conn in &mut before {
+            conn.batch_execute("BEGIN").unwrap();
+        }
+        for conn in &mut before {
+            conn.batch_execute("COMMIT").unwrap();
+        }
+        let checkup = PoolerCheckup::run(pooler.url()).unwrap();
+        let verdicts = MODES.map(|mode| checkup.verdict(mode));
+        let expected = [Verdict::Unsafe, Verdict::Unsafe, Verdict::Safe];
+        assert_eq!(verdicts, expected, "{size} {more}: {checkup:#?}");
+        assert!(!checkup.sessions_are_safe());
+        assert!(checkup.modes.iter().take(2).all(|mode| mode.hint.is_some()));
+    }
+}
+
+#[test]
+fn a_checkup_finds_nothing_safe_where_transactions_are_refused() {
+    let db = TestDb::new();
+    let Some(pooler) = PgBouncer::start(db.url(), "statement", 20) else {
+        return;
+    };
+    let checkup = PoolerCheckup::run(pooler.url()).unwrap();
+    for mode in MODES {
+        assert_eq!(checkup.verdict(mode), Verdict::Unsafe, "{checkup:#?}");
+    }
+}
+
+#[test]
+fn a_checkup_that_cannot_know_does_not_say_safe() {
+    let db = TestDb::new();
+    // More old processes than are tried; and no more than two clients, of which one is the checkup's
+    // first connection.
+    for (warm, more) in [(30, ""), (0, "max_client_conn = 2")] {
+        let Some(pooler) = PgBouncer::start_with(db.url(), "session", 40, more) else {
+            return;
+        };
+        let before: Vec<_> = (0..warm).map(|_| plain(pooler.url())).collect();
+        drop(before);
+        let checkup = PoolerCheckup::run(pooler.url()).unwrap();
+        let verdicts = MODES.map(|mode| checkup.verdict(mode));
+        let expected = [Verdict::Inconclusive, Verdict::Inconclusive, Verdict::Safe];
+        assert_eq!(verdicts, expected, "{more}: {checkup:#?}");
+        assert!(!checkup.sessions_are_safe());
+    }
 }

@@ -230,8 +230,7 @@ fn a_schema_that_is_gone_or_going_is_an_error_and_not_the_bait() {
     assert_eq!(error.kind(), ErrorKind::SchemaUnavailable);
     assert_eq!(error.tenant(), Some(a.id()));
     // The lock that says the schema is in use holds the deletion up, and the deletion a newcomer.
-    let provisioner =
-        Provisioner::new(db.pool(1)).lock_wait(std::time::Duration::from_millis(50));
+    let provisioner = Provisioner::new(db.pool(1)).lock_wait(std::time::Duration::from_millis(50));
     pool.transaction(&b, |_| {
         let error = provisioner.delete(b.id()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Locked);
@@ -266,7 +265,11 @@ const TRACES: &str = "SELECT concat_ws(' ', session_user, current_user, \
      (SELECT count(*) FROM pg_settings WHERE name = 'TimeZone' AND setting = 'UTC'))";
 
 /// Runs each of the leftovers, ended by a commit and by a rollback, and compares what `look` sees.
-pub(crate) fn nothing_is_left(pool: &TenantPool, tenant: &Tenant, look: &dyn Fn(&str) -> Option<String>) {
+pub(crate) fn nothing_is_left(
+    pool: &TenantPool,
+    tenant: &Tenant,
+    look: &dyn Fn(&str) -> Option<String>,
+) {
     let clean = look(TRACES).unwrap();
     let lastval = "SELECT CASE WHEN lastval() IS NULL THEN '' END";
     for leftover in LEFTOVERS {
@@ -307,7 +310,8 @@ fn the_path_outside_of_transactions_is_the_servers_own() {
     };
     let mut seen = String::new();
     pool.transaction(&a, |conn| {
-        conn.batch_execute("SET search_path TO b").map_err(Error::from)
+        conn.batch_execute("SET search_path TO b")
+            .map_err(Error::from)
     })
     .unwrap();
     let error = pool

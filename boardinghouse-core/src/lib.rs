@@ -100,7 +100,7 @@ mod tenant;
 
 pub use crate::{
     connection::{SharedConnection, TenantConnection},
-    doctor::{Checkup, Doctor, Finding, Severity},
+    doctor::{Checkup, Doctor, Finding, ModeVerdict, PoolerCheckup, Severity, Verdict},
     domain::DomainName,
     error::{Error, ErrorKind, Result, error_chain},
     layout::Layout,

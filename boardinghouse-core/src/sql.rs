@@ -89,8 +89,10 @@ pub(crate) const ROLLBACK: &str = "ROLLBACK";
 /// undone before the commit, so that nothing is left to do where that fails. `RESET ALL` leaves the
 /// process as it was started; the two settings are Diesel's, made when it connected.
 pub(crate) static COMMIT_AND_CLEAN: LazyLock<String> = LazyLock::new(|| {
-    let ours = proof("pg_catalog.current_setting('boardinghouse.bound', true) \
-                      OPERATOR(pg_catalog.=) 'yes'");
+    let ours = proof(
+        "pg_catalog.current_setting('boardinghouse.bound', true) \
+                      OPERATOR(pg_catalog.=) 'yes'",
+    );
     format!(
         "SELECT {ours}; SET CONSTRAINTS ALL IMMEDIATE; \
          SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
