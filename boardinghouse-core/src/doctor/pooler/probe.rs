@@ -2,7 +2,7 @@
 //! taken, one waits for as long as the pooler likes.
 
 use std::{
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::mpsc::{Receiver, Sender, channel},
     thread,
     time::Duration,
 };
@@ -27,10 +27,7 @@ pub(super) struct Pending<T>(Receiver<T>);
 impl<T> Pending<T> {
     /// The answer; `None` where it does not come.
     pub(super) fn wait(self) -> Option<T> {
-        match self.0.recv_timeout(PATIENCE) {
-            Ok(answer) => Some(answer),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.0.recv_timeout(PATIENCE).ok()
     }
 
     /// The answer, if it has come.
