@@ -76,7 +76,7 @@ fn nothing_of_a_borrower_is_left_in_the_server_process_that_somebody_else_gets_n
     let Some(pooler) = PgBouncer::start(db.url(), "transaction", 1) else {
         return;
     };
-    let pool = pool(pooler.url(), 1);
+    let pool = pool(&format!("{}&application_name=us", pooler.url()), 1);
     let stranger = Mutex::new(plain(pooler.url()));
     let look = |query: &str| try_value(&mut *stranger.lock().unwrap(), query).ok();
     let pid = look("SELECT pg_backend_pid()");
@@ -89,8 +89,8 @@ fn nothing_of_a_borrower_is_left_in_the_server_process_that_somebody_else_gets_n
         .unwrap()
         .batch_execute("SET application_name TO 'stranger'")
         .unwrap();
-    pool.shared_transaction(|conn| conn.batch_execute("SELECT 1").map_err(Error::from))
-        .unwrap();
+    let ours = pool.shared_transaction(|conn| try_value(conn, own).map_err(Error::from));
+    assert_eq!(ours.unwrap(), "us");
     assert_eq!(look(own).unwrap(), "stranger");
 }
 

@@ -324,6 +324,23 @@ fn the_path_outside_of_transactions_is_the_servers_own() {
     assert_eq!(seen, "\"$user\", public");
 }
 
+/// The message that names the schema is read before it can set the encoding.
+#[test]
+fn a_name_beyond_ascii_is_found_again_where_the_servers_own_encoding_is_another() {
+    let db = TestDb::new();
+    let name: String = db.value("SELECT current_database()");
+    db.sql(&format!(
+        "ALTER SCHEMA a RENAME TO \"größe\"; UPDATE boardinghouse.tenants SET schema_name = 'größe' \
+         WHERE id = 'a'; ALTER DATABASE {name} SET client_encoding TO 'LATIN1'"
+    ));
+    let pool = pool(&db);
+    let a = tenant(&pool, "a");
+    for _ in 0..2 {
+        let rows = pool.transaction(&a, |conn| bodies(conn).map_err(Error::from));
+        assert_eq!(rows.unwrap(), ["from-a"]);
+    }
+}
+
 #[test]
 fn deferred_triggers_run_on_the_tenants_path() {
     let (db, pool, a, _) = fixture();
