@@ -11,9 +11,12 @@ mod hostile;
 mod lifecycle;
 mod migrate;
 mod names;
+#[cfg(unix)]
 mod notifications;
+mod pooler;
 mod provision;
 mod registry;
 mod source;
 mod statements;
 mod stress;
+mod transaction;

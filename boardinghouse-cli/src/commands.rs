@@ -7,14 +7,14 @@ mod tenant;
 
 use std::io::Read as _;
 
-use boardinghouse_core::{Doctor, TenantId, console};
+use boardinghouse_core::{Doctor, PoolerCheckup, TenantId, console};
 
 use crate::{
     args::Command,
     context::Context,
     exit::{Exit, Failure},
     output::Output,
-    render::{answer::AnswerReport, checkup::CheckupReport},
+    render::{answer::AnswerReport, checkup::CheckupReport, pooler::PoolerReport},
 };
 
 pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Result<Exit, Failure> {
@@ -23,7 +23,8 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
         Command::Tenant(command) => tenant::run(context, output, command),
         Command::Migrate(migrate) => fleet::migrate(context, output, &migrate),
         Command::Status { check } => fleet::status(context, output, check),
-        Command::Check => check(context, output),
+        Command::Check { pooler: true } => check_pooler(context, output),
+        Command::Check { pooler: false } => check(context, output),
         Command::Sql { tenant, statement } => sql(context, output, &tenant, statement),
         #[cfg(unix)]
         Command::Dev { command } => dev::dev(output, &command),
@@ -44,6 +45,16 @@ fn check(context: &Context, output: &Output) -> Result<Exit, Failure> {
         Exit::Usage
     } else {
         Exit::Done
+    })
+}
+
+fn check_pooler(context: &Context, output: &Output) -> Result<Exit, Failure> {
+    let checkup = PoolerCheckup::run(context.url()?)?;
+    output.report(&PoolerReport(&checkup))?;
+    Ok(if checkup.sessions_are_safe() {
+        Exit::Done
+    } else {
+        Exit::Usage
     })
 }
 

@@ -67,9 +67,24 @@
 //!   the shared schema. [`PathMode::TenantOnly`] makes that an error.
 //! * A table that the tenant lacks is found in the shared schema, as PostgreSQL does. Do not use one
 //!   name in both; `boardinghouse check` warns.
-//! * Behind a pooler in transaction mode (PgBouncer) session state is not stable. Use session mode.
+//! * Behind a pooler in transaction mode, sessions are not stable: see below.
 //! * What is bound to one schema when it is created stays there: views and `BEGIN ATOMIC` functions
 //!   in the shared schema do not follow the tenant.
+//!
+//! # Behind a pooler
+//!
+//! A pooler in session mode is like PostgreSQL itself. One in transaction mode (PgBouncer:
+//! `pool_mode = transaction`) gives each transaction to whatever server process is idle: a path that
+//! was set for a session then serves somebody else. There, build the pool with
+//! [`PathMode::Transaction`] and work with [`TenantPool::transaction`]: the path is set, and proven,
+//! by the message that begins the transaction, for as long as it lasts, and nothing is sent outside
+//! of one. [`PoolerCheckup`], or `boardinghouse check --pooler`, finds out what a URL leads to.
+//! [`Migrator`], [`Provisioner`], [`Doctor`] and the command line want a URL that leads to PostgreSQL
+//! directly. Statement mode fits nothing here.
+//!
+//! Diesel itself sends two `SET`s when it connects, of the time zone and the encoding. PgBouncer keeps
+//! both for each client apart; where another pooler does not, its processes are left with `UTC` and
+//! `UTF8`.
 //!
 //! # Features
 //!
@@ -104,7 +119,7 @@ mod tenant;
 
 pub use crate::{
     connection::{SharedConnection, TenantConnection},
-    doctor::{Checkup, Doctor, Finding, Severity},
+    doctor::{Checkup, Doctor, Finding, ModeVerdict, PoolerCheckup, Severity, Verdict},
     domain::DomainName,
     error::{Error, ErrorKind, Result, error_chain},
     gauge::ConnectionLoad,

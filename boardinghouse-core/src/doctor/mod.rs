@@ -2,15 +2,19 @@
 
 mod catalog;
 mod finding;
+mod pooler;
 
 use std::collections::{HashMap, HashSet};
 
 use diesel::PgConnection;
 
-pub use self::finding::{Checkup, Finding, Severity};
 use self::{
     catalog::{Presence, Tables},
     finding::Check,
+};
+pub use self::{
+    finding::{Checkup, Finding, Severity},
+    pooler::{ModeVerdict, PoolerCheckup, Verdict},
 };
 use crate::{
     error::{Error, ErrorKind, Result},

@@ -83,7 +83,7 @@ type Hook = Arc<dyn Fn(&Tenant, &mut TenantConnection) -> Result<()> + Send + Sy
 type Gauges = Arc<Mutex<Vec<Weak<Gauge>>>>;
 
 /// What else the path of a tenant's checkout holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 #[non_exhaustive]
 pub enum PathMode {
     /// The tenant, the shared schema, the extra schemas. Shared tables are read by their bare names;

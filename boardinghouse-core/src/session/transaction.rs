@@ -99,7 +99,8 @@ impl Session {
                 self.spoiled = true;
                 return Err(Error::new(
                     ErrorKind::ConnectionFailed,
-                    "the connection was lost during the transaction: nothing of it was saved",
+                    "the connection was lost during the transaction, or a part of it could not be \
+                     rolled back: nothing of it was saved",
                 )
                 .with_source(error));
             }
@@ -174,7 +175,9 @@ impl Session {
         if !self.is_stateless() {
             return Ok(());
         }
-        if self.depth()? == 0 {
+        // Where Diesel cannot tell, the connection is lost or the transaction open: idleness it
+        // always sees.
+        if matches!(self.depth(), Ok(0)) {
             return Err(DieselError::NotInTransaction);
         }
         if scan::ends_transaction(text) {
