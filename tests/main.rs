@@ -4,14 +4,19 @@
 // Links the bundled libpq.
 use pq_sys as _;
 
+mod across;
 mod attack;
 mod checkout;
 mod clean;
 mod hostile;
 mod migrate;
 mod names;
+mod own_types;
 mod provision;
 mod registry;
 mod source;
+mod stacked;
 mod statements;
 mod stress;
+mod surface;
+mod transactions;

@@ -74,14 +74,17 @@
 //!
 //! * `embedded`: module `embedded`, a private PostgreSQL server for demos and tests. Unix only.
 
+mod across;
 mod catalog;
 mod connection;
 pub mod console;
+mod copy;
 mod doctor;
 mod domain;
 #[cfg(all(feature = "embedded", unix))]
 pub mod embedded;
 mod error;
+mod job;
 mod layout;
 mod lock;
 mod migrate;
@@ -98,10 +101,13 @@ mod template;
 mod tenant;
 
 pub use crate::{
+    across::{AcrossReport, ForTenant, Tenanted},
     connection::{SharedConnection, TenantConnection},
+    copy::CopyTo,
     doctor::{Checkup, Doctor, Finding, Severity},
     domain::DomainName,
     error::{Error, ErrorKind, Result, error_chain},
+    job::TenantJob,
     layout::Layout,
     migrate::{
         MigrationPlan, MigrationReport, Migrator, Outcome, PlannedTarget, ReportEntry, Selection,
