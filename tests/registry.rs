@@ -1,7 +1,8 @@
 //! The registry: its rows and what keeps them right.
 
 use boardinghouse_core::{
-    DomainName, ErrorKind, Layout, Migrator, NewTenant, PgRegistry, Provisioner, SchemaName,
+    Doctor, DomainName, ErrorKind, Layout, Migrator, NewTenant, PgRegistry, Provisioner,
+    SchemaName, Selection,
 };
 use boardinghouse_tests::{SHARED, TENANT, TestDb, bodies, tenant, value};
 use diesel::connection::SimpleConnection;
@@ -13,7 +14,7 @@ fn initialising_twice_changes_nothing_the_second_time() {
     let pool = db.pool(1);
     assert!(!PgRegistry::new(pool.clone()).is_initialized().unwrap());
     let migrator = Migrator::new(pool.clone());
-    assert_eq!(migrator.init().unwrap().entries[0].applied.len(), 1);
+    assert_eq!(migrator.init().unwrap().entries[0].applied.len(), 2);
     // Any DDL of the second run would fail.
     db.sql("CREATE FUNCTION public.no() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'DDL'; END $$;
             CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION public.no()");
@@ -165,4 +166,83 @@ fn everything_works_with_other_names_for_the_shared_schema_and_the_template() {
     assert_eq!(db.tables("core"), "__diesel_schema_migrations,notes,users");
     assert_eq!(db.tables("tpl0"), "__diesel_schema_migrations,notes");
     assert_eq!(db.tables("public"), "users");
+}
+
+/// Puts the registry back to what the first release made of it.
+fn make_older(db: &TestDb) {
+    db.sql(include_str!(
+        "../migrations/2026-11-24-000000_epochs/down.sql"
+    ));
+    db.sql("DELETE FROM boardinghouse.__diesel_schema_migrations WHERE version = '20261124000000'");
+}
+
+#[test]
+fn a_registry_that_is_older_than_the_library_says_what_to_do() {
+    let db = TestDb::new();
+    make_older(&db);
+    let pool = db.pool(1);
+    let registry = PgRegistry::new(pool.clone());
+    let provisioner = Provisioner::new(pool.clone());
+    let a = "a".parse().unwrap();
+    let z = "z".parse().unwrap();
+    let migrator = || Migrator::new(pool.clone()).shared(SHARED).tenants(TENANT);
+    assert!(registry.is_initialized().unwrap());
+    for (what, error) in [
+        ("list", registry.list().unwrap_err()),
+        ("find", registry.find(&a).unwrap_err()),
+        (
+            "find_by_domain",
+            registry
+                .find_by_domain(&DomainName::parse("a.test").unwrap())
+                .unwrap_err(),
+        ),
+        (
+            "create",
+            provisioner
+                .create(&NewTenant::new("c".parse().unwrap()))
+                .unwrap_err(),
+        ),
+        ("delete", provisioner.delete(&a).unwrap_err()),
+        ("rename", provisioner.rename(&a, &z).unwrap_err()),
+        ("suspend", provisioner.suspend(&a).unwrap_err()),
+        (
+            "migrate one",
+            migrator()
+                .run_selected(&Selection::Only(vec![a.clone()]))
+                .unwrap_err(),
+        ),
+        (
+            "migrate tenants",
+            migrator().run_selected(&Selection::Tenants).unwrap_err(),
+        ),
+    ] {
+        assert_eq!(
+            error.kind(),
+            ErrorKind::RegistryMissing,
+            "{what}: {error:?}"
+        );
+        assert!(
+            error.to_string().contains("older")
+                && error.to_string().contains("boardinghouse migrate"),
+            "{what}: {error}"
+        );
+    }
+    let checkup = Doctor::new(pool.clone()).check().unwrap();
+    assert!(checkup.has_errors());
+    assert_eq!(checkup.findings[0].code, "BH001");
+
+    // What is pending can be seen, and mended.
+    let plan = migrator().plan(&Selection::All).unwrap();
+    assert_eq!(plan.targets[0].pending, ["2026-11-24-000000_epochs"]);
+    assert_eq!(plan.targets.len(), 5);
+    let report = migrator().run().unwrap();
+    assert!(report.is_success(), "{report:?}");
+    let tenants = registry.list().unwrap();
+    assert!(tenants.iter().all(|tenant| tenant.incarnation() > 0));
+    assert_ne!(tenants[0].incarnation(), tenants[1].incarnation());
+    assert_eq!(
+        bodies(&mut pool.get(&tenants[0]).unwrap()).unwrap(),
+        ["from-a"]
+    );
+    provisioner.rename(&a, &z).unwrap();
 }

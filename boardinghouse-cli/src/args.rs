@@ -144,7 +144,7 @@ pub(crate) enum Command {
     /// No migrations of the application are run: see `migrate`.
     #[command(after_help = "Example:\n  boardinghouse init")]
     Init,
-    /// Creates, lists, shows and deletes tenants
+    /// Creates, lists, shows, renames, suspends and deletes tenants
     #[command(
         subcommand,
         after_help = "Example:\n  boardinghouse tenant create acme && boardinghouse tenant list"
@@ -238,6 +238,35 @@ pub(crate) enum TenantCommand {
     /// Reads the registry alone: whether the schema is there, `check` tells.
     #[command(after_help = "Example:\n  boardinghouse tenant show acme")]
     Show {
+        /// The tenant
+        id: TenantId,
+    },
+    /// Gives a tenant another id, and its schema the name that goes with it
+    ///
+    /// Waits until no checkout uses the schema. Rows and domains stay; the old id leads nowhere
+    /// afterwards. The schema of an adopted tenant keeps its name. What spells the old name out inside
+    /// the schema, such as the body of a function, is not changed.
+    #[command(after_help = "Example:\n  boardinghouse tenant rename acme acme-europe")]
+    Rename {
+        /// The tenant
+        id: TenantId,
+        /// Its id from now on: a DNS label of lower-case letters, digits and hyphens
+        new_id: TenantId,
+    },
+    /// Stops serving a tenant, and keeps everything
+    ///
+    /// Requests that are being served finish. The tenant is migrated with the others. Does nothing
+    /// where it is suspended already.
+    #[command(after_help = "Example:\n  boardinghouse tenant suspend acme")]
+    Suspend {
+        /// The tenant
+        id: TenantId,
+    },
+    /// Serves a suspended tenant again
+    ///
+    /// Does nothing where it is served already.
+    #[command(after_help = "Example:\n  boardinghouse tenant resume acme")]
+    Resume {
         /// The tenant
         id: TenantId,
     },

@@ -10,7 +10,7 @@ use std::io::Read as _;
 use boardinghouse_core::{Doctor, TenantId, console};
 
 use crate::{
-    args::{Command, TenantCommand},
+    args::Command,
     context::Context,
     exit::{Exit, Failure},
     output::Output,
@@ -20,10 +20,7 @@ use crate::{
 pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Init => fleet::init(context, output),
-        Command::Tenant(TenantCommand::Create(create)) => tenant::create(context, output, create),
-        Command::Tenant(TenantCommand::List) => tenant::list(context, output),
-        Command::Tenant(TenantCommand::Show { id }) => tenant::show(context, output, &id),
-        Command::Tenant(TenantCommand::Delete { id }) => tenant::delete(context, output, &id),
+        Command::Tenant(command) => tenant::run(context, output, command),
         Command::Migrate(migrate) => fleet::migrate(context, output, &migrate),
         Command::Status { check } => fleet::status(context, output, check),
         Command::Check => check(context, output),

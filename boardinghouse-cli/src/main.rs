@@ -1,5 +1,5 @@
 //! `boardinghouse` operates a schema-per-tenant PostgreSQL database from the command line: it
-//! creates, lists, migrates, checks and deletes tenants.
+//! creates, lists, renames, suspends, migrates, checks and deletes tenants.
 //!
 //! # Installation
 //!

@@ -6,7 +6,7 @@ use crate::{
     connection::TenantConnection,
     error::{Error, ErrorKind, Result},
     names::TenantId,
-    registry::PgRegistry,
+    registry::{self as rows, PgRegistry},
     tenant::Tenant,
 };
 
@@ -62,7 +62,7 @@ impl<T> TenantJob<T> {
     pub fn new(tenant: &Tenant, payload: T) -> Self {
         Self {
             tenant: tenant.id().clone(),
-            incarnation: incarnation(tenant),
+            incarnation: tenant.incarnation(),
             payload,
         }
     }
@@ -86,31 +86,54 @@ impl<T> TenantJob<T> {
     /// # Errors
     ///
     /// [`ErrorKind::TenantNotFound`] when the tenant that the job was made for is gone, even if there
-    /// is a new one under its id; those of [`PgRegistry::find`], of
-    /// [`TenantPool::get`](crate::TenantPool::get) and of `work`.
+    /// is a new one under its id; [`ErrorKind::InvalidInput`] when it was made for a tenant that is not
+    /// from the registry; those of [`PgRegistry::find`], of [`TenantPool::get`](crate::TenantPool::get)
+    /// and of `work`.
     pub fn run<R, E: From<Error>>(
         &self,
         registry: &PgRegistry,
         work: impl FnOnce(&mut TenantConnection, &T) -> Result<R, E>,
     ) -> Result<R, E> {
-        let tenant = registry.get(&self.tenant)?;
-        if incarnation(&tenant) != self.incarnation {
+        if self.incarnation == 0 {
             return Err(Error::new(
-                ErrorKind::TenantNotFound,
+                ErrorKind::InvalidInput,
                 format!(
-                    "the tenant {} that this job was made for is gone; there is another one under \
-                     its id",
+                    "this job was made for a tenant {} that is not from the registry",
                     self.tenant
                 ),
             )
             .with_tenant(&self.tenant)
             .into());
         }
-        work(&mut registry.pool().get(&tenant)?, &self.payload)
+        let tenant = self.checked(registry.get(&self.tenant)?)?;
+        let mut conn = registry.pool().get(&tenant)?;
+        // Only now is the schema kept from being dropped: the tenant may have been exchanged, or
+        // renamed, since it was read.
+        let now =
+            rows::find(&mut conn, &self.tenant)?.ok_or_else(|| rows::not_found(&self.tenant))?;
+        if self.checked(now)?.schema() != tenant.schema() {
+            return Err(Error::new(
+                ErrorKind::SchemaUnavailable,
+                format!("tenant {} was just renamed: run the job again", self.tenant),
+            )
+            .with_tenant(&self.tenant)
+            .into());
+        }
+        work(&mut conn, &self.payload)
     }
-}
 
-/// Which of the tenants that have had this id, one after the other, it is.
-fn incarnation(_tenant: &Tenant) -> i64 {
-    0
+    /// The tenant, if it is the one that the job was made for.
+    fn checked(&self, tenant: Tenant) -> Result<Tenant> {
+        if tenant.incarnation() == self.incarnation {
+            return Ok(tenant);
+        }
+        Err(Error::new(
+            ErrorKind::TenantNotFound,
+            format!(
+                "the tenant {} that this job was made for is gone; there is another one under its id",
+                self.tenant
+            ),
+        )
+        .with_tenant(&self.tenant))
+    }
 }

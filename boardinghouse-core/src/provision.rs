@@ -39,8 +39,8 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Provisioner {
-    pool: TenantPool,
-    lock_wait: Duration,
+    pub(crate) pool: TenantPool,
+    pub(crate) lock_wait: Duration,
 }
 
 /// What a tenant is to be like.
@@ -198,9 +198,11 @@ impl Provisioner {
     ///   time.
     /// * [`ErrorKind::HasDependents`] when something outside the schema depends on something in it;
     ///   the message has one line for each.
-    /// * [`ErrorKind::Database`], and the errors of [`TenantPool::get_shared`].
+    /// * [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
+    ///   [`TenantPool::get_shared`].
     pub fn delete(&self, id: &TenantId) -> Result<Deleted> {
         let mut conn = self.pool.get_shared()?;
+        registry::require(&mut conn)?;
         conn.build_transaction()
             .read_committed()
             .run(|conn| {
@@ -210,12 +212,7 @@ impl Provisioner {
                 let read = registry::find(conn, id)?.ok_or_else(|| registry::not_found(id))?;
                 self.pool.layout().tenant_schema(read.schema())?;
                 lock::schema_for_transaction(conn, read.schema(), self.lock_wait)?;
-                let tenant =
-                    registry::lock_row(conn, id)?.ok_or_else(|| registry::not_found(id))?;
-                if tenant.schema() != read.schema() {
-                    let message = format!("tenant {id} was renamed meanwhile: try again");
-                    return Err(Error::new(ErrorKind::Locked, message));
-                }
+                let tenant = registry::lock_row_of(conn, &read)?;
                 let schema_dropped = !tenant.is_adopted() && schema_exists(conn, tenant.schema())?;
                 if schema_dropped {
                     lock::end_of_use(conn, tenant.schema())?;
@@ -281,11 +278,7 @@ impl Provisioner {
             ));
         }
         let waiting = lock::bound_waiting(conn, self.lock_wait)?;
-        if !registry::has_registry(conn)
-            .map_err(|error| Error::database("look for the registry", error))?
-        {
-            return Err(registry::missing());
-        }
+        registry::require(conn)?;
         // The row comes first: its unique keys let one of several creators through.
         let created = registry::insert(conn, tenant, &new.domains)?;
         lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;

@@ -1,17 +1,24 @@
 //! The registry: which tenants there are, and which host names lead to them.
 
-use diesel::{
-    connection::LoadConnection,
-    dsl::sql,
-    prelude::*,
-    result::{DatabaseErrorKind, Error as DieselError},
-    sql_types,
-};
+mod rows;
+mod state;
 
+use diesel::{connection::LoadConnection, dsl::sql, prelude::*, sql_types};
+
+use self::rows::{BYTE_ORDER, TenantRow};
+pub(crate) use self::{
+    rows::{
+        advance_all_epochs, advance_epoch, delete, find, insert, list, lock_row, lock_row_of,
+        names_are_free, not_found, rename, set_status,
+    },
+    state::{RegistryState, explain, require, state},
+};
+#[cfg(doc)]
+use crate::error::ErrorKind;
 use crate::{
     connection::SharedConnection,
     domain::DomainName,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     names::{SchemaName, TenantId},
     pool::TenantPool,
     schema::boardinghouse::{domains, tenants},
@@ -59,35 +66,6 @@ pub(crate) trait PgQueries: Connection<Backend = diesel::pg::Pg> + LoadConnectio
 
 impl<C: Connection<Backend = diesel::pg::Pg> + LoadConnection> PgQueries for C {}
 
-/// A row of `boardinghouse.tenants`.
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = tenants, check_for_backend(diesel::pg::Pg))]
-struct TenantRow {
-    id: String,
-    schema_name: String,
-    display_name: String,
-    status: String,
-    attributes: serde_json::Value,
-    adopted: bool,
-    epoch: i64,
-}
-
-impl TryFrom<TenantRow> for Tenant {
-    type Error = Error;
-
-    fn try_from(row: TenantRow) -> Result<Self> {
-        Ok(Tenant::new(
-            TenantId::parse(&row.id)?,
-            SchemaName::existing(&row.schema_name)?,
-        )
-        .with_display_name(row.display_name)
-        .with_status(row.status.parse()?)
-        .with_attributes(row.attributes)?
-        .with_adopted(row.adopted)
-        .with_epoch(row.epoch))
-    }
-}
-
 impl PgRegistry {
     /// The registry of the pool's database.
     #[must_use]
@@ -105,8 +83,9 @@ impl PgRegistry {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RegistryMissing`] before `boardinghouse init`, else those of
-    /// [`TenantPool::get_shared`] and [`ErrorKind::Database`].
+    /// [`ErrorKind::RegistryMissing`] before `boardinghouse init`, and when the registry is older than
+    /// this library: run `boardinghouse migrate`. Else those of [`TenantPool::get_shared`] and
+    /// [`ErrorKind::Database`].
     pub fn find(&self, id: &TenantId) -> Result<Option<Tenant>> {
         find(&mut self.pool.get_shared()?, id)
     }
@@ -186,23 +165,34 @@ impl PgRegistry {
             .collect())
     }
 
-    /// Whether the registry's tables are there.
+    /// Whether the registry's tables are there, be they older than this library.
     ///
     /// # Errors
     ///
     /// Those of [`TenantPool::get_shared`], and [`ErrorKind::Database`].
     pub fn is_initialized(&self) -> Result<bool> {
-        has_registry(&mut self.pool.get_shared()?)
-            .map_err(|error| Error::database("look for the registry", error))
+        let state = state(&mut self.pool.get_shared()?)
+            .map_err(|error| Error::database("look for the registry", error))?;
+        Ok(state != RegistryState::Missing)
     }
 
-    /// Fails where [`is_initialized`](Self::is_initialized) says no.
+    /// Fails where the registry is missing or older than this library.
     pub(crate) fn require(&self) -> Result<()> {
-        if self.is_initialized()? {
-            Ok(())
-        } else {
-            Err(missing())
-        }
+        require(&mut self.pool.get_shared()?)
+    }
+
+    /// The id and the schema of every tenant, in the order of their ids: what there is to migrate, as a
+    /// registry of any version says it.
+    pub(crate) fn schemas(&self) -> Result<Vec<(TenantId, SchemaName)>> {
+        let rows = self.read("list the tenants", |conn| {
+            tenants::table
+                .select((tenants::id, tenants::schema_name))
+                .order(sql::<sql_types::Text>(BYTE_ORDER))
+                .load::<(String, String)>(conn)
+        })?;
+        rows.iter()
+            .map(|(id, schema)| Ok((TenantId::parse(id)?, SchemaName::existing(schema)?)))
+            .collect()
     }
 
     fn read<T>(
@@ -213,142 +203,4 @@ impl PgRegistry {
         let mut conn = self.pool.get_shared()?;
         query(&mut conn).map_err(|error| explain(&mut conn, what, error))
     }
-}
-
-/// What the caller of a failed registry query is told.
-pub(crate) fn explain<C: PgQueries>(conn: &mut C, what: &str, error: DieselError) -> Error {
-    // Diesel does not pass the SQLSTATE on, so the server is asked what is wrong.
-    if matches!(has_registry(conn), Ok(false)) {
-        return missing();
-    }
-    Error::database(what, error)
-}
-
-/// All tenants, in the order of their ids.
-pub(crate) fn list<C: PgQueries>(conn: &mut C) -> Result<Vec<Tenant>> {
-    // Byte order: the same on every server, whatever its collation.
-    let rows = tenants::table
-        .select(TenantRow::as_select())
-        .order(sql::<sql_types::Text>("id COLLATE \"C\""))
-        .load(conn);
-    rows.map_err(|error| explain(conn, "list the tenants", error))?
-        .into_iter()
-        .map(Tenant::try_from)
-        .collect()
-}
-
-pub(crate) fn missing() -> Error {
-    Error::new(
-        ErrorKind::RegistryMissing,
-        "this database has no registry: run `boardinghouse init`, or `Migrator::run`, first",
-    )
-}
-
-pub(crate) fn has_registry<C: PgQueries>(conn: &mut C) -> QueryResult<bool> {
-    diesel::select(sql::<sql_types::Bool>(
-        "pg_catalog.to_regclass('boardinghouse.tenants') IS NOT NULL \
-         AND pg_catalog.to_regclass('boardinghouse.domains') IS NOT NULL",
-    ))
-    .get_result(conn)
-}
-
-pub(crate) fn not_found(id: &TenantId) -> Error {
-    Error::new(
-        ErrorKind::TenantNotFound,
-        format!("there is no tenant {id}"),
-    )
-    .with_tenant(id)
-}
-
-/// Writes the row of a new tenant, and its domains, the first of which is primary.
-///
-/// The unique keys decide between two that create the same tenant at once.
-pub(crate) fn insert(
-    conn: &mut PgConnection,
-    tenant: &Tenant,
-    names: &[DomainName],
-) -> Result<Tenant> {
-    let taken = |by_name: &dyn Fn(&str) -> String, error: DieselError| match error {
-        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info) => {
-            let message = by_name(info.constraint_name().unwrap_or_default());
-            Error::new(ErrorKind::TenantExists, message)
-        }
-        error => Error::database("register the tenant", error),
-    };
-    let attributes = serde_json::Value::Object(tenant.attributes().clone());
-    let epoch = diesel::insert_into(tenants::table)
-        .values((
-            tenants::id.eq(tenant.id().as_str()),
-            tenants::schema_name.eq(tenant.schema().as_str()),
-            tenants::display_name.eq(tenant.display_name()),
-            tenants::status.eq(tenant.status().as_str()),
-            tenants::attributes.eq(attributes),
-            tenants::adopted.eq(tenant.is_adopted()),
-        ))
-        .returning(tenants::epoch)
-        .get_result::<i64>(conn)
-        .map_err(|error| {
-            let message = |constraint: &str| match constraint {
-                "tenants_schema_name_key" => {
-                    format!("schema {} belongs to a tenant already", tenant.schema())
-                }
-                _ => format!("tenant {} exists already", tenant.id()),
-            };
-            taken(&message, error)
-        })?;
-    for (position, name) in names.iter().enumerate() {
-        diesel::insert_into(domains::table)
-            .values((
-                domains::domain.eq(name.as_str()),
-                domains::tenant_id.eq(tenant.id().as_str()),
-                domains::is_primary.eq(position == 0),
-            ))
-            .execute(conn)
-            .map_err(|error| {
-                let message = |_: &str| format!("domain {name} leads to a tenant already");
-                taken(&message, error)
-            })?;
-    }
-    Ok(tenant.clone().with_epoch(epoch))
-}
-
-pub(crate) fn find<C: PgQueries>(conn: &mut C, id: &TenantId) -> Result<Option<Tenant>> {
-    let row = tenants::table
-        .find(id.as_str())
-        .select(TenantRow::as_select())
-        .first(conn)
-        .optional();
-    let row = row.map_err(|error| explain(conn, "look a tenant up", error))?;
-    row.map(Tenant::try_from).transpose()
-}
-
-/// Reads a tenant and keeps its row from changing until the transaction ends.
-pub(crate) fn lock_row(conn: &mut PgConnection, id: &TenantId) -> Result<Option<Tenant>> {
-    let row = tenants::table
-        .find(id.as_str())
-        .select(TenantRow::as_select())
-        .for_update()
-        .first(conn)
-        .optional();
-    let row = row.map_err(|error| Error::database("lock the tenant's row", error))?;
-    row.map(Tenant::try_from).transpose()
-}
-
-pub(crate) fn delete(conn: &mut PgConnection, id: &TenantId) -> QueryResult<usize> {
-    diesel::delete(tenants::table.find(id.as_str())).execute(conn)
-}
-
-/// Makes everything that was prepared for any tenant obsolete.
-pub(crate) fn advance_all_epochs(conn: &mut PgConnection) -> QueryResult<usize> {
-    diesel::sql_query("UPDATE boardinghouse.tenants SET epoch = DEFAULT, updated_at = now()")
-        .execute(conn)
-}
-
-/// Makes everything that was prepared for a tenant obsolete.
-pub(crate) fn advance_epoch(conn: &mut PgConnection, id: &TenantId) -> QueryResult<usize> {
-    diesel::sql_query(
-        "UPDATE boardinghouse.tenants SET epoch = DEFAULT, updated_at = now() WHERE id = $1",
-    )
-    .bind::<sql_types::Text, _>(id.as_str())
-    .execute(conn)
 }

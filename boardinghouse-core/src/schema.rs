@@ -21,6 +21,7 @@ pub mod boardinghouse {
             epoch -> Int8,
             created_at -> Timestamptz,
             updated_at -> Timestamptz,
+            incarnation -> Int8,
         }
     }
 

@@ -153,6 +153,15 @@ pub(crate) fn drop_schema(schema: &SchemaName) -> String {
     format!("DROP SCHEMA IF EXISTS {} CASCADE", schema.quoted())
 }
 
+/// Gives a schema another name. Everything in it comes along.
+pub(crate) fn rename_schema(schema: &SchemaName, new: &SchemaName) -> String {
+    format!(
+        "ALTER SCHEMA {} RENAME TO {}",
+        schema.quoted(),
+        new.quoted()
+    )
+}
+
 /// Creates the table in which a schema remembers its migrations, as Diesel does.
 pub(crate) fn create_history(schema: &SchemaName) -> String {
     format!(

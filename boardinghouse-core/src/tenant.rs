@@ -96,10 +96,12 @@ struct TenantRecord {
     attributes: serde_json::Map<String, serde_json::Value>,
     adopted: bool,
     epoch: i64,
+    #[serde(skip)]
+    incarnation: i64,
 }
 
 impl Tenant {
-    /// A ready tenant with the id as its display name, no attributes, and epoch 0.
+    /// A ready tenant with the id as its display name, no attributes, epoch 0 and incarnation 0.
     ///
     /// For tests and for sources of tenants other than the registry.
     #[must_use]
@@ -112,6 +114,7 @@ impl Tenant {
             attributes: serde_json::Map::new(),
             adopted: false,
             epoch: 0,
+            incarnation: 0,
         }))
     }
 
@@ -151,6 +154,11 @@ impl Tenant {
         self
     }
 
+    pub(crate) fn with_incarnation(mut self, incarnation: i64) -> Self {
+        Arc::make_mut(&mut self.0).incarnation = incarnation;
+        self
+    }
+
     pub(crate) fn with_adopted(mut self, adopted: bool) -> Self {
         Arc::make_mut(&mut self.0).adopted = adopted;
         self
@@ -186,11 +194,21 @@ impl Tenant {
         self.0.adopted
     }
 
-    /// A number that grows whenever statements prepared for the tenant must not be used again:
-    /// after a migration, a rename, or a drop and re-creation under the same name.
+    /// A number that grows whenever what is known of the tenant must not be used again: after a
+    /// migration, a rename, a change of status, or a drop and re-creation under the same name.
     #[must_use]
     pub fn epoch(&self) -> i64 {
         self.0.epoch
+    }
+
+    /// Which tenant this is, for good: a number that no other tenant of the registry has or had. It
+    /// stays when the tenant is renamed; one that was deleted and created anew under the same id has
+    /// another. Not part of the JSON.
+    ///
+    /// 0 is no tenant of the registry: the value was made by [`new`](Self::new).
+    #[must_use]
+    pub fn incarnation(&self) -> i64 {
+        self.0.incarnation
     }
 
     /// The application's own data about the tenant.

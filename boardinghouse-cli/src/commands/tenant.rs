@@ -1,9 +1,9 @@
 //! `boardinghouse tenant …`
 
-use boardinghouse_core::{NewTenant, Provisioner, TenantId};
+use boardinghouse_core::{NewTenant, Provisioner, Tenant, TenantId};
 
 use crate::{
-    args::Create,
+    args::{Create, TenantCommand},
     confirm::Consent,
     context::Context,
     exit::{Exit, Failure},
@@ -11,7 +11,31 @@ use crate::{
     render::tenant::{DeletedReport, TenantList, TenantReport},
 };
 
-pub(super) fn create(context: &Context, output: &Output, create: Create) -> Result<Exit, Failure> {
+pub(super) fn run(
+    context: &Context,
+    output: &Output,
+    command: TenantCommand,
+) -> Result<Exit, Failure> {
+    match command {
+        TenantCommand::Create(new) => create(context, output, new),
+        TenantCommand::List => list(context, output),
+        TenantCommand::Show { id } => show(context, output, context.registry()?.get(&id)?),
+        TenantCommand::Rename { id, new_id } => rename(context, output, &id, &new_id),
+        TenantCommand::Suspend { id } => show(
+            context,
+            output,
+            Provisioner::new(context.pool()?).suspend(&id)?,
+        ),
+        TenantCommand::Resume { id } => show(
+            context,
+            output,
+            Provisioner::new(context.pool()?).resume(&id)?,
+        ),
+        TenantCommand::Delete { id } => delete(context, output, &id),
+    }
+}
+
+fn create(context: &Context, output: &Output, create: Create) -> Result<Exit, Failure> {
     let mut new = NewTenant::new(create.id);
     if let Some(name) = create.name {
         new = new.display_name(name);
@@ -29,9 +53,8 @@ pub(super) fn create(context: &Context, output: &Output, create: Create) -> Resu
         None => drop(context.layout().schema_for(new.id())?),
     }
     let tenant = Provisioner::new(context.pool()?).create(&new)?;
-    let domains = context.registry()?.domains(tenant.id())?;
     let adopted = tenant.is_adopted();
-    output.report(&TenantReport { tenant, domains })?;
+    show(context, output, tenant)?;
     // The tenant is there: what cannot be found out now is no failure.
     if !adopted && output.is_for_people() && context.template_has_tables().is_ok_and(|has| !has) {
         output.note("note: the template has no tables yet: run `boardinghouse migrate`");
@@ -39,20 +62,30 @@ pub(super) fn create(context: &Context, output: &Output, create: Create) -> Resu
     Ok(Exit::Done)
 }
 
-pub(super) fn list(context: &Context, output: &Output) -> Result<Exit, Failure> {
+fn list(context: &Context, output: &Output) -> Result<Exit, Failure> {
     output.report(&TenantList(context.registry()?.list()?))?;
     Ok(Exit::Done)
 }
 
-pub(super) fn show(context: &Context, output: &Output, id: &TenantId) -> Result<Exit, Failure> {
-    let registry = context.registry()?;
-    let tenant = registry.get(id)?;
-    let domains = registry.domains(id)?;
+fn show(context: &Context, output: &Output, tenant: Tenant) -> Result<Exit, Failure> {
+    let domains = context.registry()?.domains(tenant.id())?;
     output.report(&TenantReport { tenant, domains })?;
     Ok(Exit::Done)
 }
 
-pub(super) fn delete(context: &Context, output: &Output, id: &TenantId) -> Result<Exit, Failure> {
+fn rename(
+    context: &Context,
+    output: &Output,
+    id: &TenantId,
+    new_id: &TenantId,
+) -> Result<Exit, Failure> {
+    // Names are refused before anything is connected to.
+    context.layout().schema_for(new_id)?;
+    let renamed = Provisioner::new(context.pool()?).rename(id, new_id)?;
+    show(context, output, renamed)
+}
+
+fn delete(context: &Context, output: &Output, id: &TenantId) -> Result<Exit, Failure> {
     let consent = Consent::required(context.globals())?;
     let tenant = context.registry()?.get(id)?;
     let schema = tenant.schema();

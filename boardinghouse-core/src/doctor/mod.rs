@@ -18,7 +18,7 @@ use crate::{
     migrate::{MigrationPlan, Migrator, PlannedTarget, Selection, Target},
     names::SchemaName,
     pool::TenantPool,
-    registry,
+    registry::{self, RegistryState},
     session::Session,
     template::Template,
     tenant::{Tenant, TenantStatus},
@@ -80,11 +80,15 @@ impl<'a> Doctor<'a> {
         let presence = catalog::presence(conn, &own.chain(layout.extra()).collect::<Vec<_>>())?;
         let usable = |schema: &SchemaName| presence.get(schema) == Some(&Presence::Usable);
 
-        let has_registry = registry::has_registry(conn)
+        let registry = registry::state(conn)
             .map_err(|error| Error::database("look for the registry", error))?;
-        if !has_registry {
-            let message = "this database has no registry".to_owned();
-            checkup.add(&finding::REGISTRY_MISSING, None, message);
+        let fault = match registry {
+            RegistryState::Missing => Some("this database has no registry"),
+            RegistryState::Older => Some("the registry is older than this program"),
+            RegistryState::Current => None,
+        };
+        if let Some(fault) = fault {
+            checkup.add(&finding::REGISTRY_MISSING, None, fault.to_owned());
         }
         own_schemas(layout, &presence, &mut checkup);
         let template = match usable(layout.template()) {
@@ -95,7 +99,7 @@ impl<'a> Doctor<'a> {
             true => catalog::tables(conn, layout.shared())?,
             false => Tables::default(),
         };
-        if has_registry {
+        if registry == RegistryState::Current {
             tenants(conn, layout, &mut checkup)?;
         }
         let both = in_both(&template, &shared);

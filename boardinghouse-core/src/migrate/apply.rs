@@ -309,7 +309,7 @@ fn remember(pg: &mut PgConnection, migration: &dyn Migration<Pg>, target: &Targe
         .execute(pg)
         .map_err(|error| Error::database("remember the migration", error))?;
     let advanced = match target {
-        Target::Tenant { id, .. } => registry::advance_epoch(pg, id),
+        Target::Tenant { schema, .. } => registry::advance_epoch(pg, schema),
         // Every tenant reads the shared tables.
         Target::Shared { .. } => registry::advance_all_epochs(pg),
         Target::Registry | Target::Template { .. } => Ok(0),

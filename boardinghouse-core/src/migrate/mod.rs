@@ -302,12 +302,14 @@ impl Migrator {
 
     fn targets(&self, selection: &Selection) -> Result<Vec<Target>> {
         let registry = PgRegistry::new(self.pool.clone());
-        let all = || {
-            if registry.is_initialized()? {
-                registry.list()
-            } else {
-                Ok(Vec::new())
+        let all = || -> Result<Vec<Target>> {
+            if !registry.is_initialized()? {
+                return Ok(Vec::new());
             }
+            let schemas = registry.schemas()?.into_iter();
+            Ok(schemas
+                .map(|(id, schema)| Target::Tenant { id, schema })
+                .collect())
         };
         Ok(match selection {
             Selection::All => {
@@ -316,12 +318,12 @@ impl Migrator {
                     self.shared_target(),
                     self.template_target(),
                 ];
-                targets.extend(all()?.iter().map(Target::tenant));
+                targets.extend(all()?);
                 targets
             }
             Selection::Shared => vec![Target::Registry, self.shared_target()],
             Selection::Tenants => std::iter::once(self.template_target())
-                .chain(all()?.iter().map(Target::tenant))
+                .chain(all()?)
                 .collect(),
             Selection::Only(ids) => self.named(ids)?.iter().map(Target::tenant).collect(),
         })

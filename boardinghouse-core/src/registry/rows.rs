@@ -1,0 +1,247 @@
+//! The registry's rows, read and written inside whatever transaction the caller has.
+
+use diesel::{
+    dsl::sql,
+    prelude::*,
+    result::{DatabaseErrorKind, Error as DieselError},
+    sql_types,
+};
+
+use super::{PgQueries, explain};
+use crate::{
+    domain::DomainName,
+    error::{Error, ErrorKind, Result},
+    names::{SchemaName, TenantId},
+    schema::boardinghouse::{domains, tenants},
+    tenant::{Tenant, TenantStatus},
+};
+
+/// The order of ids: the same on every server, whatever its collation.
+pub(super) const BYTE_ORDER: &str = "id COLLATE \"C\"";
+
+/// A row of `boardinghouse.tenants`.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = tenants, check_for_backend(diesel::pg::Pg))]
+pub(super) struct TenantRow {
+    id: String,
+    schema_name: String,
+    display_name: String,
+    status: String,
+    attributes: serde_json::Value,
+    adopted: bool,
+    epoch: i64,
+    incarnation: i64,
+}
+
+impl TryFrom<TenantRow> for Tenant {
+    type Error = Error;
+
+    fn try_from(row: TenantRow) -> Result<Self> {
+        Ok(Tenant::new(
+            TenantId::parse(&row.id)?,
+            SchemaName::existing(&row.schema_name)?,
+        )
+        .with_display_name(row.display_name)
+        .with_status(row.status.parse()?)
+        .with_attributes(row.attributes)?
+        .with_adopted(row.adopted)
+        .with_epoch(row.epoch)
+        .with_incarnation(row.incarnation))
+    }
+}
+
+/// All tenants, in the order of their ids.
+pub(crate) fn list<C: PgQueries>(conn: &mut C) -> Result<Vec<Tenant>> {
+    let rows = tenants::table
+        .select(TenantRow::as_select())
+        .order(sql::<sql_types::Text>(BYTE_ORDER))
+        .load(conn);
+    rows.map_err(|error| explain(conn, "list the tenants", error))?
+        .into_iter()
+        .map(Tenant::try_from)
+        .collect()
+}
+
+pub(crate) fn not_found(id: &TenantId) -> Error {
+    Error::new(
+        ErrorKind::TenantNotFound,
+        format!("there is no tenant {id}"),
+    )
+    .with_tenant(id)
+}
+
+/// Writes the row of a new tenant, and its domains, the first of which is primary.
+///
+/// The unique keys decide between two that create the same tenant at once.
+pub(crate) fn insert(
+    conn: &mut PgConnection,
+    tenant: &Tenant,
+    names: &[DomainName],
+) -> Result<Tenant> {
+    let attributes = serde_json::Value::Object(tenant.attributes().clone());
+    let (epoch, incarnation) = diesel::insert_into(tenants::table)
+        .values((
+            tenants::id.eq(tenant.id().as_str()),
+            tenants::schema_name.eq(tenant.schema().as_str()),
+            tenants::display_name.eq(tenant.display_name()),
+            tenants::status.eq(tenant.status().as_str()),
+            tenants::attributes.eq(attributes),
+            tenants::adopted.eq(tenant.is_adopted()),
+        ))
+        .returning((tenants::epoch, tenants::incarnation))
+        .get_result::<(i64, i64)>(conn)
+        .map_err(|error| taken("register the tenant", tenant.id(), tenant.schema(), error))?;
+    for (position, name) in names.iter().enumerate() {
+        diesel::insert_into(domains::table)
+            .values((
+                domains::domain.eq(name.as_str()),
+                domains::tenant_id.eq(tenant.id().as_str()),
+                domains::is_primary.eq(position == 0),
+            ))
+            .execute(conn)
+            .map_err(|error| match error {
+                DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Error::new(
+                    ErrorKind::TenantExists,
+                    format!("domain {name} leads to a tenant already"),
+                ),
+                error => Error::database("register the tenant's domains", error),
+            })?;
+    }
+    Ok(tenant
+        .clone()
+        .with_epoch(epoch)
+        .with_incarnation(incarnation))
+}
+
+/// What the unique keys say about a tenant that takes names.
+fn taken(what: &str, id: &TenantId, schema: &SchemaName, error: DieselError) -> Error {
+    let DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info) = &error else {
+        return Error::database(what, error);
+    };
+    match info.constraint_name() {
+        Some("tenants_schema_name_key") => belongs_to_a_tenant(schema),
+        _ => exists(id),
+    }
+}
+
+fn exists(id: &TenantId) -> Error {
+    let message = format!("tenant {id} exists already");
+    Error::new(ErrorKind::TenantExists, message)
+}
+
+fn belongs_to_a_tenant(schema: &SchemaName) -> Error {
+    let message = format!("schema {schema} belongs to a tenant already");
+    Error::new(ErrorKind::TenantExists, message)
+}
+
+pub(crate) fn find<C: PgQueries>(conn: &mut C, id: &TenantId) -> Result<Option<Tenant>> {
+    let row = tenants::table
+        .find(id.as_str())
+        .select(TenantRow::as_select())
+        .first(conn)
+        .optional();
+    let row = row.map_err(|error| explain(conn, "look a tenant up", error))?;
+    row.map(Tenant::try_from).transpose()
+}
+
+/// Reads a tenant and keeps its row from changing until the transaction ends.
+pub(crate) fn lock_row(conn: &mut PgConnection, id: &TenantId) -> Result<Option<Tenant>> {
+    let row = tenants::table
+        .find(id.as_str())
+        .select(TenantRow::as_select())
+        .for_update()
+        .first(conn)
+        .optional();
+    let row = row.map_err(|error| Error::database("lock the tenant's row", error))?;
+    row.map(Tenant::try_from).transpose()
+}
+
+/// As [`lock_row`], for a tenant that was read before, and whose schema's lock is held.
+pub(crate) fn lock_row_of(conn: &mut PgConnection, read: &Tenant) -> Result<Tenant> {
+    let tenant = lock_row(conn, read.id())?.ok_or_else(|| not_found(read.id()))?;
+    if tenant.schema() != read.schema() {
+        let message = format!("tenant {} was renamed meanwhile: try again", read.id());
+        return Err(Error::new(ErrorKind::Locked, message));
+    }
+    Ok(tenant)
+}
+
+pub(crate) fn delete(conn: &mut PgConnection, id: &TenantId) -> QueryResult<usize> {
+    diesel::delete(tenants::table.find(id.as_str())).execute(conn)
+}
+
+/// Makes everything that was prepared for any tenant obsolete.
+pub(crate) fn advance_all_epochs(conn: &mut PgConnection) -> QueryResult<usize> {
+    diesel::sql_query("UPDATE boardinghouse.tenants SET epoch = DEFAULT").execute(conn)
+}
+
+/// Makes everything that was prepared for a tenant obsolete.
+///
+/// By its schema, not its id: the tenant may have been renamed since a migrator read of it.
+pub(crate) fn advance_epoch(conn: &mut PgConnection, schema: &SchemaName) -> QueryResult<usize> {
+    diesel::sql_query(
+        "UPDATE boardinghouse.tenants SET epoch = DEFAULT \
+         WHERE lower(schema_name) = lower($1) AND schema_name = $1",
+    )
+    .bind::<sql_types::Text, _>(schema.as_str())
+    .execute(conn)
+}
+
+/// Fails when a tenant other than `own` has the id, or the schema in whatever case.
+pub(crate) fn names_are_free(
+    conn: &mut PgConnection,
+    own: &TenantId,
+    id: &TenantId,
+    schema: &SchemaName,
+) -> Result<()> {
+    let has_schema = sql::<sql_types::Bool>("lower(schema_name) = lower(")
+        .bind::<sql_types::Text, _>(schema.as_str())
+        .sql(")");
+    let holder: Option<String> = tenants::table
+        .filter(tenants::id.ne(own.as_str()))
+        .filter(tenants::id.eq(id.as_str()).or(has_schema))
+        .order(tenants::id.eq(id.as_str()).desc())
+        .select(tenants::id)
+        .first(conn)
+        .optional()
+        .map_err(|error| Error::database("look for tenants of that name", error))?;
+    match holder {
+        None => Ok(()),
+        Some(holder) if holder == id.as_str() => Err(exists(id)),
+        Some(_) => Err(belongs_to_a_tenant(schema)),
+    }
+}
+
+/// Gives a locked row another id and schema name. The server advances its epoch.
+///
+/// Where another transaction is about to use either name, it waits for how that ends.
+pub(crate) fn rename(
+    conn: &mut PgConnection,
+    id: &TenantId,
+    new_id: &TenantId,
+    schema: &SchemaName,
+) -> Result<Tenant> {
+    let row = diesel::update(tenants::table.find(id.as_str()))
+        .set((
+            tenants::id.eq(new_id.as_str()),
+            tenants::schema_name.eq(schema.as_str()),
+        ))
+        .returning(TenantRow::as_returning())
+        .get_result(conn)
+        .map_err(|error| taken("rename the tenant's row", new_id, schema, error))?;
+    row.try_into()
+}
+
+/// Gives a locked row another status. The server advances its epoch.
+pub(crate) fn set_status(
+    conn: &mut PgConnection,
+    id: &TenantId,
+    status: TenantStatus,
+) -> Result<Tenant> {
+    let row = diesel::update(tenants::table.find(id.as_str()))
+        .set(tenants::status.eq(status.as_str()))
+        .returning(TenantRow::as_returning())
+        .get_result(conn)
+        .map_err(|error| Error::database("change the tenant's status", error))?;
+    row.try_into()
+}

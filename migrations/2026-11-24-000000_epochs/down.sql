@@ -1,0 +1,13 @@
+DROP TRIGGER notify_truncate ON boardinghouse.domains;
+DROP TRIGGER notify_delete ON boardinghouse.domains;
+DROP TRIGGER notify_update ON boardinghouse.domains;
+DROP TRIGGER notify_insert ON boardinghouse.domains;
+DROP TRIGGER notify_truncate ON boardinghouse.tenants;
+DROP TRIGGER notify_delete ON boardinghouse.tenants;
+DROP TRIGGER notify_update ON boardinghouse.tenants;
+DROP TRIGGER notify_insert ON boardinghouse.tenants;
+DROP TRIGGER before_update ON boardinghouse.tenants;
+DROP FUNCTION boardinghouse.domains_notify();
+DROP FUNCTION boardinghouse.tenants_notify();
+DROP FUNCTION boardinghouse.tenants_before_update();
+ALTER TABLE boardinghouse.tenants DROP COLUMN incarnation;
