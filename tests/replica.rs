@@ -112,6 +112,28 @@ fn a_tenant_that_is_created_anew_during_a_read_does_not_give_it_its_rows() {
 }
 
 #[test]
+fn a_tenant_that_was_exchanged_before_the_read_is_not_read_anywhere() {
+    let (primary, _replica, pools) = pair();
+    let provisioner = Provisioner::new(pools.primary().clone());
+    let (old, by_hand) = (
+        known(&pools, "a"),
+        Tenant::new("b".parse().unwrap(), "b".parse().unwrap()),
+    );
+    provisioner.delete(old.id()).unwrap();
+    provisioner
+        .create(&NewTenant::new("a".parse().unwrap()))
+        .unwrap();
+    // A replica that has heard of it: here, the primary itself.
+    let builder = TenantPool::builder().max_size(1);
+    let pools = ReplicatedPool::new(pools.primary().clone(), builder, primary.url());
+    for tenant in [&old, &by_hand] {
+        let read = pools.read(tenant, |conn| -> Result<_> { Ok(bodies(conn)?) });
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::TenantNotFound);
+    }
+    assert_eq!(read(&pools, &known(&pools, "a")), [""; 0]);
+}
+
+#[test]
 fn schemas_that_change_names_during_a_read_are_not_taken_for_one_another() {
     let (_, given) = read_while(
         "ALTER SCHEMA a RENAME TO c; ALTER SCHEMA b RENAME TO a; ALTER SCHEMA c RENAME TO b; \

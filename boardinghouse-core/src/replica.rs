@@ -6,12 +6,18 @@
 //! does is replayed. So the registry's row and the schema's own number are compared before the work,
 //! and again after it, and a result in between is given only if both were those of the tenant.
 
-use diesel::{connection::SimpleConnection, prelude::*, sql_query, sql_types};
+use diesel::{
+    connection::SimpleConnection,
+    prelude::*,
+    result::{DatabaseErrorKind, Error as DieselError},
+    sql_query, sql_types,
+};
 
 use crate::{
     connection::TenantConnection,
     error::{Error, ErrorKind, Result},
     pool::{PathMode, TenantPool, TenantPoolBuilder},
+    registry,
     tenant::Tenant,
 };
 
@@ -101,7 +107,8 @@ impl ReplicatedPool {
     ///
     /// # Errors
     ///
-    /// Those of [`TenantPool::get`], also for a replica that cannot be reached: the primary does not
+    /// [`ErrorKind::TenantNotFound`] when the tenant is gone, even if there is a new one under its id, or
+    /// is not from the registry. Those of [`TenantPool::get`], also for a replica that cannot be reached: the primary does not
     /// take over all of its load unasked. Those of `work`, among them a connection that the replica
     /// closed because a query was in the way of what it replays.
     pub fn read<T, E: From<Error>>(
@@ -113,6 +120,11 @@ impl ReplicatedPool {
             return done;
         }
         let mut conn = self.primary.get(tenant)?;
+        // The checkout keeps the tenant from being exchanged from now on, but it may have been before.
+        let now = Identity::on(&mut conn, tenant)?;
+        if now.is_none_or(|now| now.incarnation != tenant.incarnation()) {
+            return Err(registry::not_found(tenant.id()).into());
+        }
         // As on a replica. The clean resets it.
         conn.batch_execute("SET default_transaction_read_only TO on")
             .map_err(|error| failed(tenant, "make the session read-only", error))?;
@@ -128,7 +140,7 @@ impl ReplicatedPool {
         let mut conn = match self.replica.get(tenant) {
             Ok(conn) => conn,
             // Created, or renamed, just now.
-            Err(error) if error.kind() == ErrorKind::SchemaUnavailable => return Ok(None),
+            Err(error) if is_missing(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         let before = Identity::on(&mut conn, tenant)?;
@@ -160,10 +172,23 @@ impl Identity {
         .bind::<sql_types::Text, _>(tenant.schema().as_str())
         .get_result(conn)
         .optional()
-        .map_err(|error| failed(tenant, "ask the replica for the tenant", error))
+        .map_err(|error| failed(tenant, "read the tenant's row", error))
     }
 }
 
-fn failed(tenant: &Tenant, what: &str, error: diesel::result::Error) -> Error {
+/// Whether a replica lacks the schema. Where it is first on the path, the bind finds nothing on it but the
+/// temporary tables, which the server would have to make room for, and a replica cannot.
+fn is_missing(error: &Error) -> bool {
+    error.kind() == ErrorKind::SchemaUnavailable
+        || matches!(
+            error.as_diesel(),
+            Some(DieselError::DatabaseError(
+                DatabaseErrorKind::ReadOnlyTransaction,
+                _
+            ))
+        )
+}
+
+fn failed(tenant: &Tenant, what: &str, error: DieselError) -> Error {
     Error::database(what, error).with_tenant(tenant.id())
 }
