@@ -7,14 +7,17 @@ mod tenant;
 
 use std::io::Read as _;
 
-use boardinghouse_core::{Doctor, TenantId, console};
+use boardinghouse_core::{Doctor, Selection, console};
 
 use crate::{
-    args::Command,
+    args::{Command, Whom},
     context::Context,
     exit::{Exit, Failure},
     output::Output,
-    render::{answer::AnswerReport, checkup::CheckupReport},
+    render::{
+        answer::{AnswerReport, AnswersReport},
+        checkup::CheckupReport,
+    },
 };
 
 pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Result<Exit, Failure> {
@@ -24,7 +27,7 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
         Command::Migrate(migrate) => fleet::migrate(context, output, &migrate),
         Command::Status { check } => fleet::status(context, output, check),
         Command::Check => check(context, output),
-        Command::Sql { tenant, statement } => sql(context, output, &tenant, statement),
+        Command::Sql { whom, statement } => sql(context, output, &whom, statement),
         #[cfg(unix)]
         Command::Dev { command } => dev::dev(output, &command),
     }
@@ -50,7 +53,7 @@ fn check(context: &Context, output: &Output) -> Result<Exit, Failure> {
 fn sql(
     context: &Context,
     output: &Output,
-    tenant: &TenantId,
+    whom: &Whom,
     mut statement: String,
 ) -> Result<Exit, Failure> {
     if statement == "-" {
@@ -59,8 +62,29 @@ fn sql(
             .read_to_string(&mut statement)
             .map_err(|error| Failure::usage(format!("could not read stdin: {error}")))?;
     }
+    let Some(tenant) = &whom.tenant else {
+        return sql_for_all(context, output, &statement);
+    };
     let tenant = context.registry()?.get(tenant)?;
     let answer = console::query(&mut context.pool()?.get(&tenant)?, &statement)?;
     output.report(&AnswerReport(&answer))?;
     Ok(Exit::Done)
+}
+
+fn sql_for_all(context: &Context, output: &Output, statement: &str) -> Result<Exit, Failure> {
+    let registry = context.registry()?;
+    let report = console::query_all(&registry, &Selection::Tenants, context.jobs(), statement)?;
+    output.report(&AnswersReport(&report))?;
+    for tenant in &report.skipped {
+        let (id, status) = (tenant.id(), tenant.status());
+        output.note(&format!("note: tenant {id} is {status}: skipped"));
+    }
+    for (tenant, error) in report.failures() {
+        output.note(&format!("error: tenant {}: {}", tenant.id(), error.chain()));
+    }
+    Ok(if report.is_success() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }
