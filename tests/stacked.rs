@@ -20,6 +20,10 @@ use crate::surface::in_turn;
 /// What [`record`] saw of statements with `watch me` in them: other tests run beside this one.
 static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that Diesel wants"
+)]
 fn record(event: InstrumentationEvent<'_>) {
     if let InstrumentationEvent::StartQuery { query, .. } = event {
         let text = query.to_string();

@@ -13,10 +13,11 @@ use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 use crate::surface::in_turn;
 
 type Begun<'a> = TransactionBuilder<'a, TenantConnection>;
+type Kind = (fn(Begun<'_>) -> Begun<'_>, &'static str);
 
 #[test]
 fn transactions_have_the_level_and_the_access_mode_that_were_asked_for() {
-    let kinds: [(fn(Begun<'_>) -> Begun<'_>, &str); 7] = [
+    let kinds: [Kind; 7] = [
         (|begun| begun, "read committed off off"),
         (|begun| begun.read_committed(), "read committed off off"),
         (|begun| begun.repeatable_read(), "repeatable read off off"),

@@ -30,6 +30,22 @@
 //! clones new tenants from the [`Template`]. [`Layout`] names the schemas, and [`Doctor`] looks the
 //! whole over. Module [`console`] runs what a person types.
 //!
+//! # More than one tenant, later, and elsewhere
+//!
+//! * [`PgRegistry::for_each_tenant`] and [`TenantPool::across`] do the same for many tenants, several at
+//!   a time. Each result says whose it is, and a tenant that fails, fails alone.
+//! * [`TenantJob`] is work for one tenant that waits in a queue. It cannot be made without a tenant, and
+//!   it is not done for another one that has its id by then.
+//! * [`ReplicatedPool`] reads on a streaming replica. It is more than a second pool: on a replica, no
+//!   lock keeps a schema in its place during a checkout.
+//!
+//! # Diesel
+//!
+//! A checkout takes part in all of Diesel: [`save_changes`](diesel::SaveChangesDsl::save_changes), loading
+//! row by row, transactions of every level, `diesel_migrations`, instrumentation, upserts, custom
+//! types, `copy_from`. One thing is written otherwise: [`TenantConnection::copy_to`] instead of
+//! `diesel::copy_to`, whose connection trait nobody but Diesel can implement.
+//!
 //! # One database
 //!
 //! | schema | holds | who writes it |
