@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Mutex,
+        Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -18,12 +18,21 @@ use boardinghouse_tests::{
     schema::{notes, users},
     tenant, value,
 };
-use diesel::prelude::*;
+use diesel::{
+    connection::{InstrumentationEvent, SimpleConnection, set_default_instrumentation},
+    prelude::*,
+};
+
+use crate::stacked::DEFAULT_INSTRUMENTATION;
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
 fn own_bodies(_: &Tenant, conn: &mut TenantConnection) -> Result<Vec<String>> {
     Ok(bodies(conn)?)
+}
+
+fn this_thread() -> String {
+    format!("{:?}", std::thread::current().id())
 }
 
 fn provision(db: &TestDb, ids: impl IntoIterator<Item = String>) {
@@ -96,8 +105,17 @@ fn results_come_in_the_order_of_the_tenants_whatever_the_number_of_jobs() {
     let mut tenants = PgRegistry::new(pool.clone()).list().unwrap();
     tenants.reverse();
     for jobs in [0, 1, 3, 1000] {
-        let report = pool.across(&tenants, jobs, own_bodies);
+        let threads = Mutex::new(BTreeSet::new());
+        let report = pool.across(&tenants, jobs, |tenant, conn| {
+            threads.lock().unwrap().insert(this_thread());
+            own_bodies(tenant, conn)
+        });
         assert!(report.is_success());
+        let threads = threads.into_inner().unwrap().len();
+        assert!(
+            threads <= jobs.clamp(1, 4),
+            "{threads} threads for {jobs} jobs"
+        );
         let rows = report.into_rows().unwrap();
         assert_eq!(rows.len(), 14);
         for (row, tenant) in rows.iter().zip(&tenants) {
@@ -118,10 +136,7 @@ fn as_many_jobs_run_at_once_as_were_asked_for_and_a_slow_tenant_holds_nobody_up(
     let done = AtomicUsize::new(0);
     let threads = Mutex::new(BTreeSet::new());
     let report = pool.across(&tenants, 2, |tenant, conn| -> Result<()> {
-        threads
-            .lock()
-            .unwrap()
-            .insert(format!("{:?}", std::thread::current().id()));
+        threads.lock().unwrap().insert(this_thread());
         bodies(conn)?;
         if tenant.id().as_str() == "a" {
             // The slow one: it ends when all the others have.
@@ -336,6 +351,66 @@ fn a_job_whose_tenant_is_suspended_or_gone_or_another_is_refused() {
         "the successor is not to get it"
     );
     assert_eq!(db.value("SELECT count(*) FROM b.notes"), "0");
+}
+
+/// The database in which [`exchange`] is to do its work, once.
+static TO_EXCHANGE: Mutex<Option<String>> = Mutex::new(None);
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that Diesel wants"
+)]
+fn exchange(event: InstrumentationEvent<'_>) {
+    let InstrumentationEvent::StartQuery { query, .. } = event else {
+        return;
+    };
+    let text = query.to_string();
+    if !text.contains("exchanged") || text.contains("tenants") {
+        return;
+    }
+    if let Some(url) = TO_EXCHANGE.lock().unwrap().take() {
+        let another = "DELETE FROM boardinghouse.tenants WHERE id = 'exchanged'; \
+                       INSERT INTO boardinghouse.tenants (id, schema_name, display_name, status) \
+                       VALUES ('exchanged', 'exchanged', 'another', 'ready')";
+        let mut conn = PgConnection::establish(&url).unwrap();
+        conn.batch_execute(another).unwrap();
+    }
+}
+
+#[test]
+fn a_tenant_that_is_exchanged_just_before_the_checkout_does_not_get_the_job() {
+    let _alone = DEFAULT_INSTRUMENTATION
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let db = TestDb::new();
+    provision(&db, ["exchanged".to_owned()]);
+    let old = tenant(&db.pool(1), "exchanged");
+    // When the library has read the tenant's row and begins to go to its schema, there is another row.
+    *TO_EXCHANGE.lock().unwrap() = Some(db.url().to_owned());
+    set_default_instrumentation(|| Some(Box::new(exchange))).unwrap();
+    let registry = PgRegistry::new(db.pool(1));
+    let job = TenantJob::new(&old, ());
+    let done = job.run(&registry, |conn, ()| -> Result<usize> {
+        Ok(add_note(conn, "job")?)
+    });
+    set_default_instrumentation(|| None).unwrap();
+    assert_eq!(*TO_EXCHANGE.lock().unwrap(), None, "the test did nothing");
+    assert_eq!(done.unwrap_err().kind(), ErrorKind::TenantNotFound);
+    assert_eq!(
+        db.value("SELECT count(*) FROM exchanged.notes WHERE body = 'job'"),
+        "0"
+    );
+}
+
+#[test]
+fn a_job_for_a_tenant_that_is_not_from_the_registry_is_refused() {
+    let db = TestDb::new();
+    let by_hand = Tenant::new("a".parse().unwrap(), "a".parse().unwrap());
+    let done = TenantJob::new(&by_hand, ())
+        .run(&PgRegistry::new(db.pool(1)), |_, ()| -> Result<()> {
+            panic!("not to be run")
+        });
+    assert_eq!(done.unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[test]

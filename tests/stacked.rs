@@ -17,6 +17,9 @@ use diesel::{
 
 use crate::surface::in_turn;
 
+/// Whose turn it is to set what new connections are watched by: there is one for all tests.
+pub(crate) static DEFAULT_INSTRUMENTATION: Mutex<()> = Mutex::new(());
+
 /// What [`record`] saw of statements with `watch me` in them: other tests run beside this one.
 static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -37,6 +40,9 @@ fn record(event: InstrumentationEvent<'_>) {
 
 #[test]
 fn diesels_default_instrumentation_sees_statements_with_their_tenant() {
+    let _alone = DEFAULT_INSTRUMENTATION
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     let db = TestDb::new();
     set_default_instrumentation(|| Some(Box::new(record))).unwrap();
     let pool = db.pool(1);

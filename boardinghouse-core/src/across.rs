@@ -230,7 +230,7 @@ impl TenantPool {
         E: From<Error> + Send,
     {
         let most = usize::try_from(self.max_size()).unwrap_or(usize::MAX);
-        let jobs = jobs.min(most).min(tenants.len()).max(1);
+        let jobs = jobs.min(most).min(tenants.len());
         let span = tracing::Span::current();
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
