@@ -4,6 +4,7 @@
 // Links the bundled libpq.
 use pq_sys as _;
 
+mod across;
 mod attack;
 mod checkout;
 mod clean;
@@ -13,10 +14,15 @@ mod migrate;
 mod names;
 #[cfg(unix)]
 mod notifications;
+mod own_types;
 mod pooler;
 mod provision;
 mod registry;
+mod replica;
 mod source;
+mod stacked;
 mod statements;
 mod stress;
+mod surface;
 mod transaction;
+mod transactions;

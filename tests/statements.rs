@@ -3,7 +3,6 @@
 use boardinghouse_core::{TenantConnection, TenantPool};
 use boardinghouse_tests::{TestDb, bodies, tenant, value};
 use diesel::{
-    connection::SimpleConnection,
     deserialize::{self, FromSql, FromSqlRow},
     expression::AsExpression,
     pg::{Pg, PgValue},
@@ -190,68 +189,4 @@ fn a_name_cannot_end_the_comment_in_front_of_a_statement() {
     let mut conn = pool.get(&adopted).unwrap();
     assert_eq!(bodies(&mut conn).unwrap(), [""; 0]);
     assert_eq!(value(&mut conn, "SELECT current_schema()"), evil);
-}
-
-#[derive(Queryable, Identifiable, AsChangeset, Debug, PartialEq)]
-#[diesel(table_name = boardinghouse_tests::schema::notes)]
-struct Note {
-    id: i32,
-    body: String,
-    author: Option<i32>,
-}
-
-#[test]
-fn save_changes_row_by_row_loading_transactions_and_migrations_work_on_a_checkout() {
-    use boardinghouse_tests::schema::{notes, users};
-    use diesel_migrations::MigrationHarness;
-    let db = TestDb::new();
-    let (pool, [a, b]) = pools(&db);
-    let mut conn = pool.get(&a).unwrap();
-    let conn = &mut conn;
-    let mut note: Note = notes::table.first(conn).unwrap();
-    note.author = Some(1);
-    let saved: Note = note.save_changes(conn).unwrap();
-    assert_eq!(saved, note);
-    let joined: Vec<(String, String)> = notes::table
-        .inner_join(users::table)
-        .select((notes::body, users::email))
-        .load(conn)
-        .unwrap();
-    assert_eq!(
-        joined,
-        [("from-a".to_owned(), "ann@example.com".to_owned())]
-    );
-    let mut boxed = notes::table.into_boxed();
-    boxed = boxed.filter(notes::id.gt(0));
-    assert_eq!(boxed.load::<Note>(conn).unwrap().len(), 1);
-    let rows = notes::table
-        .load_iter::<Note, diesel::pg::PgRowByRowLoadingMode>(conn)
-        .unwrap()
-        .collect::<QueryResult<Vec<_>>>()
-        .unwrap();
-    assert_eq!(rows, [saved]);
-    let level = conn
-        .build_transaction()
-        .serializable()
-        .read_only()
-        .run(|conn| {
-            QueryResult::Ok(value(
-                conn,
-                "SELECT current_setting('transaction_isolation')",
-            ))
-        })
-        .unwrap();
-    assert_eq!(level, "serializable");
-    assert!(
-        !conn
-            .has_pending_migration(boardinghouse_tests::TENANT)
-            .unwrap()
-    );
-    conn.batch_execute("INSERT INTO notes (body) VALUES ('more')")
-        .unwrap();
-    assert_eq!(bodies(conn).unwrap(), ["from-a", "more"]);
-    assert_eq!(
-        bodies(&mut db.pool(1).get(&b).unwrap()).unwrap(),
-        ["from-b"]
-    );
 }

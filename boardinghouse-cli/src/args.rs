@@ -189,24 +189,22 @@ pub(crate) enum Command {
         #[arg(long)]
         pooler: bool,
     },
-    /// Runs SQL on one tenant
+    /// Runs SQL on one tenant, or on all of them
     ///
     /// The statement sees what the application sees: the tenant's schema, then the shared one. One
     /// statement that gives rows shows them; several statements, separated by semicolons, run in one
     /// transaction and show none.
+    ///
+    /// With --all it runs once for each tenant that is ready, each time in a transaction of its own, and
+    /// each row has its tenant in front. A tenant that fails does not keep the others back; the exit
+    /// code is then 1.
     #[command(after_help = "Examples:\n  \
         boardinghouse sql -s acme \"SELECT count(*) FROM notes\"\n  \
-        boardinghouse sql -s acme - < repair.sql")]
+        boardinghouse sql -s acme - < repair.sql\n  \
+        boardinghouse sql --all \"SELECT count(*) FROM notes\"")]
     Sql {
-        /// The tenant
-        #[arg(
-            short = 's',
-            long = "tenant",
-            env = "BOARDINGHOUSE_TENANT",
-            hide_env_values = true,
-            value_name = "ID"
-        )]
-        tenant: TenantId,
+        #[command(flatten)]
+        whom: Whom,
         /// The statement; `-` reads it from stdin
         #[arg(value_name = "SQL", allow_hyphen_values = true)]
         statement: String,
@@ -290,6 +288,24 @@ pub(crate) enum TenantCommand {
         /// The tenant
         id: TenantId,
     },
+}
+
+/// One tenant or all.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Whom {
+    /// The tenant
+    #[arg(
+        short = 's',
+        long = "tenant",
+        env = "BOARDINGHOUSE_TENANT",
+        hide_env_values = true,
+        value_name = "ID"
+    )]
+    pub(crate) tenant: Option<TenantId>,
+    /// Every tenant that is ready
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,14 +7,18 @@ mod tenant;
 
 use std::io::Read as _;
 
-use boardinghouse_core::{Doctor, PoolerCheckup, TenantId, console};
+use boardinghouse_core::{Doctor, PoolerCheckup, Selection, console};
 
 use crate::{
-    args::Command,
+    args::{Command, Whom},
     context::Context,
     exit::{Exit, Failure},
     output::Output,
-    render::{answer::AnswerReport, checkup::CheckupReport, pooler::PoolerReport},
+    render::{
+        answer::{AnswerReport, AnswersReport},
+        checkup::CheckupReport,
+        pooler::PoolerReport,
+    },
 };
 
 pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Result<Exit, Failure> {
@@ -25,7 +29,7 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
         Command::Status { check } => fleet::status(context, output, check),
         Command::Check { pooler: true } => check_pooler(context, output),
         Command::Check { pooler: false } => check(context, output),
-        Command::Sql { tenant, statement } => sql(context, output, &tenant, statement),
+        Command::Sql { whom, statement } => sql(context, output, &whom, statement),
         #[cfg(unix)]
         Command::Dev { command } => dev::dev(output, &command),
     }
@@ -61,7 +65,7 @@ fn check_pooler(context: &Context, output: &Output) -> Result<Exit, Failure> {
 fn sql(
     context: &Context,
     output: &Output,
-    tenant: &TenantId,
+    whom: &Whom,
     mut statement: String,
 ) -> Result<Exit, Failure> {
     if statement == "-" {
@@ -70,8 +74,29 @@ fn sql(
             .read_to_string(&mut statement)
             .map_err(|error| Failure::usage(format!("could not read stdin: {error}")))?;
     }
+    let Some(tenant) = &whom.tenant else {
+        return sql_for_all(context, output, &statement);
+    };
     let tenant = context.registry()?.get(tenant)?;
     let answer = console::query(&mut context.pool()?.get(&tenant)?, &statement)?;
     output.report(&AnswerReport(&answer))?;
     Ok(Exit::Done)
+}
+
+fn sql_for_all(context: &Context, output: &Output, statement: &str) -> Result<Exit, Failure> {
+    let registry = context.registry()?;
+    let report = console::query_all(&registry, &Selection::Tenants, context.jobs(), statement)?;
+    output.report(&AnswersReport(&report))?;
+    for tenant in &report.skipped {
+        let (id, status) = (tenant.id(), tenant.status());
+        output.note(&format!("note: tenant {id} is {status}: skipped"));
+    }
+    for (tenant, error) in report.failures() {
+        output.note(&format!("error: tenant {}: {}", tenant.id(), error.chain()));
+    }
+    Ok(if report.is_success() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }

@@ -19,6 +19,9 @@ const FOLDERS: [&str; 2] = [SHARED, TENANT];
 const SHARED: &str = "shared";
 const TENANT: &str = "tenant";
 
+/// For how many tenants something is done at once, each on a connection of its own.
+const JOBS: u32 = 4;
+
 /// Where Diesel remembers which migrations it has run.
 const DIESELS_TABLE: &str = "__diesel_schema_migrations";
 
@@ -98,9 +101,16 @@ impl Context {
         }
         let pool = TenantPool::builder()
             .layout(self.layout.clone())
-            .max_size(2)
+            .max_size(JOBS)
+            // One command is over before it would hear of anything.
+            .without_listener()
             .build(self.url()?)?;
         Ok(self.pool.get_or_init(|| pool).clone())
+    }
+
+    /// For how many tenants something is done at once.
+    pub(crate) fn jobs(&self) -> usize {
+        JOBS as usize
     }
 
     pub(crate) fn registry(&self) -> Result<PgRegistry> {

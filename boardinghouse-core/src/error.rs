@@ -74,6 +74,8 @@ pub enum ErrorKind {
     HasDependents,
     /// A migration failed. Its transaction was rolled back.
     Migration,
+    /// Work for one of many tenants panicked. Its connection was closed.
+    Panicked,
     /// No PostgreSQL server could be found, fetched or started.
     Embedded,
     /// What was asked for needs sessions, and the pool keeps none:

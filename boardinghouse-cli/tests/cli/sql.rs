@@ -70,6 +70,118 @@ fn the_tenant_can_come_from_the_environment_and_the_statement_from_stdin() {
         .expect(2);
 }
 
+/// N01.
+#[test]
+fn rows_of_all_tenants_have_their_tenant_in_front() {
+    let fixture = Fixture::with_tenants(&["a", "b", "c", "d"]);
+    fixture.execute(
+        "INSERT INTO a.notes (body) VALUES ('one'), ('two'); INSERT INTO c.notes (body) VALUES ('three'); \
+         UPDATE boardinghouse.tenants SET status = 'suspended' WHERE id = 'd'",
+    );
+    let select = "SELECT id, body FROM notes ORDER BY id";
+    let run = fixture.run(&["sql", "--all", select]).expect(0);
+    insta::assert_snapshot!(run.stdout, @r"
+    TENANT  id  body
+    a       1   one
+    a       2   two
+    c       1   three
+    3 rows
+    ");
+    assert_eq!(run.stderr, "note: tenant d is suspended: skipped\n");
+    let run = fixture.run(&["--json", "sql", "--all", select]).expect(0);
+    assert_eq!(
+        run.json(),
+        json!([
+            { "tenant": "a", "outcome": "done", "rows": [{ "id": 1, "body": "one" }, { "id": 2, "body": "two" }] },
+            { "tenant": "b", "outcome": "done", "rows": [] },
+            { "tenant": "c", "outcome": "done", "rows": [{ "id": 1, "body": "three" }] },
+            { "tenant": "d", "outcome": "skipped", "error": "suspended" },
+        ])
+    );
+    assert_eq!(run.stderr, "");
+    let update = fixture
+        .run(&["sql", "--all", "UPDATE notes SET body = upper(body)"])
+        .expect(0);
+    insta::assert_snapshot!(update.stdout, @r"
+    a: 2 rows affected
+    b: 0 rows affected
+    c: 1 row affected
+    ");
+    assert_eq!(fixture.number("SELECT count(*) FROM d.notes"), 0);
+    let none = fixture
+        .run(&["sql", "--all", "SELECT 1 WHERE false"])
+        .expect(0);
+    assert_eq!(none.stdout, "0 rows\n");
+}
+
+#[test]
+fn a_tenant_that_fails_is_told_and_the_rows_of_the_others_are_shown() {
+    let fixture = Fixture::with_tenants(&["a", "b", "c"]);
+    fixture.execute(
+        "INSERT INTO a.notes (body) VALUES ('1'); INSERT INTO b.notes (body) VALUES ('x'); \
+         INSERT INTO c.notes (body) VALUES ('3'); ALTER TABLE c.notes ADD COLUMN more int",
+    );
+    let run = fixture
+        .run(&["sql", "--all", "SELECT body::int AS number FROM notes"])
+        .expect(1)
+        .says(&["error: tenant b: ", "invalid input syntax"]);
+    insta::assert_snapshot!(run.stdout, @r"
+    TENANT  number
+    a       1
+    c       3
+    2 rows
+    ");
+    // Tenants in the middle of a rollout: their columns differ.
+    let run = fixture
+        .run(&["sql", "--all", "SELECT * FROM notes"])
+        .expect(0);
+    insta::assert_snapshot!(run.stdout, @r"
+    TENANT  id  body
+    a       1   1
+    b       1   x
+    TENANT  id  body  more
+    c       1   3     NULL
+    3 rows
+    ");
+    fixture.execute("DROP SCHEMA b CASCADE");
+    let run = fixture
+        .run(&["--json", "sql", "--all", "SELECT 1 AS one"])
+        .expect(1);
+    let report = run.json();
+    assert_eq!(report[0]["rows"], json!([{ "one": 1 }]));
+    assert_eq!(report[1]["outcome"], "failed");
+    assert!(
+        report[1]["error"]
+            .as_str()
+            .unwrap()
+            .contains("schema b is missing")
+    );
+    assert_eq!(report[2]["rows"], json!([{ "one": 1 }]));
+}
+
+#[test]
+fn one_tenant_and_all_exclude_each_other_and_nonsense_is_refused_before_it_runs_anywhere() {
+    let fixture = Fixture::with_tenants(&["a"]);
+    fixture
+        .run(&["sql", "--all", "-s", "a", "SELECT 1"])
+        .expect(2)
+        .says(&["--all", "--tenant"]);
+    let both = fixture
+        .command(&["sql", "--all", "SELECT 1"])
+        .env("BOARDINGHOUSE_TENANT", "a")
+        .output()
+        .unwrap();
+    assert_eq!(both.status.code(), Some(2), "who is meant?");
+    for nonsense in ["", "-- nothing", "COPY notes TO stdout"] {
+        let run = fixture.run(&["sql", "--all", nonsense]).expect(2);
+        assert_eq!(run.stdout, "");
+    }
+    Fixture::new()
+        .run(&["sql", "--all", "SELECT 1"])
+        .expect(2)
+        .says(&["init"]);
+}
+
 #[test]
 fn every_kind_of_statement_runs_exactly_once() {
     let fixture = Fixture::with_tenants(&["a"]);

@@ -15,9 +15,13 @@ use serde::{
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{
+    across::AcrossReport,
     connection::TenantConnection,
     error::{Error, ErrorKind, Result},
-    pool, scan, sql,
+    migrate::Selection,
+    pool,
+    registry::PgRegistry,
+    scan, sql,
 };
 
 /// What a statement gave.
@@ -67,14 +71,7 @@ pub fn query(conn: &mut TenantConnection, sql: &str) -> Result<Answer> {
         return Err(pool::needs_session().with_tenant(&tenant));
     }
     let failed = |error| Error::database("run the statement", error).with_tenant(&tenant);
-    let statements = scan::statements(sql);
-    if statements.iter().any(|one| scan::keyword(one) == "COPY") {
-        return Err(unusable(
-            "COPY moves data to or from the client, which the console cannot do: use psql",
-        ));
-    }
-    let answer = match statements[..] {
-        [] => return Err(unusable("there is no statement to run")),
+    let answer = match runnable(sql)?[..] {
         [statement] => one(conn, statement)?.map_err(failed)?,
         _ => conn
             .batch_execute(sql)
@@ -88,6 +85,50 @@ pub fn query(conn: &mut TenantConnection, sql: &str) -> Result<Answer> {
         .with_tenant(&tenant));
     }
     Ok(answer)
+}
+
+/// Runs a statement on each tenant of a selection, for up to `jobs` of them at once, as
+/// [`PgRegistry::for_each_tenant`] does.
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidInput`] when [`query`] would refuse the text whatever the tenant, and those of
+/// [`PgRegistry::select`]. Nothing was run then. What fails for one tenant is in the report.
+///
+/// # Examples
+///
+/// ```no_run
+/// use boardinghouse_core::{PgRegistry, Selection, TenantPool, console};
+///
+/// let registry = PgRegistry::new(TenantPool::builder().build("postgres://localhost/app")?);
+/// let sql = "SELECT count(*) FROM notes";
+/// for entry in console::query_all(&registry, &Selection::Tenants, 4, sql)?.entries {
+///     println!("{}: {:?}", entry.tenant.id(), entry.result?.rows);
+/// }
+/// # Ok::<(), boardinghouse_core::Error>(())
+/// ```
+pub fn query_all(
+    registry: &PgRegistry,
+    selection: &Selection,
+    jobs: usize,
+    sql: &str,
+) -> Result<AcrossReport<Answer>> {
+    runnable(sql)?;
+    registry.for_each_tenant(selection, jobs, |_, conn| query(conn, sql))
+}
+
+/// The statements of a text, of which there is at least one.
+fn runnable(sql: &str) -> Result<Vec<&str>> {
+    let statements = scan::statements(sql);
+    if statements.iter().any(|one| scan::keyword(one) == "COPY") {
+        return Err(unusable(
+            "COPY moves data to or from the client, which the console cannot do: use psql",
+        ));
+    }
+    if statements.is_empty() {
+        return Err(unusable("there is no statement to run"));
+    }
+    Ok(statements)
 }
 
 fn unusable(message: &str) -> Error {
