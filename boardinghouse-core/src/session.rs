@@ -35,6 +35,7 @@ use crate::{
     layout::Layout,
     names::SchemaName,
     plain::is_plain_select,
+    scan,
     sql::{self, Claim},
     statement::swap_type_cache,
 };
@@ -76,8 +77,8 @@ impl Binding {
     }
 
     /// The same, for the one schema that has this number, whatever its name was or will be.
-    pub(crate) fn only(mut self, oid: u32) -> Self {
-        self.oid = Some(oid);
+    pub(crate) fn only(mut self, oid: Option<u32>) -> Self {
+        self.oid = oid;
         self
     }
 
@@ -169,6 +170,8 @@ pub(crate) struct Session {
     pub(crate) spoiled: bool,
     /// Whether the borrower did something that can have left something in the session.
     dirty: bool,
+    /// Whether the borrower ran text that may have defined something that hides behind a name.
+    reshaped: bool,
     /// Whether the borrower put instrumentation of its own on the connection.
     pub(crate) instrumented: bool,
     /// Whether the borrower had the bare `PgConnection`, whose statements carry no tag.
@@ -219,6 +222,7 @@ impl Session {
             lent: false,
             spoiled: false,
             dirty: false,
+            reshaped: false,
             instrumented: false,
             marked: false,
             parked: false,
@@ -285,11 +289,21 @@ impl Session {
         self.dirty = true;
     }
 
+    /// Notes that the borrower is about to run text.
+    pub(crate) fn note_text(&mut self, text: &str) {
+        self.dirty = true;
+        self.reshaped |= scan::may_define(text);
+    }
+
     /// Notes that the borrower is about to run a statement.
     pub(crate) fn note<T: QueryFragment<Pg> + QueryId>(&mut self, statement: &T) {
+        if self.is_stateless() {
+            return;
+        }
+        let follows_from_type = statement.is_safe_to_cache_prepared(&Pg).unwrap_or(false);
         let (plain, key) = match T::query_id() {
             // Diesel's word that the text follows from the type.
-            Some(id) => {
+            Some(id) if follows_from_type => {
                 let plain = match self.plain.get(&id) {
                     Some(&plain) => plain,
                     None => {
@@ -300,8 +314,9 @@ impl Session {
                 };
                 (plain, self.hasher.hash_one((&self.tag, id)))
             }
-            None => match text(statement) {
+            _ => match text(statement) {
                 Some(text) => {
+                    self.reshaped |= scan::may_define(&text);
                     let key = self.hasher.hash_one((&self.tag, &text));
                     (is_plain_select(&text), key)
                 }
@@ -312,6 +327,11 @@ impl Session {
         if self.statements.insert(key) {
             self.gauge.statements(self.statements.len());
         }
+    }
+
+    /// Whether the borrower ran text that may have defined something; asked once.
+    pub(crate) fn was_reshaped(&mut self) -> bool {
+        std::mem::take(&mut self.reshaped)
     }
 
     /// Puts the session on a path and proves that it got there, in one round trip.
@@ -352,6 +372,7 @@ impl Session {
                 .set_prepared_statement_cache_size(CacheSize::Unbounded);
             self.marked = false;
             self.statements.clear();
+            self.gauge.statements(0);
         }
         self.now_on(binding);
         Ok(())

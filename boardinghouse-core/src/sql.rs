@@ -348,9 +348,10 @@ pub(crate) fn deallocate(name: &str) -> String {
     format!("DEALLOCATE {}", Ident(name))
 }
 
-/// Subscribes to what the registry's triggers tell.
+/// Subscribes to what the registry's triggers tell. A session hears its own notifications, too, once they
+/// are committed; so it is seen whether any arrive.
 pub(crate) const LISTEN: &str =
-    "SET application_name TO 'boardinghouse listener'; LISTEN boardinghouse";
+    "SET application_name TO 'boardinghouse listener'; LISTEN boardinghouse; NOTIFY boardinghouse";
 
 /// Whether nothing that a plain select can reach by a name hides in the schemas `$names`: no view, no
 /// foreign table, no policy; no function but those that only triggers call, or that are not code of a

@@ -52,7 +52,7 @@ macro_rules! diesel_connection {
         impl diesel::connection::SimpleConnection for $checkout {
             fn batch_execute(&mut self, query: &str) -> diesel::QueryResult<()> {
                 self.session.guard_text(query)?;
-                self.session.soil();
+                self.session.note_text(query);
                 self.session.pg.batch_execute(query)
             }
         }

@@ -43,6 +43,10 @@ impl Drop for PooledSession {
             return;
         }
         let inner = Arc::clone(&self.0.inner);
+        if self.was_reshaped() {
+            // Whether anything hides behind a name was asked before.
+            inner.known.changed("*");
+        }
         if inner.max_lifetime.is_some_and(|most| self.age() >= most) {
             self.spoiled = true;
             inner.counters.recycled();
@@ -227,7 +231,9 @@ impl TenantPool {
                 }
                 NotBound::Session(error, binding) => return Err(error.explain(&binding)),
                 NotBound::Stale => {
-                    return Err(BindError::Stale.explain(&self.binding(wanted, expected, epoch)));
+                    return Err(
+                        BindError::Stale.explain(&self.binding(wanted, expected, epoch, None))
+                    );
                 }
                 NotBound::Refused(error) => return Err(error),
             }
@@ -258,7 +264,7 @@ impl TenantPool {
             return Err(NotBound::Refused(gone(wanted, key)));
         };
         let record = confirmed
-            .into_record(|schema, epoch| self.binding(wanted, schema, epoch))
+            .into_record(|schema, epoch, oid| self.binding(wanted, schema, epoch, Some(oid)))
             .map_err(NotBound::Refused)?;
         if let Wanted::Tenant(_) = wanted {
             inner
@@ -279,8 +285,14 @@ impl TenantPool {
         shared.into_iter().chain(layout.extra())
     }
 
-    fn binding(&self, wanted: &Wanted<'_>, schema: &SchemaName, epoch: i64) -> Binding {
-        let binding = Binding::new(schema, epoch, self.rest(wanted));
+    fn binding(
+        &self,
+        wanted: &Wanted<'_>,
+        schema: &SchemaName,
+        epoch: i64,
+        oid: Option<u32>,
+    ) -> Binding {
+        let binding = Binding::new(schema, epoch, self.rest(wanted)).only(oid);
         let binding = match wanted {
             Wanted::Tenant(_) => binding.in_use(),
             Wanted::Shared => binding,

@@ -155,12 +155,16 @@ impl Knowledge {
         lock(&self.records).remove(key);
     }
 
-    /// A notification: the tenant of that id changed, or with `*` any of them.
+    /// A notification: the tenant of that id changed, or with `*` any of them. An empty one is the
+    /// listener's own.
     pub(super) fn changed(&self, id: &str) {
+        if id.is_empty() {
+            return;
+        }
         let records = lock(&self.records);
         self.changes.fetch_add(1, SeqCst);
         for record in records.values() {
-            if id == "*" || record.id.as_ref().is_none_or(|known| known.as_str() == id) {
+            if id == "*" || record.id.as_ref().is_some_and(|known| known.as_str() == id) {
                 record.stale.store(true, SeqCst);
             }
         }
@@ -237,7 +241,7 @@ impl Confirmed {
     /// `bind` makes.
     pub(super) fn into_record(
         self,
-        bind: impl FnOnce(&SchemaName, i64) -> Binding,
+        bind: impl FnOnce(&SchemaName, i64, u32) -> Binding,
     ) -> Result<Record> {
         let id = self.id.as_deref().map(TenantId::parse).transpose()?;
         let refused = |error: Error| match &id {
@@ -253,7 +257,7 @@ impl Confirmed {
         let Some(oid) = self.schema_oid else {
             return Err(refused(missing(&schema)));
         };
-        let binding = bind(&schema, self.epoch).only(oid).open(self.open);
+        let binding = bind(&schema, self.epoch, oid).open(self.open);
         Ok(Record {
             id,
             schema,
