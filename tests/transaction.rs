@@ -64,9 +64,20 @@ fn record() {
 fn nothing_is_sent_before_begin_nor_after_commit() {
     let db = TestDb::new();
     record();
-    let pool = pool(&db);
+    let pool = db.pool_with(|builder| {
+        let long = std::time::Duration::from_secs(3600);
+        builder.path_mode(PathMode::Transaction).registry_ttl(long)
+    });
     let a = tenant(&pool, "a");
     SENT.take();
+    // What the registry says of the tenant is asked once, in a transaction too.
+    pool.transaction(&a, |_| Ok::<_, Error>(())).unwrap();
+    let sent = SENT.take();
+    let [begin, confirm, commit, ..] = &sent[..] else {
+        panic!("{sent:#?}");
+    };
+    assert_eq!((begin.as_str(), commit.as_str()), ("BEGIN", "COMMIT"));
+    assert!(confirm.contains("boardinghouse.tenants"), "{confirm}");
     let rows = pool.transaction(&a, |conn| {
         add_note(conn, "second")?;
         bodies(conn).map_err(Error::from)

@@ -412,7 +412,8 @@ impl Session {
     }
 
     /// Tells a path that leads elsewhere from every other failure of a bind. Diesel does not pass on
-    /// which error it was, so the question is asked again in a form that it does.
+    /// which error it was, so the question is asked again in a form that it does. Where the answer is
+    /// now another, the session is as good as stale.
     fn diagnose(&mut self, error: BindError, binding: &Binding) -> BindError {
         let BindError::Failed(first) = error else {
             return error;
@@ -420,7 +421,8 @@ impl Session {
         let message = format!("{};{}", binding.sql, binding.claim().diagnose());
         match self.run_outside_transaction(&message) {
             Err(BindError::Failed(error)) if sql::is_proof(&error) => BindError::Unavailable,
-            _ => BindError::Failed(first),
+            Err(BindError::Failed(_)) => BindError::Failed(first),
+            _ => BindError::Stale,
         }
     }
 
