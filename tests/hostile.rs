@@ -335,7 +335,8 @@ fn a_migration_cannot_let_go_of_the_lock_on_its_schema() {
     let count = |table: &str| {
         format!(
             "CREATE TABLE {table} AS SELECT count(*)::int AS n FROM pg_locks \
-             WHERE locktype = 'advisory' AND classid = x'62680001'::int AND granted"
+             WHERE locktype = 'advisory' AND classid = x'62680001'::int AND granted \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
     };
     let folder = folder(&[

@@ -12,8 +12,10 @@ mod hostile;
 mod lifecycle;
 mod migrate;
 mod names;
+#[cfg(unix)]
 mod notifications;
 mod own_types;
+mod pooler;
 mod provision;
 mod registry;
 mod replica;
@@ -22,4 +24,5 @@ mod stacked;
 mod statements;
 mod stress;
 mod surface;
+mod transaction;
 mod transactions;

@@ -18,15 +18,28 @@ fn checkouts() -> usize {
 }
 
 /// A small generator, so that a run can be repeated: xorshift64 (Marsaglia, 2003).
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % sides
     }
+}
+
+/// From now on, panics that are meant are not shown.
+pub(crate) fn quiet_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload().downcast_ref::<&str>() != Some(&"on purpose") {
+                hook(info);
+            }
+        }));
+    });
 }
 
 /// Does something that must not reach the next borrower.
@@ -71,12 +84,7 @@ fn no_row_of_another_tenant_is_ever_seen() {
     ];
     let (wrong, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let unexpected = std::sync::Mutex::new(Vec::new());
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if info.payload().downcast_ref::<&str>() != Some(&"on purpose") {
-            hook(info);
-        }
-    }));
+    quiet_panics();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let (db, pool, tenants, wrong, refused) = (&db, &pool, &tenants, &wrong, &refused);
@@ -111,7 +119,6 @@ fn no_row_of_another_tenant_is_ever_seen() {
             });
         }
     });
-    let _ = std::panic::take_hook();
     assert_eq!(
         wrong.into_inner(),
         0,

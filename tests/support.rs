@@ -1,5 +1,8 @@
 //! The shared fixture of the tests: a database with two tenants, and the bait.
 
+#[cfg(unix)]
+mod pgbouncer;
+
 use std::{
     sync::{
         Mutex,
@@ -15,6 +18,9 @@ use boardinghouse_core::{
 use diesel::{connection::SimpleConnection, prelude::*, sql_types};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use once_cell::sync::Lazy;
+
+#[cfg(unix)]
+pub use self::pgbouncer::PgBouncer;
 
 /// The shared migrations of the fixture.
 pub const SHARED: EmbeddedMigrations = embed_migrations!("migrations/shared");
@@ -237,17 +243,29 @@ pub fn value<C>(conn: &mut C, query: &str) -> String
 where
     C: Connection<Backend = diesel::pg::Pg> + diesel::connection::LoadConnection,
 {
+    match try_value(conn, query) {
+        Ok(value) => value,
+        Err(error) => panic!("{query}: {error}"),
+    }
+}
+
+/// As [`value`], where the query may fail.
+///
+/// # Errors
+///
+/// Those of the query.
+pub fn try_value<C>(conn: &mut C, query: &str) -> QueryResult<String>
+where
+    C: Connection<Backend = diesel::pg::Pg> + diesel::connection::LoadConnection,
+{
     #[derive(QueryableByName)]
     struct Value {
         #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
         value: Option<String>,
     }
     let wrapped = format!("SELECT value::text AS value FROM ({query}) AS q (value)");
-    let row: Value = match diesel::sql_query(wrapped).get_result(conn) {
-        Ok(row) => row,
-        Err(error) => panic!("{query}: {error}"),
-    };
-    row.value.unwrap_or_else(|| "NULL".into())
+    let row: Value = diesel::sql_query(wrapped).get_result(conn)?;
+    Ok(row.value.unwrap_or_else(|| "NULL".into()))
 }
 
 /// The bodies of the notes that this connection sees.
@@ -276,6 +294,19 @@ where
     diesel::insert_into(notes)
         .values(body.eq(text))
         .execute(conn)
+}
+
+/// Waits until something is so, for at most twenty seconds.
+///
+/// # Panics
+///
+/// When it is not so by then.
+pub fn until(mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(Instant::now() < deadline, "it did not come true in time");
+        std::thread::yield_now();
+    }
 }
 
 /// A registered tenant.

@@ -54,12 +54,16 @@ impl TenantDb {
     /// when `work` returns. When `work` panics it is closed, and other requests notice nothing.
     /// When the client goes away, `work` still runs to its end.
     ///
+    /// In [`PathMode::Transaction`](boardinghouse_core::PathMode::Transaction), behind a pooler, `work`
+    /// is one transaction, and an `Err` rolls it back. An `Ok` that holds an error of the
+    /// application's own commits: use `conn.transaction` inside, as below.
+    ///
     /// An `Err` of `work` becomes the error of a failed query, status 500. What is not a failure of
     /// the database belongs in the `Ok`, as an `Option` or a `Result` of its own.
     ///
     /// # Errors
     ///
-    /// Those of [`TenantPool::get`] and of `work`; and one when `work` panicked. See the table at
+    /// Those of [`TenantPool::with`] and of `work`; and one when `work` panicked. See the table at
     /// [`Error`] for what clients see.
     ///
     /// # Examples
@@ -147,8 +151,9 @@ impl TenantDb {
     {
         let (pool, tenant) = (self.pool.clone(), self.tenant.clone());
         let done = blocking::run(move || {
-            let id = tenant.id().clone();
-            work(&mut pool.get(&tenant)?).map_err(|error| error.into().with_tenant(&id))
+            pool.with(&tenant, |conn| {
+                work(conn).map_err(|error| error.into().with_tenant(tenant.id()))
+            })
         });
         Ok(done.await??)
     }
@@ -194,7 +199,7 @@ impl SharedDb {
     ///
     /// # Errors
     ///
-    /// Those of [`TenantPool::get_shared`] and of `work`; and one when `work` panicked.
+    /// Those of [`TenantPool::with_shared`] and of `work`; and one when `work` panicked.
     pub async fn run<T, E, F>(&self, work: F) -> Result<T, Error>
     where
         F: FnOnce(&mut SharedConnection) -> Result<T, E> + Send + 'static,
@@ -202,7 +207,7 @@ impl SharedDb {
         E: Into<boardinghouse_core::Error>,
     {
         let pool = self.pool.clone();
-        let done = blocking::run(move || work(&mut pool.get_shared()?).map_err(Into::into));
+        let done = blocking::run(move || pool.with_shared(|conn| work(conn).map_err(Into::into)));
         Ok(done.await??)
     }
 }

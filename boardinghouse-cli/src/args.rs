@@ -18,7 +18,7 @@ const LAYOUT: &str = "Names of schemas";
     after_help = "Exit codes:\n  \
         0  done\n  \
         1  something failed on the server, or for some tenant, or was cancelled\n  \
-        2  invalid request: nothing was done; or `check` found a fault\n  \
+        2  invalid request: nothing was done; or `check` found a fault, or no proof of safety\n  \
         3  `status --check` found something pending\n\n\
         Example:\n  \
         export DATABASE_URL=postgres://localhost/app\n  \
@@ -176,8 +176,19 @@ pub(crate) enum Command {
     /// Exits with 2 when something does not work or is not safe; warnings alone exit with 0. Without
     /// --migrations, versions are looked at only where the directory `migrations` holds both `shared`
     /// and `tenant`. Writes nothing.
-    #[command(after_help = "Example:\n  boardinghouse check")]
-    Check,
+    ///
+    /// With --pooler it looks at nothing but the connection: whether the URL leads to a pooler that
+    /// shares server processes between connections (PgBouncer in transaction mode), where a
+    /// search_path that is set for a session would show one tenant's rows to another. It then exits
+    /// with 0 only when sessions were seen to be safe.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse check\n  \
+        boardinghouse check --pooler")]
+    Check {
+        /// Finds out, by experiment, which modes of the pool are safe behind this URL
+        #[arg(long)]
+        pooler: bool,
+    },
     /// Runs SQL on one tenant, or on all of them
     ///
     /// The statement sees what the application sees: the tenant's schema, then the shared one. One

@@ -7,7 +7,7 @@ mod tenant;
 
 use std::io::Read as _;
 
-use boardinghouse_core::{Doctor, Selection, console};
+use boardinghouse_core::{Doctor, PoolerCheckup, Selection, console};
 
 use crate::{
     args::{Command, Whom},
@@ -17,6 +17,7 @@ use crate::{
     render::{
         answer::{AnswerReport, AnswersReport},
         checkup::CheckupReport,
+        pooler::PoolerReport,
     },
 };
 
@@ -26,7 +27,8 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
         Command::Tenant(command) => tenant::run(context, output, command),
         Command::Migrate(migrate) => fleet::migrate(context, output, &migrate),
         Command::Status { check } => fleet::status(context, output, check),
-        Command::Check => check(context, output),
+        Command::Check { pooler: true } => check_pooler(context, output),
+        Command::Check { pooler: false } => check(context, output),
         Command::Sql { whom, statement } => sql(context, output, &whom, statement),
         #[cfg(unix)]
         Command::Dev { command } => dev::dev(output, &command),
@@ -47,6 +49,16 @@ fn check(context: &Context, output: &Output) -> Result<Exit, Failure> {
         Exit::Usage
     } else {
         Exit::Done
+    })
+}
+
+fn check_pooler(context: &Context, output: &Output) -> Result<Exit, Failure> {
+    let checkup = PoolerCheckup::run(context.url()?)?;
+    output.report(&PoolerReport(&checkup))?;
+    Ok(if checkup.sessions_are_safe() {
+        Exit::Done
+    } else {
+        Exit::Usage
     })
 }
 

@@ -69,11 +69,8 @@ impl Context {
         &self.globals
     }
 
-    /// The pool; connects when it is first asked for.
-    pub(crate) fn pool(&self) -> Result<TenantPool> {
-        if let Some(pool) = self.pool.get() {
-            return Ok(pool.clone());
-        }
+    /// The database's URL.
+    pub(crate) fn url(&self) -> Result<&str> {
         let url = self.globals.database_url.as_deref();
         // For libpq an empty string means some database.
         let url = url.filter(|url| !url.trim().is_empty()).ok_or_else(|| {
@@ -94,10 +91,20 @@ impl Context {
                 format!("the database URL begins with {scheme}://, not with postgres://"),
             ));
         }
+        Ok(url)
+    }
+
+    /// The pool; connects when it is first asked for.
+    pub(crate) fn pool(&self) -> Result<TenantPool> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool.clone());
+        }
         let pool = TenantPool::builder()
             .layout(self.layout.clone())
             .max_size(JOBS)
-            .build(url)?;
+            // One command is over before it would hear of anything.
+            .without_listener()
+            .build(self.url()?)?;
         Ok(self.pool.get_or_init(|| pool).clone())
     }
 

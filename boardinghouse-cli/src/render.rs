@@ -5,6 +5,7 @@ pub(crate) mod checkup;
 #[cfg(unix)]
 pub(crate) mod dev;
 pub(crate) mod migration;
+pub(crate) mod pooler;
 pub(crate) mod tenant;
 
 use comfy_table::{Table, presets};

@@ -8,8 +8,7 @@ use std::{
 use diesel::pg::{PgConnection, TransactionBuilder};
 
 use crate::{
-    pool::{Manager, TenantPool},
-    session::Session,
+    pool::{PooledSession, TenantPool},
     statement::diesel_connection,
     tenant::Tenant,
 };
@@ -69,6 +68,7 @@ use crate::{
 pub struct TenantConnection {
     pub(crate) session: PooledSession,
     pub(crate) tenant: Tenant,
+    pub(crate) span: tracing::Span,
 }
 
 /// A connection on which unqualified tables are those of the shared schema.
@@ -92,37 +92,19 @@ pub struct SharedConnection {
     pub(crate) pool: TenantPool,
 }
 
-/// A session on loan from the pool; cleaned, or else closed, when it is dropped.
-pub(crate) struct PooledSession(pub(crate) r2d2::PooledConnection<Manager>);
-
-impl Drop for PooledSession {
-    fn drop(&mut self) {
-        // While unwinding the session is closed: r2d2 asks `Manager::has_broken` after us.
-        if !std::thread::panicking() && !self.0.clean() {
-            tracing::debug!("connection closed on doubt");
-        }
-    }
-}
-
-impl Deref for PooledSession {
-    type Target = Session;
-
-    fn deref(&self) -> &Session {
-        &self.0
-    }
-}
-
-impl DerefMut for PooledSession {
-    fn deref_mut(&mut self) -> &mut Session {
-        &mut self.0
-    }
-}
-
 impl TenantConnection {
     /// The tenant that this connection is bound to.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
+    }
+
+    /// The `tracing` span of this checkout, of level `DEBUG`: it has the tenant's id as `tenant` and, as
+    /// `waited_us`, for how many microseconds the checkout waited for a connection. It ends with the
+    /// checkout; enter it around what is to be seen inside it.
+    #[must_use]
+    pub fn span(&self) -> &tracing::Span {
+        &self.span
     }
 }
 

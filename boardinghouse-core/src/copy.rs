@@ -231,6 +231,7 @@ macro_rules! copy {
             type Error = <Self as ExecuteCopyFromDsl<PgConnection>>::Error;
 
             fn execute(self, conn: &mut $checkout) -> Result<usize, Self::Error> {
+                conn.session.soil();
                 self.execute(&mut conn.session.pg)
             }
         }
@@ -241,6 +242,7 @@ macro_rules! copy {
             ///
             /// `diesel::copy_from(…).execute(conn)` takes a checkout as it is.
             pub fn copy_to<T: CopyTarget>(&mut self, target: T) -> CopyTo<'_, T> {
+                self.session.soil();
                 CopyTo {
                     pg: &mut self.session.pg,
                     target,

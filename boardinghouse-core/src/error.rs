@@ -78,6 +78,13 @@ pub enum ErrorKind {
     Panicked,
     /// No PostgreSQL server could be found, fetched or started.
     Embedded,
+    /// What was asked for needs sessions, and the pool keeps none:
+    /// [`PathMode::Transaction`](crate::PathMode::Transaction). Nothing was sent to the server.
+    NeedsSession,
+    /// The work in a transaction ended it, by text, or left one of its own open.
+    TransactionEnded,
+    /// The connection was lost during a commit: whether anything was saved is not known.
+    OutcomeUnknown,
     /// A statement failed on the server.
     Database,
 }

@@ -173,6 +173,7 @@ impl Provisioner {
     /// the transaction's isolation level is not READ COMMITTED: an older snapshot could show the
     /// template as it was before a migration.
     pub fn create_in(&self, conn: &mut SharedConnection, new: &NewTenant) -> Result<Tenant> {
+        self.pool.require_sessions()?;
         let tenant = self.check(new)?;
         if !conn.pool.is_same(&self.pool) {
             let message = "create_in wants a connection of the provisioner's own pool";

@@ -13,12 +13,10 @@ pub(crate) use self::{
     },
     state::{RegistryState, explain, require, state},
 };
-#[cfg(doc)]
-use crate::error::ErrorKind;
 use crate::{
     connection::SharedConnection,
     domain::DomainName,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
     pool::TenantPool,
     schema::boardinghouse::{domains, tenants},
@@ -87,7 +85,7 @@ impl PgRegistry {
     /// this library: run `boardinghouse migrate`. Else those of [`TenantPool::get_shared`] and
     /// [`ErrorKind::Database`].
     pub fn find(&self, id: &TenantId) -> Result<Option<Tenant>> {
-        find(&mut self.pool.get_shared()?, id)
+        self.with_shared(|conn| find(conn, id))
     }
 
     /// The tenant with this id, whatever its status.
@@ -122,7 +120,7 @@ impl PgRegistry {
     ///
     /// Those of [`find`](Self::find).
     pub fn list(&self) -> Result<Vec<Tenant>> {
-        list(&mut self.pool.get_shared()?)
+        self.with_shared(list)
     }
 
     /// The ids that a person who wrote `id` may have meant: at most three, the nearest first.
@@ -171,14 +169,16 @@ impl PgRegistry {
     ///
     /// Those of [`TenantPool::get_shared`], and [`ErrorKind::Database`].
     pub fn is_initialized(&self) -> Result<bool> {
-        let state = state(&mut self.pool.get_shared()?)
-            .map_err(|error| Error::database("look for the registry", error))?;
-        Ok(state != RegistryState::Missing)
+        self.pool.with_shared(|conn| {
+            let state =
+                state(conn).map_err(|error| Error::database("look for the registry", error))?;
+            Ok(state != RegistryState::Missing)
+        })
     }
 
     /// Fails where the registry is missing or older than this library.
     pub(crate) fn require(&self) -> Result<()> {
-        require(&mut self.pool.get_shared()?)
+        self.pool.with_shared(|conn| require(conn))
     }
 
     /// The id and the schema of every tenant, in the order of their ids: what there is to migrate, as a
@@ -200,7 +200,19 @@ impl PgRegistry {
         what: &str,
         query: impl FnOnce(&mut SharedConnection) -> QueryResult<T>,
     ) -> Result<T> {
-        let mut conn = self.pool.get_shared()?;
-        query(&mut conn).map_err(|error| explain(&mut conn, what, error))
+        self.with_shared(|conn| query(conn).map_err(|error| explain(conn, what, error)))
+    }
+
+    fn with_shared<T>(&self, work: impl FnOnce(&mut SharedConnection) -> Result<T>) -> Result<T> {
+        self.pool.with_shared(work).map_err(|error| {
+            // In a transaction that a query has failed in, nothing more could be asked.
+            match error.kind() {
+                ErrorKind::Database => match self.require() {
+                    Err(missing) if missing.kind() == ErrorKind::RegistryMissing => missing,
+                    _ => error,
+                },
+                _ => error,
+            }
+        })
     }
 }

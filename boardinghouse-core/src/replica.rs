@@ -77,6 +77,8 @@ impl ReplicatedPool {
         let replica = replica
             .layout(primary.layout().clone())
             .path_mode(PathMode::TenantOnly)
+            // A replica takes no LISTEN, and what the primary notifies is ahead of it.
+            .without_listener()
             .build_unchecked(url);
         Self { primary, replica }
     }
@@ -179,7 +181,10 @@ impl Identity {
 /// Whether a replica lacks the schema. Where it is first on the path, the bind finds nothing on it but the
 /// temporary tables, which the server would have to make room for, and a replica cannot.
 fn is_missing(error: &Error) -> bool {
-    error.kind() == ErrorKind::SchemaUnavailable
+    matches!(
+        error.kind(),
+        ErrorKind::SchemaUnavailable | ErrorKind::TenantNotFound | ErrorKind::TenantUnavailable
+    )
         || matches!(
             error.as_diesel(),
             Some(DieselError::DatabaseError(

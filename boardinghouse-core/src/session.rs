@@ -1,38 +1,59 @@
-//! Sessions: physical connections that are bound to a schema, and cleaned for the next borrower.
+//! Sessions: physical connections that are bound to a schema, and fit for the next borrower.
 //!
 //! Everything that isolation rests on is in this file: [`Session::bind`] on the way out,
-//! [`Session::clean`] on the way back, and a session that counts as doubtful in between. A doubtful
+//! [`Session::finish`] on the way back, and a session that counts as doubtful in between. A doubtful
 //! session is closed, never lent again.
+//!
+//! A borrower who ran nothing but plain selects on schemas that hide nothing ([`crate::plain`]) leaves
+//! nothing behind. Such a session is *parked*: it stays on its path, with the lock that says that it uses
+//! the schema, until its next bind proves the path anew or [`Session::clean`] takes it off. All others are
+//! cleaned at once.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+mod transaction;
+
+use std::{
+    any::TypeId,
+    collections::{HashMap, HashSet},
+    fmt,
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use diesel::{
     connection::{AnsiTransactionManager, CacheSize, SimpleConnection, TransactionManager},
-    pg::{PgConnection, PgMetadataCache},
+    pg::{Pg, PgConnection, PgMetadataCache},
     prelude::*,
+    query_builder::{QueryBuilder as _, QueryFragment, QueryId},
     result::{DatabaseErrorKind, Error as DieselError},
     sql_types,
 };
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    gauge::Gauge,
     layout::Layout,
     names::SchemaName,
-    sql,
+    plain::is_plain_select,
+    sql::{self, Claim},
     statement::swap_type_cache,
-    tenant::Tenant,
 };
 
-/// Where a session is to be put: the whole path, and what its statements are tagged with.
+/// Where a session is to be put: the whole path, the proof of it, and what statements are tagged with.
 #[derive(Clone, Debug)]
 pub(crate) struct Binding {
     schema: SchemaName,
     epoch: i64,
+    oid: Option<u32>,
+    in_use: bool,
+    /// Whether nothing is hidden behind the names that the path leads to.
+    open: bool,
+    /// Sets the path. In a session that keeps nothing, also proves it.
     sql: String,
 }
 
 impl Binding {
-    /// A path of `schema`, then the `rest`, and the proof that it leads where it should.
+    /// A path of `schema`, then the `rest`.
     pub(crate) fn new<'a>(
         schema: &'a SchemaName,
         epoch: i64,
@@ -41,24 +62,37 @@ impl Binding {
         Self {
             schema: schema.clone(),
             epoch,
-            sql: sql::bind(schema, rest, false),
+            oid: None,
+            in_use: false,
+            open: false,
+            sql: sql::set_path(std::iter::once(schema).chain(rest)),
         }
     }
 
-    /// As [`new`](Self::new); the session also says that it uses the schema, until it is cleaned.
-    pub(crate) fn for_use<'a>(
-        tenant: &'a Tenant,
-        rest: impl IntoIterator<Item = &'a SchemaName>,
-    ) -> Self {
-        Self {
-            schema: tenant.schema().clone(),
-            epoch: tenant.epoch(),
-            sql: sql::bind(tenant.schema(), rest, true),
-        }
+    /// The same; the session also says that it uses the schema, for as long as it is on it.
+    pub(crate) fn in_use(mut self) -> Self {
+        self.in_use = true;
+        self
     }
 
-    pub(crate) fn schema(&self) -> &SchemaName {
-        &self.schema
+    /// The same, for the one schema that has this number, whatever its name was or will be.
+    pub(crate) fn only(mut self, oid: u32) -> Self {
+        self.oid = Some(oid);
+        self
+    }
+
+    /// The same, where nothing is hidden behind the names that the path leads to.
+    pub(crate) fn open(mut self, open: bool) -> Self {
+        self.open = open;
+        self
+    }
+
+    fn claim(&self) -> Claim<'_> {
+        Claim {
+            schema: &self.schema,
+            oid: self.oid,
+            in_use: self.in_use,
+        }
     }
 }
 
@@ -88,8 +122,8 @@ impl BindError {
             Self::Unavailable => Error::new(
                 ErrorKind::SchemaUnavailable,
                 format!(
-                    "schema {schema} is missing, is being dropped, or this role has no USAGE \
-                     privilege on it"
+                    "schema {schema} is missing, is being renamed or dropped, or this role has no \
+                     USAGE privilege on it"
                 ),
             ),
             Self::Failed(error) => {
@@ -97,27 +131,70 @@ impl BindError {
             }
         }
     }
+
+    /// What a failed message comes to, where nothing in it is a proof.
+    pub(crate) fn of(error: DieselError) -> Self {
+        match error {
+            DieselError::DatabaseError(
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
+                _,
+            ) => Self::Stale,
+            error => Self::Failed(error),
+        }
+    }
+}
+
+/// What a session has learned while it was bound to a schema.
+#[derive(Default)]
+struct Visited {
+    epoch: i64,
+    /// The ids of custom types. Those of the schema that the session is bound to are inside Diesel.
+    types: PgMetadataCache,
+    proof: Option<Proof>,
+}
+
+/// A prepared proof: its number, and what it claims.
+struct Proof {
+    number: u32,
+    oid: Option<u32>,
+    in_use: bool,
 }
 
 /// One physical connection with what we know about it.
 pub(crate) struct Session {
     pub(crate) pg: PgConnection,
-    /// Set from the start of a bind until a clean has succeeded.
+    /// Set from the start of a bind until the session is fit for the next borrower.
     lent: bool,
     /// Whether the borrower did something that no clean can undo.
     pub(crate) spoiled: bool,
+    /// Whether the borrower did something that can have left something in the session.
+    dirty: bool,
     /// Whether the borrower put instrumentation of its own on the connection.
     pub(crate) instrumented: bool,
     /// Whether the borrower had the bare `PgConnection`, whose statements carry no tag.
     pub(crate) marked: bool,
+    /// Whether the session is still on the path of its last borrower, and uses its schema.
+    parked: bool,
+    /// Whether nothing is hidden behind the names that the path leads to.
+    open: bool,
+    /// What each transaction begins with, where nothing is kept between them.
+    stateless: Option<String>,
     /// The process on the server.
     pid: i32,
+    opened: Instant,
     /// The schemas that are on every path.
     extra: Arc<[SchemaName]>,
     tag: Arc<str>,
-    current: Option<(SchemaName, i64)>,
-    /// What was learned about custom types while bound to other schemas, with the epoch it is of.
-    types: HashMap<SchemaName, (i64, PgMetadataCache)>,
+    current: Option<SchemaName>,
+    visited: HashMap<SchemaName, Visited>,
+    proofs: u32,
+    /// Which statements may be prepared on the server, as hashes of what they are and for whom.
+    statements: HashSet<u64>,
+    max_statements: usize,
+    /// Whether each kind of statement is a plain select.
+    plain: HashMap<TypeId, bool>,
+    hasher: RandomState,
+    gauge: Arc<Gauge>,
 }
 
 impl Session {
@@ -129,18 +206,48 @@ impl Session {
             diesel::select(pid).get_result(&mut pg)
         });
         let pid = started.map_err(|error| Error::database("prepare a new connection", error))?;
-        Ok(Self {
+        Ok(Self::new(pg, pid, layout))
+    }
+
+    fn new(pg: PgConnection, pid: i32, layout: &Layout) -> Self {
+        Self {
             pg,
             pid,
+            stateless: None,
             extra: layout.extra().into(),
+            opened: Instant::now(),
             lent: false,
             spoiled: false,
+            dirty: false,
             instrumented: false,
             marked: false,
+            parked: false,
+            open: false,
             tag: "".into(),
             current: None,
-            types: HashMap::new(),
-        })
+            visited: HashMap::new(),
+            proofs: 0,
+            statements: HashSet::new(),
+            max_statements: usize::MAX,
+            plain: HashMap::new(),
+            hasher: RandomState::new(),
+            gauge: Arc::default(),
+        }
+    }
+
+    /// Sets how many statements may be prepared on the server before they are dropped.
+    pub(crate) fn limit_statements(mut self, most: usize) -> Self {
+        self.max_statements = most;
+        self
+    }
+
+    /// What the session holds, for others to see.
+    pub(crate) fn gauge(&self) -> &Arc<Gauge> {
+        &self.gauge
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     /// What every statement begins with.
@@ -148,12 +255,19 @@ impl Session {
         Arc::clone(&self.tag)
     }
 
+    /// Whether the last schema that the session was bound to is `schema`.
+    pub(crate) fn was_on(&self, schema: &SchemaName) -> bool {
+        self.current.as_ref() == Some(schema)
+    }
+
     /// Whether the session has been bound to `schema` before.
     pub(crate) fn knows(&self, schema: &SchemaName) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|(current, _)| current == schema)
-            || self.types.contains_key(schema)
+        self.visited.contains_key(schema)
+    }
+
+    /// How many schemas the session has been bound to.
+    pub(crate) fn schemas_seen(&self) -> usize {
+        self.visited.len()
     }
 
     /// Whether the session must be closed rather than lent.
@@ -161,51 +275,205 @@ impl Session {
         self.lent || self.spoiled
     }
 
-    /// How many schemas the session has been bound to.
-    pub(crate) fn schemas_seen(&self) -> usize {
-        self.types.len() + usize::from(self.current.is_some())
+    /// Whether the session still uses the schema of its last borrower.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.parked
+    }
+
+    /// Notes that the borrower did something that can have left something in the session.
+    pub(crate) fn soil(&mut self) {
+        self.dirty = true;
+    }
+
+    /// Notes that the borrower is about to run a statement.
+    pub(crate) fn note<T: QueryFragment<Pg> + QueryId>(&mut self, statement: &T) {
+        let (plain, key) = match T::query_id() {
+            // Diesel's word that the text follows from the type.
+            Some(id) => {
+                let plain = match self.plain.get(&id) {
+                    Some(&plain) => plain,
+                    None => {
+                        let plain = text(statement).is_some_and(|text| is_plain_select(&text));
+                        self.plain.insert(id, plain);
+                        plain
+                    }
+                };
+                (plain, self.hasher.hash_one((&self.tag, id)))
+            }
+            None => match text(statement) {
+                Some(text) => {
+                    let key = self.hasher.hash_one((&self.tag, &text));
+                    (is_plain_select(&text), key)
+                }
+                None => (false, 0),
+            },
+        };
+        self.dirty |= !plain;
+        if self.statements.insert(key) {
+            self.gauge.statements(self.statements.len());
+        }
     }
 
     /// Puts the session on a path and proves that it got there, in one round trip.
     ///
     /// On error the session is doubtful and must be closed.
     pub(crate) fn bind(&mut self, binding: &Binding) -> Result<(), BindError> {
+        if let Some(begin) = self.stateless.clone() {
+            return self.begin(&begin, binding);
+        }
         self.lent = true;
-        let target = (binding.schema.clone(), binding.epoch);
-        let moves = self.current.as_ref() != Some(&target);
-        if moves && self.marked {
-            // Statements without a tag were planned for the old tenant.
-            self.run_outside_transaction(&format!("{};{}", sql::FORGET_STATEMENTS, binding.sql))?;
+        let mut message = String::new();
+        let moves = !self.was_on(&binding.schema)
+            || self.visited.get(&binding.schema).map(|v| v.epoch) != Some(binding.epoch);
+        let forget = (moves && self.marked)
+            || self.statements.len() + self.visited.len() > self.max_statements;
+        if forget {
+            // Statements without a tag were planned for the old tenant; or there are too many.
+            message += sql::FORGET_STATEMENTS;
+            message += ";";
+            self.parked = false;
+            self.visited
+                .values_mut()
+                .for_each(|visited| visited.proof = None);
+        }
+        let stays = std::mem::take(&mut self.parked) && self.was_on(&binding.schema);
+        if !stays {
+            message += &binding.sql;
+            message += ";";
+        }
+        self.prove(binding, &mut message);
+        if let Err(error) = self.run_outside_transaction(&message) {
+            return Err(self.diagnose(error, binding));
+        }
+        if forget {
             self.pg
                 .set_prepared_statement_cache_size(CacheSize::Disabled);
             self.pg
                 .set_prepared_statement_cache_size(CacheSize::Unbounded);
             self.marked = false;
-        } else {
-            self.run_outside_transaction(&binding.sql)?;
+            self.statements.clear();
         }
-        if moves {
-            self.swap_types(target);
-            self.tag = sql::tag(&binding.schema, binding.epoch).into();
-        }
+        self.now_on(binding);
         Ok(())
     }
 
-    /// Makes the session fit for the next borrower and puts it on the neutral path, in one round
-    /// trip. Says whether it can be lent again.
+    /// As [`bind`](Self::bind), where what was prepared on the server may be gone.
+    pub(crate) fn bind_anew(&mut self, binding: &Binding) -> Result<(), BindError> {
+        self.visited
+            .values_mut()
+            .for_each(|visited| visited.proof = None);
+        self.bind(binding)
+    }
+
+    /// Adds the proof of a path to a message that has set it.
+    fn prove(&mut self, binding: &Binding, message: &mut String) {
+        let visited = self.visited.entry(binding.schema.clone()).or_default();
+        let claims = |proof: &Proof| (proof.oid, proof.in_use) == (binding.oid, binding.in_use);
+        let number = match &visited.proof {
+            Some(proof) if claims(proof) => proof.number,
+            other => {
+                if let Some(old) = other {
+                    *message += &sql::forget_proof(old.number);
+                    *message += ";";
+                }
+                self.proofs += 1;
+                *message += &binding.claim().prepare_proof(self.proofs);
+                *message += ";";
+                visited.proof = Some(Proof {
+                    number: self.proofs,
+                    oid: binding.oid,
+                    in_use: binding.in_use,
+                });
+                self.proofs
+            }
+        };
+        *message += &sql::prove(number);
+    }
+
+    /// Tells a path that leads elsewhere from every other failure of a bind. Diesel does not pass on
+    /// which error it was, so the question is asked again in a form that it does.
+    fn diagnose(&mut self, error: BindError, binding: &Binding) -> BindError {
+        let BindError::Failed(first) = error else {
+            return error;
+        };
+        let message = format!("{};{}", binding.sql, binding.claim().diagnose());
+        match self.run_outside_transaction(&message) {
+            Err(BindError::Failed(error)) if sql::is_proof(&error) => BindError::Unavailable,
+            _ => BindError::Failed(first),
+        }
+    }
+
+    /// Makes what is known of types, and the tag of statements, that of the schema.
+    fn now_on(&mut self, binding: &Binding) {
+        self.dirty = false;
+        self.open = binding.open;
+        let visited = self.visited.entry(binding.schema.clone()).or_default();
+        let stays = self.current.as_ref() == Some(&binding.schema);
+        if stays && visited.epoch == binding.epoch {
+            return;
+        }
+        let mut types = if visited.epoch == binding.epoch {
+            std::mem::take(&mut visited.types)
+        } else {
+            PgMetadataCache::new()
+        };
+        visited.epoch = binding.epoch;
+        swap_type_cache(&mut self.pg, &mut types);
+        self.tag = sql::tag(&binding.schema, binding.epoch).into();
+        if stays {
+            return;
+        }
+        if let Some(left) = self.current.replace(binding.schema.clone())
+            && let Some(left) = self.visited.get_mut(&left)
+        {
+            left.types = types;
+        }
+        self.gauge.tenants(self.visited.len());
+    }
+
+    /// Makes the session fit for the next borrower; says whether it can be lent again.
+    ///
+    /// That costs a round trip, and leaves the session on the neutral path, unless the borrower can have
+    /// left nothing behind: then nothing is sent, and the session is parked.
+    pub(crate) fn finish(&mut self) -> bool {
+        let leaves_nothing = self.open
+            && !(self.dirty || self.marked || self.spoiled || self.is_stateless())
+            && matches!(
+                AnsiTransactionManager::transaction_manager_status_mut(&mut self.pg)
+                    .transaction_depth(),
+                Ok(None)
+            );
+        if !leaves_nothing {
+            return self.clean();
+        }
+        self.reset_instrumentation();
+        self.parked = true;
+        self.lent = false;
+        true
+    }
+
+    /// Removes everything that a borrower can have left and puts the session on the neutral path, in one
+    /// round trip. Says whether it can be lent again.
     pub(crate) fn clean(&mut self) -> bool {
         let cleaned = if self.spoiled {
             return false;
+        } else if self.is_stateless() {
+            // The end of its transaction was the clean.
+            return !self.lent;
         } else if self.marked {
             // Who had the bare connection can have put another one in its place.
+            self.lent = true;
             let message = sql::prove_backend(self.pid) + sql::CLEAN;
             self.run_outside_transaction(&message)
         } else {
+            self.lent = true;
             self.run_outside_transaction(sql::CLEAN)
         };
-        if cleaned.is_err() {
-            return false;
-        }
+        cleaned.is_ok() && self.settle()
+    }
+
+    /// Removes what the borrower left on our side of a session that is clean on the server's.
+    fn settle(&mut self) -> bool {
         // What was already received for the borrower's channels waits inside libpq.
         if self
             .pg
@@ -214,18 +482,25 @@ impl Session {
         {
             return false;
         }
+        self.reset_instrumentation();
+        self.parked = false;
+        self.dirty = false;
+        self.lent = false;
+        true
+    }
+
+    fn reset_instrumentation(&mut self) {
         if std::mem::take(&mut self.instrumented) || self.marked {
             self.pg
                 .set_instrumentation(diesel::connection::get_default_instrumentation());
         }
-        self.lent = false;
-        true
     }
 
     /// Leaves the shared schema out of the path until the session is cleaned, so that migrations of
     /// the borrower cannot fall through to it.
     pub(crate) fn narrow_path(&mut self) -> diesel::QueryResult<()> {
-        let Some((schema, _)) = &self.current else {
+        self.soil();
+        let Some(schema) = &self.current else {
             return Ok(());
         };
         let path = sql::set_path(std::iter::once(schema).chain(&*self.extra));
@@ -246,36 +521,19 @@ impl Session {
         AnsiTransactionManager::transaction_manager_status_mut(&mut self.pg).set_in_error();
         let sent = self.pg.batch_execute(message);
         let idle = !AnsiTransactionManager::is_broken_transaction_manager(&mut self.pg);
-        match sent {
-            Ok(()) if idle => Ok(()),
-            Ok(()) => Err(BindError::Stale),
-            Err(DieselError::DatabaseError(
-                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
-                _,
-            )) => Err(BindError::Stale),
-            // The error left a transaction behind, so there was one before.
-            Err(_) if !idle => Err(BindError::Stale),
-            // Only the proof can violate a check constraint: see `sql::bind`.
-            Err(DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, _)) => {
-                Err(BindError::Unavailable)
-            }
-            Err(error) => Err(BindError::Failed(error)),
+        if !idle {
+            // Also after an error that left a transaction behind: there was one before.
+            return Err(BindError::Stale);
         }
+        sent.map_err(BindError::of)
     }
+}
 
-    fn swap_types(&mut self, (schema, epoch): (SchemaName, i64)) {
-        let mut cache = match self.types.remove(&schema) {
-            Some((known, cache)) if known == epoch => cache,
-            _ => PgMetadataCache::new(),
-        };
-        swap_type_cache(&mut self.pg, &mut cache);
-        if let Some((old, old_epoch)) = self.current.take()
-            && old != schema
-        {
-            self.types.insert(old, (old_epoch, cache));
-        }
-        self.current = Some((schema, epoch));
-    }
+/// The text of a statement, without its tag.
+fn text(statement: &impl QueryFragment<Pg>) -> Option<String> {
+    let mut text = <Pg as diesel::backend::Backend>::QueryBuilder::default();
+    statement.to_sql(&mut text, &Pg).ok()?;
+    Some(text.finish())
 }
 
 impl fmt::Debug for Session {

@@ -3,7 +3,12 @@
 //! Identifiers and literals are quoted here, always, whatever they hold; every statement that has a
 //! name in it is put together here. Values go as bind parameters.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    sync::LazyLock,
+};
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use crate::{lock, names::SchemaName};
 
@@ -49,26 +54,76 @@ impl SchemaName {
 }
 
 /// Puts a fresh connection on a path that sees neither a tenant nor the shared schema, and prepares the
-/// statement by which [`CLEAN`] knows that Diesel's are still there. `pg_temp` comes last everywhere, so
-/// that no temporary table can shadow a real one.
+/// statement that ends [`CLEAN`]. `pg_temp` comes last everywhere, so that no temporary table can shadow
+/// a real one.
 pub(crate) const START: &str = "SET search_path TO pg_catalog, pg_temp; \
-     PREPARE boardinghouse_sentinel AS SELECT 1";
+     PREPARE boardinghouse_unlock AS SELECT pg_catalog.pg_advisory_unlock_all()";
 
-/// Drops what was prepared on the server, for sessions that hold statements without a tag.
-pub(crate) const FORGET_STATEMENTS: &str = "DEALLOCATE ALL; \
-     SET search_path TO pg_catalog, pg_temp; PREPARE boardinghouse_sentinel AS SELECT 1";
+/// Drops what was prepared on the server, for sessions that hold statements without a tag, or too many.
+pub(crate) const FORGET_STATEMENTS: &str = "DEALLOCATE ALL; SET search_path TO pg_catalog, pg_temp; \
+     PREPARE boardinghouse_unlock AS SELECT pg_catalog.pg_advisory_unlock_all()";
 
 /// Removes everything that a borrower can have left in a session, except an open transaction, and fails
 /// when the borrower dropped what was prepared.
 ///
 /// This is `DISCARD ALL` (PostgreSQL manual, SQL command DISCARD) less `DEALLOCATE ALL`, which would
 /// take Diesel's prepared statements from under it. `RESET ALL` also undoes what Diesel itself sets
-/// on a new connection, so that is set again.
+/// on a new connection, so that is set again. All but the last are utility statements, which are
+/// neither planned nor run as queries; the last is planned already, under the path that is set before it.
 pub(crate) const CLEAN: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
      SET TIME ZONE 'UTC'; SET client_encoding TO 'UTF8'; \
-     CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); \
-     DISCARD TEMP; DISCARD SEQUENCES; SET search_path TO pg_catalog, pg_temp; \
-     EXECUTE boardinghouse_sentinel";
+     CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; \
+     SET search_path TO pg_catalog, pg_temp; EXECUTE boardinghouse_unlock";
+
+/// The end of a transaction on a session that is the borrower's anyway. A `COMMIT` that ends a failed
+/// transaction is no error to PostgreSQL, though it saves nothing; a statement before it is.
+pub(crate) const COMMIT: &str = "SELECT 1; COMMIT";
+
+/// See [`COMMIT`].
+pub(crate) const ROLLBACK: &str = "ROLLBACK";
+
+/// The end of a transaction after which the server process may serve anybody: fails unless the
+/// transaction is the one that [`begin`] began, removes what [`CLEAN`] removes, and commits.
+///
+/// Deferred triggers run first, while the path is still the tenant's. What is not transactional is
+/// undone before the commit, so that nothing is left to do where that fails. `RESET ALL` leaves the
+/// process as it was started; the two settings are Diesel's, made when it connected.
+pub(crate) static COMMIT_AND_CLEAN: LazyLock<String> = LazyLock::new(|| {
+    let ours = proof(
+        "pg_catalog.current_setting('boardinghouse.bound', true) \
+                      OPERATOR(pg_catalog.=) 'yes'",
+    );
+    format!(
+        "SELECT {ours}; SET CONSTRAINTS ALL IMMEDIATE; \
+         SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
+         SET TIME ZONE 'UTC'; SET client_encoding TO 'UTF8'; \
+         CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); \
+         DISCARD TEMP; DISCARD SEQUENCES; COMMIT"
+    )
+});
+
+/// As [`COMMIT_AND_CLEAN`]; the rollback takes back everything that is transactional.
+pub(crate) const ROLLBACK_AND_CLEAN: &str =
+    "ROLLBACK; SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD SEQUENCES";
+
+/// Begins a transaction with what Diesel and the client have set, for as long as it lasts: the server
+/// process may come from somebody else. It also gets a mark by which it is known again.
+pub(crate) fn begin(application_name: &str) -> String {
+    format!(
+        "BEGIN; SET LOCAL TIME ZONE 'UTC'; SET LOCAL client_encoding TO 'UTF8'; \
+         SET LOCAL application_name TO {}; SET LOCAL boardinghouse.bound TO 'yes'",
+        Literal(application_name)
+    )
+}
+
+/// Whether an error is that of a [`proof`].
+pub(crate) fn is_proof(error: &DieselError) -> bool {
+    matches!(
+        error,
+        DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, info)
+            if info.constraint_name() == Some("cardinal_number_domain_check")
+    )
+}
 
 /// Fails with a check violation unless the session is that of backend `pid`.
 pub(crate) fn prove_backend(pid: i32) -> String {
@@ -97,32 +152,95 @@ pub(crate) fn path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> Str
     path
 }
 
-/// Sets the path and proves that it leads to `schema`.
-///
-/// PostgreSQL takes any path, and skips what is missing or not to be used by the role; the next query
-/// then reads the schema after it. So the answer of `current_schema()` decides.
-///
-/// With `in_use`, the session also takes the lock that says so, and fails where somebody waits to
-/// drop the schema.
-pub(crate) fn bind<'a>(
-    schema: &'a SchemaName,
-    rest: impl IntoIterator<Item = &'a SchemaName>,
-    in_use: bool,
-) -> String {
-    let name = schema.literal();
-    let mut condition = format!("pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name}");
-    if in_use {
-        let _ = write!(
-            condition,
-            " AND pg_catalog.pg_try_advisory_lock_shared({}, pg_catalog.hashtext({name}))",
-            lock::IN_USE
-        );
+/// What a path is proven against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim<'a> {
+    /// The schema that unqualified names are to be looked up in first.
+    pub(crate) schema: &'a SchemaName,
+    /// The schema's own number: a schema that was dropped and created anew has another.
+    pub(crate) oid: Option<u32>,
+    /// Whether the session also takes the lock that says that it uses the schema. It is refused where
+    /// somebody waits to drop or rename it.
+    pub(crate) in_use: bool,
+}
+
+impl Claim<'_> {
+    /// What is true when the path leads where it should.
+    ///
+    /// PostgreSQL takes any path, and skips what is missing or not to be used by the role; the next
+    /// query then reads the schema after it. So the answer of `current_schema()` decides.
+    ///
+    /// It is asked when the lock is held, so that nobody can drop or rename the schema between the two.
+    /// But a session answers from what it has cached, and hears of other sessions' changes when its
+    /// transaction begins, which was before, and when it opens a relation. So it is made to open one in
+    /// between: the function between the two opens the relation and does nothing else. CASE alone promises
+    /// an order (PostgreSQL manual, 4.2.14 "Expression Evaluation Rules").
+    fn condition(&self, lock: &str) -> String {
+        let name = self.schema.literal();
+        let mut condition = format!("pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name}");
+        if let Some(oid) = self.oid {
+            let quoted = self.schema.quoted().to_string();
+            let _ = write!(
+                condition,
+                " AND pg_catalog.to_regnamespace({})::pg_catalog.oid OPERATOR(pg_catalog.=) \
+                 '{oid}'::pg_catalog.oid",
+                Literal(&quoted)
+            );
+        }
+        if self.in_use {
+            condition = format!(
+                "CASE WHEN NOT pg_catalog.{lock}({in_use}, pg_catalog.hashtext({name})) THEN false \
+                 WHEN pg_catalog.pg_relation_is_updatable('pg_catalog.pg_namespace', false) \
+                 OPERATOR(pg_catalog.=) 0 THEN false ELSE {condition} END",
+                in_use = lock::IN_USE
+            );
+        }
+        condition
     }
-    format!(
-        "SET search_path TO {}; SELECT {}",
-        path(std::iter::once(schema).chain(rest)),
-        proof(&condition)
-    )
+
+    /// Prepares, under `number`, the proof that [`prove`] runs: it gives back the locks of the checkout
+    /// before, takes its own, and divides by zero unless the path leads to the schema.
+    ///
+    /// A plan is made anew when it is run on another path than it was made for. This one is made, and
+    /// always run, on the path that it proves; so it is planned once for each tenant and connection, and
+    /// a checkout only runs it. It has no columns, which saves describing and sending them.
+    pub(crate) fn prepare_proof(&self, number: u32) -> String {
+        format!(
+            "PREPARE boardinghouse_proof_{number} AS SELECT WHERE CASE \
+             WHEN pg_catalog.pg_advisory_unlock_all() IS NULL THEN true \
+             ELSE 1 OPERATOR(pg_catalog./) (({}) IS TRUE)::pg_catalog.int4 \
+             OPERATOR(pg_catalog.=) 0 END",
+            self.condition("pg_try_advisory_lock_shared")
+        )
+    }
+
+    /// The same proof as a statement of its own, which fails with a check violation: it tells a path that
+    /// leads elsewhere from every other failure.
+    pub(crate) fn diagnose(&self) -> String {
+        format!(
+            "SELECT {}",
+            proof(&self.condition("pg_try_advisory_lock_shared"))
+        )
+    }
+
+    /// Sets the path until the transaction ends, and proves it.
+    pub(crate) fn bind_transaction(&self, rest: &[&SchemaName]) -> String {
+        format!(
+            "SET LOCAL search_path TO {}; SELECT {}",
+            path(std::iter::once(self.schema).chain(rest.iter().copied())),
+            proof(&self.condition("pg_try_advisory_xact_lock_shared"))
+        )
+    }
+}
+
+/// Runs the proof that was prepared under `number`.
+pub(crate) fn prove(number: u32) -> String {
+    format!("EXECUTE boardinghouse_proof_{number}")
+}
+
+/// Forgets the proof that was prepared under `number`.
+pub(crate) fn forget_proof(number: u32) -> String {
+    format!("DEALLOCATE boardinghouse_proof_{number}")
 }
 
 /// Sets the path.
@@ -229,3 +347,64 @@ pub(crate) fn execute(name: &str) -> String {
 pub(crate) fn deallocate(name: &str) -> String {
     format!("DEALLOCATE {}", Ident(name))
 }
+
+/// Subscribes to what the registry's triggers tell.
+pub(crate) const LISTEN: &str =
+    "SET application_name TO 'boardinghouse listener'; LISTEN boardinghouse";
+
+/// Whether nothing that a plain select can reach by a name hides in the schemas `$names`: no view, no
+/// foreign table, no policy; no function but those that only triggers call, or that are not code of a
+/// person's; no operator with such a function; no domain, whose checks run functions.
+///
+/// What a schema holds is found by the index on what depends on it: `pg_class` has none by schema.
+/// Languages 12 and 13 are `internal` and `c`.
+macro_rules! open {
+    ($names:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT FROM pg_catalog.pg_namespace AS s \
+             JOIN pg_catalog.pg_depend AS d ON d.refobjid = s.oid \
+                 AND d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
+             WHERE s.nspname = ANY (",
+            $names,
+            ") AND CASE d.classid \
+             WHEN 'pg_catalog.pg_class'::pg_catalog.regclass THEN EXISTS \
+                 (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = d.objid \
+                  AND (c.relkind IN ('v', 'f') OR c.relrowsecurity)) \
+             WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN EXISTS \
+                 (SELECT FROM pg_catalog.pg_proc AS p WHERE p.oid = d.objid \
+                  AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype, \
+                                           'pg_catalog.event_trigger'::pg_catalog.regtype) \
+                  AND (p.prokind = 'a' OR p.prolang NOT IN (12, 13))) \
+             WHEN 'pg_catalog.pg_operator'::pg_catalog.regclass THEN EXISTS \
+                 (SELECT FROM pg_catalog.pg_operator AS o \
+                  JOIN pg_catalog.pg_proc AS p ON p.oid = o.oprcode \
+                  WHERE o.oid = d.objid AND p.prolang NOT IN (12, 13)) \
+             WHEN 'pg_catalog.pg_type'::pg_catalog.regclass THEN EXISTS \
+                 (SELECT FROM pg_catalog.pg_type AS t WHERE t.oid = d.objid AND t.typtype = 'd') \
+             ELSE d.classid NOT IN ('pg_catalog.pg_extension'::pg_catalog.regclass, \
+                 'pg_catalog.pg_default_acl'::pg_catalog.regclass, \
+                 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, \
+                 'pg_catalog.pg_opclass'::pg_catalog.regclass, \
+                 'pg_catalog.pg_opfamily'::pg_catalog.regclass, \
+                 'pg_catalog.pg_collation'::pg_catalog.regclass) END)"
+        )
+    };
+}
+
+/// What is true of the tenant whose incarnation is `$2`; `$1` are the other schemas on its path. The
+/// number of the schema is read as of the same moment as the row.
+pub(crate) const CONFIRM_TENANT: &str = concat!(
+    "SELECT tenant.id, tenant.schema_name, tenant.status, tenant.epoch, n.oid AS schema_oid, ",
+    open!("pg_catalog.array_append($1, tenant.schema_name)::pg_catalog.name[]"),
+    " AS open FROM boardinghouse.tenants AS tenant \
+     LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = tenant.schema_name::pg_catalog.name \
+     WHERE tenant.incarnation = $2"
+);
+
+/// The same of a schema, named `$2`, that the registry knows nothing of.
+pub(crate) const CONFIRM_SCHEMA: &str = concat!(
+    "SELECT NULL::pg_catalog.text AS id, n.nspname::pg_catalog.text AS schema_name, \
+     'ready'::pg_catalog.text AS status, 0::pg_catalog.int8 AS epoch, n.oid AS schema_oid, ",
+    open!("pg_catalog.array_append($1, $2)::pg_catalog.name[]"),
+    " AS open FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $2::pg_catalog.name"
+);

@@ -51,6 +51,8 @@ macro_rules! diesel_connection {
 
         impl diesel::connection::SimpleConnection for $checkout {
             fn batch_execute(&mut self, query: &str) -> diesel::QueryResult<()> {
+                self.session.guard_text(query)?;
+                self.session.soil();
                 self.session.pg.batch_execute(query)
             }
         }
@@ -71,6 +73,8 @@ macro_rules! diesel_connection {
                 T: diesel::query_builder::QueryFragment<Self::Backend>
                     + diesel::query_builder::QueryId,
             {
+                self.session.guard(source)?;
+                self.session.note(source);
                 let tag = self.session.tag();
                 let query = $crate::statement::Tagged { tag, query: source };
                 self.session.pg.execute_returning_count(&query)
@@ -93,8 +97,12 @@ macro_rules! diesel_connection {
             }
 
             /// Has effect until the checkout ends; the connection is then closed, because Diesel
-            /// cannot tell what it left prepared on the server.
+            /// cannot tell what it left prepared on the server. In `PathMode::Transaction` it has no
+            /// effect: nothing may stay prepared there.
             fn set_prepared_statement_cache_size(&mut self, size: diesel::connection::CacheSize) {
+                if self.session.is_stateless() {
+                    return;
+                }
                 self.session.spoiled = true;
                 self.session.pg.set_prepared_statement_cache_size(size);
             }
@@ -127,6 +135,8 @@ macro_rules! diesel_connection {
                     + 'query,
                 diesel::pg::Pg: diesel::expression::QueryMetadata<T::SqlType>,
             {
+                self.session.guard(&source)?;
+                self.session.note(&source);
                 let tag = self.session.tag();
                 let query = $crate::statement::Tagged { tag, query: source };
                 diesel::connection::LoadConnection::<B>::load(&mut self.session.pg, query)
@@ -138,6 +148,7 @@ macro_rules! diesel_connection {
             /// schema is off the path, until the checkout ends. Prefer `Migrator`, which also keeps
             /// what was prepared elsewhere from being used again.
             fn setup(&mut self) -> diesel::QueryResult<usize> {
+                self.session.guard_text("")?;
                 self.session.narrow_path()?;
                 diesel::migration::MigrationConnection::setup(&mut self.session.pg)
             }

@@ -159,6 +159,17 @@ impl Tenant {
         self
     }
 
+    /// The same tenant where the registry has it now, if that is elsewhere.
+    pub(crate) fn moved(mut self, id: &TenantId, schema: &SchemaName, epoch: i64) -> Self {
+        if (self.id(), self.schema(), self.epoch()) != (id, schema, epoch) {
+            let record = Arc::make_mut(&mut self.0);
+            record.id = id.clone();
+            record.schema = schema.clone();
+            record.epoch = epoch;
+        }
+        self
+    }
+
     pub(crate) fn with_adopted(mut self, adopted: bool) -> Self {
         Arc::make_mut(&mut self.0).adopted = adopted;
         self

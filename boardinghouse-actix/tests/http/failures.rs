@@ -8,7 +8,7 @@ use actix_web::{
     web,
 };
 use boardinghouse_actix::{HostTable, PathPrefix, Tenancy};
-use boardinghouse_core::{PgRegistry, TenantPool};
+use boardinghouse_core::{PathMode, PgRegistry, TenantPool};
 
 use crate::{
     app::{routes, serve},
@@ -64,6 +64,27 @@ fn an_error_of_the_application_rolls_back_and_is_answered_by_it() {
     get(server.at, "acme.test", "/notes").is(200, "from-acme,second");
     fixture.execute("DROP TABLE acme.notes, public.notes");
     post(server.at, "acme.test", "/notes", "fourth").is(500, "");
+}
+
+#[test]
+fn each_run_is_a_transaction_where_there_are_no_sessions() {
+    let fixture = Fixture::new();
+    let builder = TenantPool::builder()
+        .path_mode(PathMode::Transaction)
+        .max_size(1);
+    let registry = PgRegistry::new(fixture.pool(builder));
+    let server = serve(Tenancy::new(registry).resolver(HostTable), 1);
+    for _ in 0..2 {
+        get(server.at, "acme.test", "/notes").is(200, "from-acme");
+        get(server.at, "globex.test", "/notes").is(200, "from-globex");
+        get(server.at, "acme.test", "/shared").is(200, "public PUBLIC");
+        get(server.at, "acme.test", "/broken").is(500, "");
+        get(server.at, "acme.test", "/panics").is(500, "");
+    }
+    post(server.at, "acme.test", "/notes", "second").is(201, "");
+    post(server.at, "acme.test", "/notes", "third").is(409, "");
+    get(server.at, "acme.test", "/notes").is(200, "from-acme,second");
+    post(server.at, "acme.test", "/signup/initech", "").is(500, "");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `boardinghouse check`: each thing is broken alone.
 
-use crate::fixture::Fixture;
+use boardinghouse_tests::PgBouncer;
+
+use crate::fixture::{Fixture, Run, UNREACHABLE, boardinghouse};
 
 /// The codes that a checkup finds.
 #[track_caller]
@@ -168,4 +170,36 @@ fn an_empty_database_is_told_how_to_begin() {
     let run = fixture.run(&["check"]).expect(2);
     assert!(run.stdout.contains("run `boardinghouse init`"), "{run:?}");
     assert_eq!(fixture.relations(), relations);
+}
+
+/// Exit code and verdicts, in the order of the modes.
+#[track_caller]
+fn verdicts(url: &str, exit: i32) -> Vec<String> {
+    let run = |args: &[&str]| -> Run {
+        let output = boardinghouse(args).env("DATABASE_URL", url).output();
+        Run::from(output.unwrap()).expect(exit)
+    };
+    let human = run(&["check", "--pooler"]).stdout;
+    let checkup = run(&["check", "--pooler", "--json"]).json();
+    let modes = checkup["modes"].as_array().unwrap();
+    let verdicts = modes.iter().map(|mode| {
+        let (name, verdict) = (&mode["mode"], &mode["verdict"]);
+        let verdict = verdict.as_str().unwrap().to_owned();
+        let line = format!("{} {}: ", verdict.to_uppercase(), name.as_str().unwrap());
+        assert!(human.contains(&line), "{human}");
+        verdict
+    });
+    verdicts.collect()
+}
+
+#[test]
+fn a_pooler_that_shares_server_processes_is_unsafe_and_the_server_itself_is_not() {
+    let fixture = Fixture::new();
+    assert_eq!(verdicts(&fixture.url, 0), ["safe"; 3]);
+    let Some(pooler) = PgBouncer::start(&fixture.url, "transaction", 1) else {
+        return;
+    };
+    assert_eq!(verdicts(pooler.url(), 2), ["unsafe", "unsafe", "safe"]);
+    let nowhere = fixture.run(&["check", "--pooler", "--database-url", UNREACHABLE]);
+    assert!(nowhere.expect(1).stderr.contains("could not connect"));
 }

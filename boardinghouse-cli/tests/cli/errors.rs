@@ -63,6 +63,9 @@ fn a_bad_name_is_refused_before_anything_is_connected_to() {
     refused(&["init", "--schema-prefix", "Big"]).says(&["Bigx"]);
     refused(&["migrate", "--shared", "-s", "a"]).says(&["cannot be used with"]);
     refused(&["tenant", "delete", "a"]).says(&["--yes"]);
+    refused(&["tenant", "rename", "a", "A"]).says(&["not a tenant id"]);
+    refused(&["tenant", "rename", "a", "pg-x"]).says(&["belongs to PostgreSQL"]);
+    refused(&["tenant", "rename", "a", "www", "--reserved", "www"]).says(&["www is reserved"]);
     refused(&["nonsense"]);
 }
 

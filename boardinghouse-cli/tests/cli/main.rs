@@ -8,5 +8,6 @@ mod errors;
 mod fixture;
 mod fleet;
 mod help;
+mod lifecycle;
 mod sql;
 mod tenants;

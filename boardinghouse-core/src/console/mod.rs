@@ -1,7 +1,5 @@
 //! Statements as a person types them, with answers of any shape.
 
-mod scan;
-
 use std::fmt;
 
 use diesel::{
@@ -21,8 +19,9 @@ use crate::{
     connection::TenantConnection,
     error::{Error, ErrorKind, Result},
     migrate::Selection,
+    pool,
     registry::PgRegistry,
-    sql,
+    scan, sql,
 };
 
 /// What a statement gave.
@@ -68,6 +67,9 @@ pub struct Answer {
 /// ```
 pub fn query(conn: &mut TenantConnection, sql: &str) -> Result<Answer> {
     let tenant = conn.tenant().id().clone();
+    if conn.session.is_stateless() {
+        return Err(pool::needs_session().with_tenant(&tenant));
+    }
     let failed = |error| Error::database("run the statement", error).with_tenant(&tenant);
     let answer = match runnable(sql)?[..] {
         [statement] => one(conn, statement)?.map_err(failed)?,

@@ -2,15 +2,19 @@
 
 mod catalog;
 mod finding;
+mod pooler;
 
 use std::collections::{HashMap, HashSet};
 
 use diesel::PgConnection;
 
-pub use self::finding::{Checkup, Finding, Severity};
 use self::{
     catalog::{Presence, Tables},
     finding::Check,
+};
+pub use self::{
+    finding::{Checkup, Finding, Severity},
+    pooler::{ModeVerdict, PoolerCheckup, Verdict},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -71,6 +75,7 @@ impl<'a> Doctor<'a> {
     /// [`ErrorKind::ConnectionFailed`], [`ErrorKind::Migration`] when the migrations cannot be read,
     /// and [`ErrorKind::Database`], for example when this role may not read the registry.
     pub fn check(&self) -> Result<Checkup> {
+        self.pool.require_sessions()?;
         // Not from the pool, whose checkouts fail where the shared schema is missing.
         let mut session = Session::connect(self.pool.url(), self.pool.layout())?;
         let conn = &mut session.pg;

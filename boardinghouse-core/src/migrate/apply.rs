@@ -54,6 +54,7 @@ impl<'a> Run<'a> {
         sources: Sources,
         progress: &'a mut dyn FnMut(&ReportEntry),
     ) -> Result<Self> {
+        migrator.pool.require_sessions()?;
         let mut guard = Session::connect(migrator.pool.url(), migrator.pool.layout())?;
         lock::migrator_for_session(&mut guard.pg, migrator.lock_wait)?;
         Ok(Self {
@@ -252,7 +253,7 @@ fn apply_one(
         migration.run(&mut session.pg).map_err(failed)?;
         // Proves the path again, and that the migration left no transaction open.
         session
-            .bind(binding)
+            .bind_anew(binding)
             .map_err(|error| around(error.explain(binding)))?;
         return in_transaction(&mut session.pg, |pg| remember(pg, migration, target))
             .map_err(around);

@@ -1,12 +1,22 @@
 //! How a pool is configured.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use super::{Inner, LogErrors, Manager, PathMode, TenantPool};
-use crate::{error::Result, layout::Layout, lock::LONGEST_WAIT, session::Session};
+use super::{
+    Connect, Gauges, Hook, Inner, LogErrors, Manager, PathMode, TenantPool, keeper,
+    known::Knowledge, shelf::Shelf, spawn, state::Counters,
+};
+use crate::{
+    connection::TenantConnection, error::Result, layout::Layout, lock::LONGEST_WAIT,
+    session::Session, tenant::Tenant,
+};
 
 /// Configures a [`TenantPool`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TenantPoolBuilder {
     layout: Layout,
     path_mode: PathMode,
@@ -16,6 +26,19 @@ pub struct TenantPoolBuilder {
     idle_timeout: Option<Duration>,
     max_lifetime: Option<Duration>,
     max_tenants_per_connection: usize,
+    max_statements_per_connection: usize,
+    registry_ttl: Duration,
+    listen: Listen,
+    on_checkout: Option<Hook>,
+}
+
+/// Where the listener connects to.
+#[derive(Clone, Debug)]
+enum Listen {
+    /// To the pool's own URL, unless no notification can come that way.
+    Usual,
+    To(String),
+    Nowhere,
 }
 
 impl Default for TenantPoolBuilder {
@@ -28,7 +51,11 @@ impl Default for TenantPoolBuilder {
             checkout_timeout: Duration::from_secs(30),
             idle_timeout: Some(Duration::from_secs(10 * 60)),
             max_lifetime: Some(Duration::from_secs(30 * 60)),
-            max_tenants_per_connection: 200,
+            max_tenants_per_connection: 250,
+            max_statements_per_connection: 2_000,
+            registry_ttl: Duration::from_secs(1),
+            listen: Listen::Usual,
+            on_checkout: None,
         }
     }
 }
@@ -89,11 +116,80 @@ impl TenantPoolBuilder {
     }
 
     /// Sets how many different tenants a connection serves before it is replaced. A server process
-    /// keeps what it has read of each tenant's catalog, about 10 kB a table, until it ends. 0 counts
-    /// as 1. Defaults to 200.
+    /// keeps what it has read of each tenant's catalog until it ends: see
+    /// [`ConnectionLoad`](crate::ConnectionLoad) for how much. 0 counts as 1. Defaults to 250.
     #[must_use]
     pub fn max_tenants_per_connection(mut self, tenants: usize) -> Self {
         self.max_tenants_per_connection = tenants.max(1);
+        self
+    }
+
+    /// Sets how many statements a connection may have prepared, of all tenants together, before it drops
+    /// them. Each takes about 15 kB of the server process. The proofs of the tenants, one each, are
+    /// among them. 0 counts as 1. Defaults to 2,000.
+    #[must_use]
+    pub fn max_statements_per_connection(mut self, statements: usize) -> Self {
+        self.max_statements_per_connection = statements.max(1);
+        self
+    }
+
+    /// Sets for how long the pool believes what the registry said of a tenant while it hears no
+    /// notifications of it: while the listener's connection is lost, or where there is none. It then asks
+    /// again, at the tenant's next checkout, which costs a round trip. Defaults to one second.
+    #[must_use]
+    pub fn registry_ttl(mut self, ttl: Duration) -> Self {
+        self.registry_ttl = ttl;
+        self
+    }
+
+    /// Sets the URL at which the pool listens for what changes in the registry. One more connection is
+    /// opened there, with the first checkout of a tenant, and again whenever it is lost.
+    ///
+    /// Defaults to the URL of the pool; in [`PathMode::Transaction`] to none, because no notification
+    /// comes through a pooler in transaction mode: give the URL of the server itself.
+    #[must_use]
+    pub fn listen_url(mut self, url: impl Into<String>) -> Self {
+        self.listen = Listen::To(url.into());
+        self
+    }
+
+    /// Opens no connection for listening. What other processes change then takes effect after
+    /// [`registry_ttl`](Self::registry_ttl).
+    #[must_use]
+    pub fn without_listener(mut self) -> Self {
+        self.listen = Listen::Nowhere;
+        self
+    }
+
+    /// Sets what is done with each checkout of a tenant, after it is bound and before the caller gets it:
+    /// for instance a setting for row-level security or an audit trigger. The hook's error is the
+    /// checkout's; the connection then goes back to the pool. Defaults to nothing.
+    ///
+    /// In [`PathMode::Transaction`] it runs inside the transaction. What it sets is gone when the
+    /// checkout ends.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use boardinghouse_core::{Result, TenantPool};
+    /// use diesel::prelude::*;
+    ///
+    /// let pool = TenantPool::builder()
+    ///     .on_checkout(|tenant, conn| {
+    ///         diesel::sql_query("SELECT set_config('app.tenant', $1, false)")
+    ///             .bind::<diesel::sql_types::Text, _>(tenant.id().as_str())
+    ///             .execute(conn)?;
+    ///         Ok(())
+    ///     })
+    ///     .build("postgres://localhost/app")?;
+    /// # Ok::<(), boardinghouse_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_checkout(
+        mut self,
+        hook: impl Fn(&Tenant, &mut TenantConnection) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.on_checkout = Some(Arc::new(hook));
         self
     }
 
@@ -107,7 +203,7 @@ impl TenantPoolBuilder {
     /// [`ErrorKind::ConnectionFailed`](crate::ErrorKind::ConnectionFailed) when the server cannot be
     /// reached or refuses the credentials.
     pub fn build(self, url: &str) -> Result<TenantPool> {
-        drop(Session::connect(&self.bounded(url), &self.layout)?);
+        drop(self.connect()(&self.bounded(url), &self.layout)?);
         Ok(self.build_unchecked(url))
     }
 
@@ -116,9 +212,10 @@ impl TenantPoolBuilder {
     #[must_use]
     pub fn build_unchecked(self, url: &str) -> TenantPool {
         let url = self.bounded(url);
+        let gauges = Gauges::default();
         let pool = r2d2::Pool::builder()
             .max_size(self.max_size)
-            .min_idle(Some(self.min_idle.min(self.max_size)))
+            .min_idle(Some(0)) // the keeper's business
             .connection_timeout(self.checkout_timeout)
             .idle_timeout(self.idle_timeout)
             .max_lifetime(self.max_lifetime)
@@ -127,15 +224,43 @@ impl TenantPoolBuilder {
             .build_unchecked(Manager {
                 url: url.clone(),
                 layout: self.layout.clone(),
+                connect: self.connect(),
+                max_statements: self.max_statements_per_connection,
+                gauges: Arc::clone(&gauges),
             });
-        TenantPool(Arc::new(Inner {
-            pool,
+        let (end, ended) = std::sync::mpsc::channel();
+        let inner = Arc::new(Inner {
+            shelf: Shelf::new(pool, self.max_tenants_per_connection),
+            known: Knowledge::new(self.registry_ttl),
+            counters: Counters::default(),
+            gauges,
+            listen_at: Mutex::new(match self.listen {
+                Listen::Usual if self.path_mode == PathMode::Transaction => None,
+                Listen::Usual => Some(url.clone()),
+                Listen::To(url) => Some(url),
+                Listen::Nowhere => None,
+            }),
+            ends: Mutex::new(vec![end]),
             url,
             layout: self.layout,
             path_mode: self.path_mode,
             checkout_timeout: self.checkout_timeout,
+            idle_timeout: self.idle_timeout,
+            max_lifetime: self.max_lifetime,
+            min_idle: self.min_idle.min(self.max_size),
             max_tenants_per_connection: self.max_tenants_per_connection,
-        }))
+            on_checkout: self.on_checkout,
+        });
+        let pool = Arc::downgrade(&inner);
+        spawn("boardinghouse-keeper", move || keeper::run(pool, ended));
+        TenantPool(inner)
+    }
+
+    fn connect(&self) -> Connect {
+        match self.path_mode {
+            PathMode::Transaction => Session::connect_stateless,
+            PathMode::TenantThenShared | PathMode::TenantOnly => Session::connect,
+        }
     }
 
     /// The URL with a `connect_timeout`, so that a server that never answers is given up on.
@@ -152,5 +277,15 @@ impl TenantPoolBuilder {
         // libpq takes 1 for 2.
         let seconds = self.checkout_timeout.as_secs().max(2);
         format!("{url}{before}connect_timeout={seconds}")
+    }
+}
+
+impl fmt::Debug for TenantPoolBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantPoolBuilder")
+            .field("layout", &self.layout)
+            .field("path_mode", &self.path_mode)
+            .field("max_size", &self.max_size)
+            .finish_non_exhaustive()
     }
 }

@@ -1,20 +1,34 @@
 //! The pool: one r2d2 pool for all tenants, and the loop that makes checkouts of it.
 
 mod builder;
+mod checkout;
+mod keeper;
+mod known;
+mod listener;
+mod shelf;
+mod state;
+mod transaction;
 
 use std::{
     fmt,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, PoisonError, Weak, mpsc::Sender},
+    time::Duration,
 };
 
-pub use self::builder::TenantPoolBuilder;
+pub use self::{
+    builder::TenantPoolBuilder,
+    state::{PoolCounters, PoolState, WaitBucket},
+};
+pub(crate) use self::{checkout::PooledSession, transaction::needs_session};
+use self::{known::Knowledge, shelf::Shelf, state::Counters};
 use crate::{
-    connection::{PooledSession, SharedConnection, TenantConnection},
-    error::{Error, ErrorKind, Result},
+    connection::{SharedConnection, TenantConnection},
+    error::{Error, Result},
+    gauge::{ConnectionLoad, Gauge},
     layout::Layout,
-    session::{BindError, Binding, Session},
-    tenant::{Tenant, TenantStatus},
+    names::TenantId,
+    session::Session,
+    tenant::Tenant,
 };
 
 /// A pool of connections for all tenants of one database.
@@ -43,16 +57,33 @@ use crate::{
 pub struct TenantPool(Arc<Inner>);
 
 struct Inner {
-    pool: r2d2::Pool<Manager>,
+    shelf: Shelf,
+    known: Knowledge,
+    counters: Counters,
+    gauges: Gauges,
     url: String,
     layout: Layout,
     path_mode: PathMode,
     checkout_timeout: Duration,
+    idle_timeout: Option<Duration>,
+    max_lifetime: Option<Duration>,
+    min_idle: u32,
     max_tenants_per_connection: usize,
+    on_checkout: Option<Hook>,
+    /// Where the listener connects; taken when it is started, which the first tenant does.
+    listen_at: Mutex<Option<String>>,
+    /// Dropped with the pool, which ends its threads.
+    ends: Mutex<Vec<Sender<()>>>,
 }
 
+/// What an application does with each checkout of a tenant.
+type Hook = Arc<dyn Fn(&Tenant, &mut TenantConnection) -> Result<()> + Send + Sync>;
+
+/// What each session of a pool holds.
+type Gauges = Arc<Mutex<Vec<Weak<Gauge>>>>;
+
 /// What else the path of a tenant's checkout holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 #[non_exhaustive]
 pub enum PathMode {
     /// The tenant, the shared schema, the extra schemas. Shared tables are read by their bare names;
@@ -62,6 +93,31 @@ pub enum PathMode {
     /// The tenant and the extra schemas. Shared tables must be named in full; a table that the
     /// tenant lacks is an error.
     TenantOnly,
+    /// The same path as [`TenantThenShared`](Self::TenantThenShared), for use behind a pooler in
+    /// transaction mode (PgBouncer: `pool_mode = transaction`), where it is set for one transaction
+    /// at a time and nothing runs outside of one.
+    ///
+    /// [`TenantPool::transaction`] and [`shared_transaction`](TenantPool::shared_transaction) are
+    /// then the only ways to a connection; [`TenantPool::with`] and
+    /// [`with_shared`](TenantPool::with_shared) come to the same, and
+    /// [`PgRegistry`](crate::PgRegistry) reads so. [`get`](TenantPool::get) and
+    /// [`get_shared`](TenantPool::get_shared) refuse. So do [`Provisioner`](crate::Provisioner),
+    /// [`Migrator`](crate::Migrator), [`Doctor`](crate::Doctor) and
+    /// [`console`](crate::console), which want a pool of their own, with a URL that leads to
+    /// PostgreSQL directly. `boardinghouse check --pooler` tells which mode a URL wants.
+    ///
+    /// Statements are never prepared under a name: Diesel's cache is off, and it then sends each one
+    /// whole, in a single message, inside the transaction. So it makes no difference whether the
+    /// pooler can keep prepared statements, and tenants whose types or columns differ are right.
+    ///
+    /// What a borrower leaves in the session is removed before the server process goes to somebody
+    /// else, as between checkouts: settings, the role, temporary tables, advisory locks,
+    /// subscriptions, cursors, sequence state. That costs about 50 µs a transaction on the server.
+    /// It also takes back settings that the pooler made when it connected (PgBouncer's
+    /// `connect_query`): give those to the role or the database (`ALTER ROLE … SET`) instead.
+    /// Where the work panics or the connection is in doubt, it is closed inside its transaction, and
+    /// PgBouncer then closes the server process too.
+    Transaction,
 }
 
 impl TenantPool {
@@ -73,75 +129,88 @@ impl TenantPool {
 
     /// Checks a connection out, bound to `tenant` and proven to be.
     ///
-    /// Waits for at most the checkout timeout for a connection to become free; how long the server
-    /// takes to answer the bind comes on top. Connections that the server has closed in the meantime
-    /// are replaced without the caller noticing.
+    /// Of the idle connections it takes one that is on the tenant already, if there is one; where there
+    /// is none at all it waits, in the order in which checkouts were asked for, for at most the checkout
+    /// timeout. How long the server takes to answer the bind comes on top. Connections that the server
+    /// has closed in the meantime are replaced without the caller noticing.
     ///
-    /// A [`Tenant`] says what the registry said when it was read. Read it anew for each piece of work:
-    /// where a tenant was deleted and another one created under its id, the old value leads to the
-    /// new schema.
+    /// A [`Tenant`] says what the registry said when it was read. If it was renamed or migrated since,
+    /// the checkout is of the tenant as it is now ([`TenantConnection::tenant`]); if it was suspended or
+    /// deleted, it is refused, also where another tenant was created under its id. What changed reaches
+    /// the pool with a notification of the registry, as a rule within 0.2 seconds and at most within one;
+    /// a schema that was renamed, or dropped and created anew, is never served in the meantime.
     ///
     /// # Errors
     ///
     /// * [`ErrorKind::TenantUnavailable`] when the tenant is not ready, and
     ///   [`ErrorKind::ReservedName`] when its schema is the shared one, the template or the
     ///   registry; both before anything is sent.
+    /// * [`ErrorKind::TenantNotFound`] when the tenant was deleted.
     /// * [`ErrorKind::PoolTimeout`] when no connection became free in time, or
     ///   [`ErrorKind::ConnectionFailed`] when none could be opened.
-    /// * [`ErrorKind::SchemaUnavailable`] when the schema is missing or being dropped, or the role
-    ///   may not use it.
+    /// * [`ErrorKind::SchemaUnavailable`] when the schema is missing or being renamed or dropped, or the
+    ///   role may not use it.
+    /// * [`ErrorKind::NeedsSession`] in [`PathMode::Transaction`], before anything is sent: use
+    ///   [`transaction`](Self::transaction).
     /// * [`ErrorKind::Database`] when the server failed otherwise.
+    /// * What the hook of [`TenantPoolBuilder::on_checkout`] gave.
+    ///
+    /// [`ErrorKind::TenantUnavailable`]: crate::ErrorKind::TenantUnavailable
+    /// [`ErrorKind::ReservedName`]: crate::ErrorKind::ReservedName
+    /// [`ErrorKind::TenantNotFound`]: crate::ErrorKind::TenantNotFound
+    /// [`ErrorKind::PoolTimeout`]: crate::ErrorKind::PoolTimeout
+    /// [`ErrorKind::ConnectionFailed`]: crate::ErrorKind::ConnectionFailed
+    /// [`ErrorKind::SchemaUnavailable`]: crate::ErrorKind::SchemaUnavailable
+    /// [`ErrorKind::NeedsSession`]: crate::ErrorKind::NeedsSession
+    /// [`ErrorKind::Database`]: crate::ErrorKind::Database
     pub fn get(&self, tenant: &Tenant) -> Result<TenantConnection> {
-        self.0
-            .layout
-            .tenant_schema(tenant.schema())
-            .map_err(|e| e.with_tenant(tenant.id()))?;
-        if tenant.status() != TenantStatus::Ready {
-            return Err(Error::new(
-                ErrorKind::TenantUnavailable,
-                format!("tenant {} is {}, not ready", tenant.id(), tenant.status()),
-            )
-            .with_tenant(tenant.id()));
-        }
-        let shared = match self.0.path_mode {
-            PathMode::TenantThenShared => Some(self.0.layout.shared()),
-            PathMode::TenantOnly => None,
-        };
-        let rest = shared.into_iter().chain(self.0.layout.extra());
-        let binding = Binding::for_use(tenant, rest);
-        let session = self
-            .checkout(&binding)
+        self.require_sessions()
             .map_err(|error| error.with_tenant(tenant.id()))?;
-        Ok(TenantConnection {
-            session,
-            tenant: tenant.clone(),
-        })
+        self.bound(tenant)
     }
 
     /// Checks a connection out on the shared schema, where no tenant's tables are seen.
     ///
     /// # Errors
     ///
-    /// As [`get`](Self::get), except for those about the tenant.
+    /// As [`get`](Self::get), except for those about the tenant and the hook.
     pub fn get_shared(&self) -> Result<SharedConnection> {
-        let session = self.checkout(&self.shared_binding())?;
-        Ok(SharedConnection {
-            session,
-            pool: self.clone(),
-        })
+        self.require_sessions()?;
+        self.bound_to_shared()
     }
 
     /// Runs `work` on a checkout of `tenant` and returns the connection before it returns.
     ///
+    /// In [`PathMode::Transaction`] this is [`transaction`](Self::transaction): an `Err` rolls back.
+    ///
     /// # Errors
     ///
-    /// Those of [`get`](Self::get) and of `work`.
+    /// Those of [`get`](Self::get), or of [`transaction`](Self::transaction), and of `work`.
     pub fn with<T, E: From<Error>>(
         &self,
         tenant: &Tenant,
         work: impl FnOnce(&mut TenantConnection) -> Result<T, E>,
     ) -> Result<T, E> {
+        if self.is_stateless() {
+            return self.transaction(tenant, work);
+        }
         work(&mut self.get(tenant)?)
+    }
+
+    /// As [`with`](Self::with), on the shared schema.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`get_shared`](Self::get_shared), or of
+    /// [`shared_transaction`](Self::shared_transaction), and of `work`.
+    pub fn with_shared<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&mut SharedConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.is_stateless() {
+            return self.shared_transaction(work);
+        }
+        work(&mut self.get_shared()?)
     }
 
     /// Which schema plays which role.
@@ -150,20 +219,39 @@ impl TenantPool {
         &self.0.layout
     }
 
-    /// The most connections that the pool opens.
+    /// The most connections that the pool opens, the listener's not counted.
     #[must_use]
     pub fn max_size(&self) -> u32 {
-        self.0.pool.max_size()
+        self.0.shelf.r2d2().max_size()
     }
 
-    /// How many connections are open, and how many of them are idle.
+    /// How many connections are open, in use and waited for, and what happened so far.
     #[must_use]
     pub fn state(&self) -> PoolState {
-        let state = self.0.pool.state();
+        let state = self.0.shelf.r2d2().state();
+        let (idle, waiting) = self.0.shelf.counts();
         PoolState {
             connections: state.connections,
-            idle: state.idle_connections,
+            idle: state.idle_connections + u32::try_from(idle).unwrap_or(u32::MAX),
+            waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
+            listening: self.0.known.is_hearing(),
+            counters: self.0.counters.read(),
         }
+    }
+
+    /// What each open connection holds in the memory of its server process.
+    #[must_use]
+    pub fn loads(&self) -> Vec<ConnectionLoad> {
+        let gauges = self.0.gauges.lock();
+        let gauges = gauges.unwrap_or_else(PoisonError::into_inner);
+        let open = gauges.iter().filter_map(Weak::upgrade);
+        open.map(|gauge| gauge.load()).collect()
+    }
+
+    /// The tenants of the registry with the most checkouts since the pool was built, the busiest first.
+    #[must_use]
+    pub fn busiest(&self, most: usize) -> Vec<(TenantId, u64)> {
+        self.0.known.busiest(most)
     }
 
     /// Whether this is the same pool, rather than another one of the same kind.
@@ -175,98 +263,40 @@ impl TenantPool {
     pub(crate) fn url(&self) -> &str {
         &self.0.url
     }
-
-    fn shared_binding(&self) -> Binding {
-        Binding::new(self.0.layout.shared(), 0, self.0.layout.extra())
-    }
-
-    fn checkout(&self, binding: &Binding) -> Result<PooledSession> {
-        let deadline = Instant::now() + self.0.checkout_timeout;
-        // Each idle connection can be dead or inside somebody's transaction, once.
-        let mut attempts = self.0.pool.max_size() + 1;
-        loop {
-            let mut session = self.wait(deadline)?;
-            if !session.knows(binding.schema())
-                && session.schemas_seen() >= self.0.max_tenants_per_connection
-            {
-                // A backend never gives back the memory that a tenant's catalog entries took.
-                session.spoiled = true;
-                continue;
-            }
-            match session.bind(binding) {
-                Ok(()) => return Ok(PooledSession(session)),
-                // Lent and not cleaned: r2d2 closes the session when it is dropped.
-                Err(BindError::Stale) if attempts > 1 && Instant::now() < deadline => attempts -= 1,
-                Err(error) => return Err(error.explain(binding)),
-            }
-        }
-    }
-
-    fn wait(&self, deadline: Instant) -> Result<r2d2::PooledConnection<Manager>> {
-        if let Some(session) = self.0.pool.try_get() {
-            return Ok(session);
-        }
-        let left = deadline
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_millis(1));
-        self.0.pool.get_timeout(left).map_err(|error| {
-            let state = self.state();
-            if state.connections == 0 {
-                // The source has the text of the last failure.
-                return Error::new(
-                    ErrorKind::ConnectionFailed,
-                    format!(
-                        "no connection to PostgreSQL could be opened within {:?}",
-                        self.0.checkout_timeout
-                    ),
-                )
-                .with_source(error);
-            }
-            Error::new(
-                ErrorKind::PoolTimeout,
-                format!(
-                    "no connection became free within {:?}: {} of at most {} are open, all in use; \
-                     raise max_size, or return connections sooner",
-                    self.0.checkout_timeout,
-                    state.connections,
-                    self.max_size(),
-                ),
-            )
-        })
-    }
 }
 
 impl fmt::Debug for TenantPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TenantPool")
             .field("layout", &self.0.layout)
-            .field("state", &self.0.pool.state())
+            .field("state", &self.0.shelf.r2d2().state())
             .finish_non_exhaustive()
     }
-}
-
-/// A moment's view of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolState {
-    /// Open connections, in use or idle.
-    pub connections: u32,
-    /// Connections that wait to be checked out.
-    pub idle: u32,
 }
 
 /// Opens sessions for r2d2, and tells it which not to keep.
 pub(crate) struct Manager {
     url: String,
     layout: Layout,
+    connect: Connect,
+    max_statements: usize,
+    gauges: Gauges,
 }
+
+/// How a session is opened; the mode of the pool decides.
+type Connect = fn(&str, &Layout) -> Result<Session>;
 
 impl r2d2::ManageConnection for Manager {
     type Connection = Session;
     type Error = Error;
 
     fn connect(&self) -> Result<Session> {
-        Session::connect(&self.url, &self.layout)
+        let session =
+            (self.connect)(&self.url, &self.layout)?.limit_statements(self.max_statements);
+        let mut gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        gauges.retain(|gauge| gauge.strong_count() > 0);
+        gauges.push(Arc::downgrade(session.gauge()));
+        Ok(session)
     }
 
     fn is_valid(&self, _: &mut Session) -> Result<()> {
@@ -288,5 +318,14 @@ impl r2d2::HandleError<Error> for LogErrors {
             error = error.chain(),
             "could not open a connection for the pool"
         );
+    }
+}
+
+/// Starts a thread of the pool's own. Where the system has none left, the pool goes on without it: idle
+/// sessions are then not looked after, and changes are heard of after `registry_ttl`.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(work);
+    if let Err(error) = spawned {
+        tracing::error!(%error, "could not start the thread {name}");
     }
 }

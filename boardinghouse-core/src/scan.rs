@@ -1,9 +1,10 @@
 //! Finds the statements in a text of SQL.
 //!
-//! Only how an answer is shown hangs on this, never what is run.
+//! It is a help against mistakes: how an answer is shown hangs on it, and whether somebody is told early
+//! that a transaction is not theirs to end. No guarantee rests on it.
 
 /// The statements of `text`, without what stands between them: semicolons, spaces and comments.
-pub(super) fn statements(text: &str) -> Vec<&str> {
+pub(crate) fn statements(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     // Where the statement begins, and where its last word so far ends.
@@ -28,12 +29,17 @@ pub(super) fn statements(text: &str) -> Vec<&str> {
 }
 
 /// The first word of a statement, in upper case; opening parentheses before it are passed over.
-pub(super) fn keyword(statement: &str) -> String {
+pub(crate) fn keyword(statement: &str) -> String {
     let bytes = statement.as_bytes();
     let mut at = 0;
     while at < bytes.len() && !bytes[at].is_ascii_alphabetic() {
         at = token(bytes, at);
     }
+    keyword_at(statement, at)
+}
+
+/// The word that begins at `at`, in upper case; empty where none does.
+fn keyword_at(statement: &str, at: usize) -> String {
     statement
         .get(at..)
         .unwrap_or_default()
@@ -41,6 +47,44 @@ pub(super) fn keyword(statement: &str) -> String {
         .take_while(|c| c.is_ascii_alphabetic())
         .collect::<String>()
         .to_ascii_uppercase()
+}
+
+/// Whether some statement of `text` ends the transaction that it runs in.
+pub(crate) fn ends_transaction(text: &str) -> bool {
+    // The body of a function (`BEGIN ATOMIC … END`) holds semicolons of its own.
+    let has_body = || text.to_ascii_uppercase().contains("ATOMIC");
+    statements(text).iter().any(|statement| {
+        let words = words(statement);
+        match (words.first().map_or("", String::as_str), &words[..]) {
+            ("COMMIT" | "ABORT", _) => true,
+            ("END", _) => !has_body(),
+            ("ROLLBACK", words) => !words.iter().any(|word| word == "TO"),
+            ("PREPARE", [_, second, ..]) => second == "TRANSACTION",
+            _ => false,
+        }
+    })
+}
+
+/// The first words of a statement, at most three, in upper case.
+fn words(statement: &str) -> Vec<String> {
+    let bytes = statement.as_bytes();
+    let (mut words, mut at) = (Vec::new(), 0);
+    while at < bytes.len() && words.len() < 3 {
+        let word = keyword_at(statement, at);
+        if !word.is_empty() {
+            at += word.len();
+            words.push(word);
+            continue;
+        }
+        let end = token(bytes, at);
+        match &bytes[at..end] {
+            [b'-', b'-', ..] | [b'/', b'*', ..] => {}
+            [space] if space.is_ascii_whitespace() => {}
+            _ => break,
+        }
+        at = end;
+    }
+    words
 }
 
 /// Where the token that begins at `at` ends (PostgreSQL manual, 4.1 "Lexical Structure"). One that
@@ -110,7 +154,39 @@ fn is_name(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{keyword, statements};
+    use super::{ends_transaction, keyword, statements};
+
+    #[test]
+    fn what_ends_a_transaction_is_told_from_what_does_not() {
+        for text in [
+            "COMMIT",
+            " /* x */ commit work;",
+            "SELECT 1; end",
+            "Rollback",
+            "ROLLBACK WORK",
+            "ROLLBACK AND CHAIN",
+            "ABORT",
+            "INSERT INTO t VALUES (';'); COMMIT; BEGIN",
+            "PREPARE /* x */ TRANSACTION 'x'",
+        ] {
+            assert!(ends_transaction(text), "{text}");
+        }
+        for text in [
+            "",
+            "BEGIN",
+            "SAVEPOINT a",
+            "RELEASE SAVEPOINT a",
+            "ROLLBACK TO a",
+            "ROLLBACK WORK TO SAVEPOINT a",
+            "PREPARE x AS SELECT 1",
+            "SELECT 'x; COMMIT'",
+            "DO $$ BEGIN NULL; END $$",
+            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END",
+            "commitment",
+        ] {
+            assert!(!ends_transaction(text), "{text}");
+        }
+    }
 
     #[test]
     fn statements_are_parted_at_semicolons_that_are_not_quoted() {

@@ -1,0 +1,90 @@
+//! Hears what other processes change in the registry, on a connection of its own.
+
+use std::{
+    sync::{
+        Weak,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use diesel::{connection::SimpleConnection, pg::PgConnection, prelude::*};
+
+use super::{Inner, known::Knowledge};
+use crate::{
+    error::{Error, Result},
+    sql,
+};
+
+/// How often the server is asked. It hands over notifications with its answer.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// The longest pause between two tries to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Listens until the pool is gone. A connection that is lost is opened anew; until then, and whenever the
+/// server has not answered for a second, the pool knows that it hears nothing.
+#[expect(clippy::needless_pass_by_value, reason = "the thread's own")]
+pub(super) fn run(pool: Weak<Inner>, url: String, end: Receiver<()>) {
+    let mut pause = EVERY;
+    loop {
+        let listening = listen(&url);
+        let mut wait = pause;
+        match listening {
+            Ok(mut conn) => {
+                // What was notified before cannot be known.
+                let Some(inner) = pool.upgrade() else { return };
+                inner.known.changed("*");
+                drop(inner);
+                pause = EVERY;
+                wait = EVERY;
+                loop {
+                    let Some(inner) = pool.upgrade() else { return };
+                    let heard = hear(&mut conn, &inner.known);
+                    match heard {
+                        Ok(()) => inner.known.heard(),
+                        Err(error) => {
+                            inner.known.deaf();
+                            tracing::warn!(
+                                error = error.chain(),
+                                "the listener lost its connection, and opens another"
+                            );
+                            break;
+                        }
+                    }
+                    drop(inner);
+                    if pool_ended(&end, EVERY) {
+                        return;
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::debug!(error = error.chain(), "the listener could not connect");
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+        if pool_ended(&end, wait) {
+            return;
+        }
+    }
+}
+
+fn pool_ended(end: &Receiver<()>, wait: Duration) -> bool {
+    end.recv_timeout(wait) != Err(RecvTimeoutError::Timeout)
+}
+
+fn listen(url: &str) -> Result<PgConnection> {
+    let mut conn = PgConnection::establish(url).map_err(Error::connect)?;
+    conn.batch_execute(sql::LISTEN)
+        .map_err(|error| Error::database("listen to the registry", error))?;
+    Ok(conn)
+}
+
+fn hear(conn: &mut PgConnection, known: &Knowledge) -> Result<()> {
+    let failed = |error| Error::database("hear from the registry", error);
+    conn.batch_execute("SELECT 1").map_err(failed)?;
+    for notification in conn.notifications_iter() {
+        known.changed(&notification.map_err(failed)?.payload);
+    }
+    Ok(())
+}
