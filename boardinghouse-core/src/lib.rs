@@ -46,6 +46,20 @@
 //! types, `copy_from`. One thing is written otherwise: [`TenantConnection::copy_to`] instead of
 //! `diesel::copy_to`, whose connection trait nobody but Diesel can implement.
 //!
+//! An open cursor holds its checkout, and so its tenant:
+//!
+//! ```compile_fail,E0505
+//! # use boardinghouse_core::TenantConnection;
+//! # use diesel::prelude::*;
+//! # diesel::table! { notes { id -> Integer, body -> Text } }
+//! # fn example(mut conn: TenantConnection) -> QueryResult<()> {
+//! let mut rows = notes::table.load_iter::<(i32, String), diesel::pg::PgRowByRowLoadingMode>(&mut conn)?;
+//! drop(conn); // back to the pool, for another tenant?
+//! rows.next();
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # One database
 //!
 //! | schema | holds | who writes it |
