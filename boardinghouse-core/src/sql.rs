@@ -177,25 +177,30 @@ impl Claim<'_> {
     /// an order (PostgreSQL manual, 4.2.14 "Expression Evaluation Rules").
     fn condition(&self, lock: &str) -> String {
         let name = self.schema.literal();
-        let mut condition = format!("pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name}");
-        if let Some(oid) = self.oid {
-            let quoted = self.schema.quoted().to_string();
-            let _ = write!(
-                condition,
-                " AND pg_catalog.to_regnamespace({})::pg_catalog.oid OPERATOR(pg_catalog.=) \
-                 '{oid}'::pg_catalog.oid",
-                Literal(&quoted)
-            );
-        }
+        let led = format!("pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name}");
+        let mut first = String::new();
         if self.in_use {
-            condition = format!(
-                "CASE WHEN NOT pg_catalog.{lock}({in_use}, pg_catalog.hashtext({name})) THEN false \
+            let _ = write!(
+                first,
+                "WHEN NOT pg_catalog.{lock}({in_use}, pg_catalog.hashtext({name})) THEN false \
                  WHEN pg_catalog.pg_relation_is_updatable('pg_catalog.pg_namespace', false) \
-                 OPERATOR(pg_catalog.=) 0 THEN false ELSE {condition} END",
+                 OPERATOR(pg_catalog.=) 0 THEN false ",
                 in_use = lock::IN_USE
             );
         }
-        condition
+        if let Some(oid) = self.oid {
+            let quoted = self.schema.quoted().to_string();
+            let _ = write!(
+                first,
+                "WHEN (pg_catalog.to_regnamespace({})::pg_catalog.oid OPERATOR(pg_catalog.=) \
+                 '{oid}'::pg_catalog.oid) IS NOT TRUE THEN false ",
+                Literal(&quoted)
+            );
+        }
+        if first.is_empty() {
+            return led;
+        }
+        format!("CASE {first}ELSE {led} END")
     }
 
     /// Prepares, under `number`, the proof that [`prove`] runs: it gives back the locks of the checkout
