@@ -36,8 +36,8 @@ use crate::{
     names::SchemaName,
     plain::is_plain_select,
     scan,
-    sql::{self, Claim},
-    statement::swap_type_cache,
+    sql::{self, Claim, Mark},
+    statement::{Text, swap_type_cache},
 };
 
 /// Where a session is to be put: the whole path, the proof of it, and what statements are tagged with.
@@ -45,7 +45,7 @@ use crate::{
 pub(crate) struct Binding {
     schema: SchemaName,
     epoch: i64,
-    oid: Option<u32>,
+    mark: Mark,
     in_use: bool,
     /// Whether nothing is hidden behind the names that the path leads to.
     open: bool,
@@ -63,7 +63,7 @@ impl Binding {
         Self {
             schema: schema.clone(),
             epoch,
-            oid: None,
+            mark: Mark::default(),
             in_use: false,
             open: false,
             sql: sql::set_path(std::iter::once(schema).chain(rest)),
@@ -76,9 +76,9 @@ impl Binding {
         self
     }
 
-    /// The same, for the one schema that has this number, whatever its name was or will be.
-    pub(crate) fn only(mut self, oid: Option<u32>) -> Self {
-        self.oid = oid;
+    /// The same, for the one schema that has this mark.
+    pub(crate) fn only(mut self, mark: Mark) -> Self {
+        self.mark = mark;
         self
     }
 
@@ -91,7 +91,7 @@ impl Binding {
     fn claim(&self) -> Claim<'_> {
         Claim {
             schema: &self.schema,
-            oid: self.oid,
+            mark: self.mark,
             in_use: self.in_use,
         }
     }
@@ -145,6 +145,11 @@ impl BindError {
     }
 }
 
+/// For how long a session may stay on its tenant after a checkout, and for how long it may go on from one
+/// checkout to the next without letting go of the lock. Until then, who wants to drop or rename the schema
+/// waits for it.
+pub(crate) const PARKED: Duration = Duration::from_millis(200);
+
 /// What a session has learned while it was bound to a schema.
 #[derive(Default)]
 struct Visited {
@@ -157,8 +162,16 @@ struct Visited {
 /// A prepared proof: its number, and what it claims.
 struct Proof {
     number: u32,
-    oid: Option<u32>,
+    mark: Mark,
     in_use: bool,
+    /// See [`Claim::still`].
+    still: String,
+}
+
+impl Proof {
+    fn is_of(&self, binding: &Binding) -> bool {
+        (self.mark, self.in_use) == (binding.mark, binding.in_use)
+    }
 }
 
 /// One physical connection with what we know about it.
@@ -178,6 +191,8 @@ pub(crate) struct Session {
     pub(crate) marked: bool,
     /// Whether the session is still on the path of its last borrower, and uses its schema.
     parked: bool,
+    /// When the lock that says so was taken.
+    in_use_since: Instant,
     /// Whether nothing is hidden behind the names that the path leads to.
     open: bool,
     /// What each transaction begins with, where nothing is kept between them.
@@ -226,6 +241,7 @@ impl Session {
             instrumented: false,
             marked: false,
             parked: false,
+            in_use_since: Instant::now(),
             open: false,
             tag: "".into(),
             current: None,
@@ -357,11 +373,22 @@ impl Session {
                 .for_each(|visited| visited.proof = None);
         }
         let stays = std::mem::take(&mut self.parked) && self.was_on(&binding.schema);
+        if stays && self.in_use_since.elapsed() < PARKED {
+            let visited = self.visited.get(&binding.schema);
+            if let Some(proof) = visited.and_then(|visited| visited.proof.as_ref())
+                && proof.is_of(binding)
+            {
+                look_again(&mut self.pg, &proof.still)?;
+                self.now_on(binding);
+                return Ok(());
+            }
+        }
         if !stays {
             message += &binding.sql;
             message += ";";
         }
         self.prove(binding, &mut message);
+        self.in_use_since = Instant::now();
         if let Err(error) = self.run_outside_transaction(&message) {
             return Err(self.diagnose(error, binding));
         }
@@ -389,9 +416,8 @@ impl Session {
     /// Adds the proof of a path to a message that has set it.
     fn prove(&mut self, binding: &Binding, message: &mut String) {
         let visited = self.visited.entry(binding.schema.clone()).or_default();
-        let claims = |proof: &Proof| (proof.oid, proof.in_use) == (binding.oid, binding.in_use);
         let number = match &visited.proof {
-            Some(proof) if claims(proof) => proof.number,
+            Some(proof) if proof.is_of(binding) => proof.number,
             other => {
                 if let Some(old) = other {
                     *message += &sql::forget_proof(old.number);
@@ -402,8 +428,9 @@ impl Session {
                 *message += ";";
                 visited.proof = Some(Proof {
                     number: self.proofs,
-                    oid: binding.oid,
+                    mark: binding.mark,
                     in_use: binding.in_use,
+                    still: binding.claim().still(),
                 });
                 self.proofs
             }
@@ -549,6 +576,20 @@ impl Session {
             return Err(BindError::Stale);
         }
         sent.map_err(BindError::of)
+    }
+}
+
+/// Proves that the path still leads to the schema, where the lock was never let go of since that was proven.
+/// Nobody can have dropped or renamed it in the meantime but by hand.
+fn look_again(pg: &mut PgConnection, still: &str) -> Result<(), BindError> {
+    AnsiTransactionManager::transaction_manager_status_mut(pg).set_in_error();
+    let found = pg.execute_returning_count(&Text(still));
+    if AnsiTransactionManager::is_broken_transaction_manager(pg) {
+        return Err(BindError::Stale);
+    }
+    match found.map_err(BindError::of)? {
+        1 => Ok(()),
+        _ => Err(BindError::Unavailable),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     names::SchemaName,
     session::{BindError, Binding, Session},
+    sql::Mark,
     tenant::{Tenant, TenantStatus},
 };
 
@@ -231,9 +232,12 @@ impl TenantPool {
                 }
                 NotBound::Session(error, binding) => return Err(error.explain(&binding)),
                 NotBound::Stale => {
-                    return Err(
-                        BindError::Stale.explain(&self.binding(wanted, expected, epoch, None))
-                    );
+                    return Err(BindError::Stale.explain(&self.binding(
+                        wanted,
+                        expected,
+                        epoch,
+                        Mark::default(),
+                    )));
                 }
                 NotBound::Refused(error) => return Err(error),
             }
@@ -264,7 +268,7 @@ impl TenantPool {
             return Err(NotBound::Refused(gone(wanted, key)));
         };
         let record = confirmed
-            .into_record(|schema, epoch, oid| self.binding(wanted, schema, epoch, Some(oid)))
+            .into_record(|schema, epoch, mark| self.binding(wanted, schema, epoch, mark))
             .map_err(NotBound::Refused)?;
         if let Wanted::Tenant(_) = wanted {
             inner
@@ -285,14 +289,8 @@ impl TenantPool {
         shared.into_iter().chain(layout.extra())
     }
 
-    fn binding(
-        &self,
-        wanted: &Wanted<'_>,
-        schema: &SchemaName,
-        epoch: i64,
-        oid: Option<u32>,
-    ) -> Binding {
-        let binding = Binding::new(schema, epoch, self.rest(wanted)).only(oid);
+    fn binding(&self, wanted: &Wanted<'_>, schema: &SchemaName, epoch: i64, mark: Mark) -> Binding {
+        let binding = Binding::new(schema, epoch, self.rest(wanted)).only(mark);
         let binding = match wanted {
             Wanted::Tenant(_) => binding.in_use(),
             Wanted::Shared => binding,

@@ -31,7 +31,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
     session::{BindError, Binding},
-    sql,
+    sql::{self, Mark},
     tenant::{Tenant, TenantStatus},
 };
 
@@ -88,6 +88,8 @@ pub(super) struct Confirmed {
     epoch: i64,
     #[diesel(sql_type = sql_types::Nullable<sql_types::Oid>)]
     schema_oid: Option<u32>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Oid>)]
+    table_oid: Option<u32>,
     #[diesel(sql_type = sql_types::Bool)]
     open: bool,
 }
@@ -241,7 +243,7 @@ impl Confirmed {
     /// `bind` makes.
     pub(super) fn into_record(
         self,
-        bind: impl FnOnce(&SchemaName, i64, u32) -> Binding,
+        bind: impl FnOnce(&SchemaName, i64, Mark) -> Binding,
     ) -> Result<Record> {
         let id = self.id.as_deref().map(TenantId::parse).transpose()?;
         let refused = |error: Error| match &id {
@@ -254,10 +256,14 @@ impl Confirmed {
             return Err(refused(not_ready(name, status)));
         }
         let schema = SchemaName::existing(&self.schema_name)?;
-        let Some(oid) = self.schema_oid else {
+        if self.schema_oid.is_none() {
             return Err(refused(missing(&schema)));
+        }
+        let mark = Mark {
+            schema: self.schema_oid,
+            table: self.table_oid,
         };
-        let binding = bind(&schema, self.epoch, oid).open(self.open);
+        let binding = bind(&schema, self.epoch, mark).open(self.open);
         Ok(Record {
             id,
             schema,
