@@ -215,9 +215,10 @@ fn interleave(db: &TestDb, pool: &TenantPool, threads: usize) {
     assert_eq!(db.value("SELECT count(*) FROM public.notes"), "1");
     assert!(saved.iter().all(|&saved| saved > 0));
     eprintln!(
-        "{} operations by {threads} threads on {pool:?}: 0 wrong rows, \
+        "{} operations by {threads} threads on at most {} connections: 0 wrong rows, \
          {saved:?} rows saved, {unknown} commits unknown",
-        operations()
+        operations(),
+        pool.max_size()
     );
 }
 
