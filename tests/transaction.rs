@@ -51,6 +51,12 @@ fn record() {
             InstrumentationEvent::StartQuery { query, .. } => {
                 SENT.with_borrow_mut(|sent| sent.push(query.to_string()));
             }
+            InstrumentationEvent::CommitTransaction { depth, .. } => {
+                SENT.with_borrow_mut(|sent| sent.push(format!("-- commit at {depth}")));
+            }
+            InstrumentationEvent::RollbackTransaction { depth, .. } => {
+                SENT.with_borrow_mut(|sent| sent.push(format!("-- roll back at {depth}")));
+            }
             InstrumentationEvent::CacheQuery { sql, .. } => {
                 SENT.with_borrow_mut(|sent| sent.push(format!("PREPARED: {sql}")));
             }
@@ -87,9 +93,20 @@ fn nothing_is_sent_before_begin_nor_after_commit() {
         pool.transaction(&a, |_| Err(DieselError::RollbackTransaction.into()));
     failed.unwrap_err();
     let sent = SENT.take();
-    let [begin, insert, select, commit, begin_again, rollback] = &sent[..] else {
+    let [
+        begin,
+        insert,
+        select,
+        event,
+        commit,
+        begin_again,
+        back,
+        rollback,
+    ] = &sent[..]
+    else {
         panic!("{sent:#?}");
     };
+    assert_eq!([event, back], ["-- commit at 1", "-- roll back at 1"]);
     for begin in [begin, begin_again] {
         assert!(begin.starts_with("BEGIN; SET LOCAL "), "{begin}");
         assert!(
@@ -293,8 +310,9 @@ pub(crate) fn nothing_is_left(
                 Err(Error::new(ErrorKind::InvalidInput, "mine"))
             });
             assert_eq!(done.is_ok(), keep, "{leftover}: {done:?}");
-            assert_eq!(look(TRACES).unwrap(), clean, "{leftover}, kept: {keep}");
+            // Before anything that could clean it.
             assert_eq!(look(lastval), None, "{leftover}, kept: {keep}");
+            assert_eq!(look(TRACES).unwrap(), clean, "{leftover}, kept: {keep}");
         }
     }
 }
