@@ -338,7 +338,7 @@ fn act_out(conn: &mut TenantConnection, own: &str, act: u64) -> Result<usize, Er
             let bare: &mut PgConnection = conn;
             bodies(bare)?;
         }
-        18 => conn.batch_execute("SET ROLE pg_read_all_data; SET timezone TO 'Asia/Tokyo'")?,
+        18 => conn.batch_execute("SET ROLE pg_read_all_stats; SET timezone TO 'Asia/Tokyo'")?,
         // Past what can be refused: the bare connection.
         20 => bare(conn, "COMMIT")?,
         21 => bare(conn, "ROLLBACK")?,

@@ -272,7 +272,7 @@ fn a_schema_that_is_gone_or_going_is_an_error_and_not_the_bait() {
 const LEFTOVERS: [&str; 9] = [
     "SET search_path TO b",
     "SELECT set_config('search_path', 'b', false)",
-    "SET ROLE pg_read_all_data",
+    "SET ROLE pg_read_all_stats",
     "SET statement_timeout TO 12345",
     "CREATE TEMP TABLE leftover (id int)",
     "LISTEN leftover",
