@@ -243,8 +243,8 @@ fn operate(pool: &TenantPool, tenants: &[Tenant; 2], which: usize, act: u64, tal
         pool.transaction(tenant, |conn| {
             look(conn)?;
             let saved = act_out(conn, own, act)?;
-            // Who has moved the path, or ended the transaction, sees what he asked for.
-            if act != 8 && act < 20 {
+            // Who has moved the path, became another role, or ended the transaction, sees what he asked for.
+            if ![8, 18].contains(&act) && act < 20 {
                 look(conn)?;
             }
             Ok::<_, Error>(saved)
