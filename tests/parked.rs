@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use boardinghouse_core::{Provisioner, TenantConnection, TenantPool};
 use boardinghouse_tests::{
-    BAIT, TestDb, add_note, bodies,
+    BAIT, TestDb, bodies,
     schema::{notes, users},
     tenant, until, value,
 };
