@@ -271,7 +271,10 @@ fn what_a_function_behind_a_view_sets_does_not_reach_the_next_borrower() {
 #[test]
 fn a_view_that_a_borrower_makes_is_known_at_the_next_checkout() {
     let db = TestDb::new();
-    let pool = db.pool(1);
+    let pool = db.pool_with(|b| b.registry_ttl(Duration::from_secs(3600)));
+    assert_eq!(cost(&pool, read), 0);
+    // From then on it is believed that there is none.
+    until(|| pool.state().listening);
     assert_eq!(cost(&pool, read), 0);
     assert_eq!(cost(&pool, |conn| conn.batch_execute(LEAK).unwrap()), 1);
     assert_eq!(cost(&pool, read), 1);
