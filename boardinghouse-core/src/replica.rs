@@ -184,14 +184,13 @@ fn is_missing(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::SchemaUnavailable | ErrorKind::TenantNotFound | ErrorKind::TenantUnavailable
+    ) || matches!(
+        error.as_diesel(),
+        Some(DieselError::DatabaseError(
+            DatabaseErrorKind::ReadOnlyTransaction,
+            _
+        ))
     )
-        || matches!(
-            error.as_diesel(),
-            Some(DieselError::DatabaseError(
-                DatabaseErrorKind::ReadOnlyTransaction,
-                _
-            ))
-        )
 }
 
 fn failed(tenant: &Tenant, what: &str, error: DieselError) -> Error {
