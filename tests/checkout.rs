@@ -318,12 +318,12 @@ fn dead_connections_are_replaced_without_the_caller_noticing() {
 #[test]
 fn an_exhausted_pool_times_out_with_the_numbers() {
     let db = TestDb::new();
-    let pool = db.pool_with(|b| b.checkout_timeout(Duration::from_millis(50)));
+    let pool = db.pool_with(|b| b.checkout_timeout(Duration::from_millis(500)));
     let a = tenant(&pool, "a");
     let held = pool.get(&a).unwrap();
     let error = pool.get(&a).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PoolTimeout);
-    assert!(error.to_string().contains("50ms") && error.to_string().contains("1 of at most 1"));
+    assert!(error.to_string().contains("500ms") && error.to_string().contains("1 of at most 1"));
     drop(held);
     assert_eq!(bodies(&mut pool.get(&a).unwrap()).unwrap(), ["from-a"]);
 }

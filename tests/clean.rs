@@ -64,8 +64,8 @@ fn roles_are_reset() {
     let db = TestDb::new();
     let pool = db.pool(1);
     for leave in [
-        "SET ROLE pg_read_all_data",
-        "SET SESSION AUTHORIZATION pg_read_all_data",
+        "SET ROLE pg_read_all_stats",
+        "SET SESSION AUTHORIZATION pg_read_all_stats",
     ] {
         let me = sees(
             "SELECT current_user || ' ' || session_user",

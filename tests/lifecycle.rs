@@ -467,6 +467,29 @@ fn renames_that_cross_do_not_wait_for_each_other() {
 }
 
 #[test]
+fn a_name_that_is_about_to_be_left_is_still_taken() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let conn = pool.get(&tenant(&pool, "b")).unwrap();
+    let provisioner = Provisioner::new(db.pool(2));
+    std::thread::scope(|scope| {
+        let renamer = scope.spawn(|| provisioner.rename(&id("b"), &id("c")));
+        until_somebody_waits(&db);
+        // Told at once, and not when the other has ended: it might wait for this one.
+        let error = provisioner.rename(&id("a"), &id("b")).map(drop);
+        let ended = renamer.is_finished();
+        drop(conn);
+        renamer.join().unwrap().unwrap();
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TenantExists, "{error:?}");
+        assert!(!ended);
+    });
+    provisioner.rename(&id("a"), &id("b")).unwrap();
+    assert_eq!(notes_of(&pool, "b"), ["from-a"]);
+    assert_eq!(notes_of(&pool, "c"), ["from-b"]);
+}
+
+#[test]
 fn one_of_a_renamer_and_a_creator_gets_the_name() {
     let db = TestDb::new();
     let pool = db.pool(2);

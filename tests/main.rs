@@ -5,9 +5,11 @@
 use pq_sys as _;
 
 mod across;
+mod affinity;
 mod attack;
 mod checkout;
 mod clean;
+mod epochs;
 mod hostile;
 mod lifecycle;
 mod migrate;
@@ -15,6 +17,7 @@ mod names;
 #[cfg(unix)]
 mod notifications;
 mod own_types;
+mod parked;
 mod pooler;
 mod provision;
 mod registry;

@@ -49,7 +49,7 @@ fn misbehave(conn: &mut TenantConnection, dice: &mut Dice, db: &TestDb) -> Resul
         1 => conn.batch_execute("BEGIN; INSERT INTO notes (body) VALUES ('half')")?,
         2 => conn.batch_execute("SET search_path TO public")?,
         3 => conn.batch_execute("SET search_path TO b, a")?,
-        4 => conn.batch_execute("SET ROLE pg_read_all_data")?,
+        4 => conn.batch_execute("SET ROLE pg_read_all_stats")?,
         5 => conn.batch_execute("CREATE TEMP TABLE notes (id int, body text, author int)")?,
         6 => conn.batch_execute("SELECT 1/0")?,
         7 => panic!("on purpose"),

@@ -51,6 +51,12 @@ fn record() {
             InstrumentationEvent::StartQuery { query, .. } => {
                 SENT.with_borrow_mut(|sent| sent.push(query.to_string()));
             }
+            InstrumentationEvent::CommitTransaction { depth, .. } => {
+                SENT.with_borrow_mut(|sent| sent.push(format!("-- commit at {depth}")));
+            }
+            InstrumentationEvent::RollbackTransaction { depth, .. } => {
+                SENT.with_borrow_mut(|sent| sent.push(format!("-- roll back at {depth}")));
+            }
             InstrumentationEvent::CacheQuery { sql, .. } => {
                 SENT.with_borrow_mut(|sent| sent.push(format!("PREPARED: {sql}")));
             }
@@ -64,9 +70,21 @@ fn record() {
 fn nothing_is_sent_before_begin_nor_after_commit() {
     let db = TestDb::new();
     record();
-    let pool = pool(&db);
+    let pool = db.pool_with(|builder| {
+        let long = std::time::Duration::from_secs(3600);
+        builder.path_mode(PathMode::Transaction).registry_ttl(long)
+    });
     let a = tenant(&pool, "a");
     SENT.take();
+    // What the registry says of the tenant is asked once, in a transaction too.
+    pool.transaction(&a, |_| Ok::<_, Error>(())).unwrap();
+    let mut sent = SENT.take();
+    sent.retain(|one| !one.starts_with("-- "));
+    let [begin, confirm, commit, ..] = &sent[..] else {
+        panic!("{sent:#?}");
+    };
+    assert_eq!((begin.as_str(), commit.as_str()), ("BEGIN", "COMMIT"));
+    assert!(confirm.contains("boardinghouse.tenants"), "{confirm}");
     let rows = pool.transaction(&a, |conn| {
         add_note(conn, "second")?;
         bodies(conn).map_err(Error::from)
@@ -76,9 +94,20 @@ fn nothing_is_sent_before_begin_nor_after_commit() {
         pool.transaction(&a, |_| Err(DieselError::RollbackTransaction.into()));
     failed.unwrap_err();
     let sent = SENT.take();
-    let [begin, insert, select, commit, begin_again, rollback] = &sent[..] else {
+    let [
+        begin,
+        insert,
+        select,
+        event,
+        commit,
+        begin_again,
+        back,
+        rollback,
+    ] = &sent[..]
+    else {
         panic!("{sent:#?}");
     };
+    assert_eq!([event, back], ["-- commit at 1", "-- roll back at 1"]);
     for begin in [begin, begin_again] {
         assert!(begin.starts_with("BEGIN; SET LOCAL "), "{begin}");
         assert!(
@@ -244,7 +273,7 @@ fn a_schema_that_is_gone_or_going_is_an_error_and_not_the_bait() {
 const LEFTOVERS: [&str; 9] = [
     "SET search_path TO b",
     "SELECT set_config('search_path', 'b', false)",
-    "SET ROLE pg_read_all_data",
+    "SET ROLE pg_read_all_stats",
     "SET statement_timeout TO 12345",
     "CREATE TEMP TABLE leftover (id int)",
     "LISTEN leftover",
@@ -282,8 +311,9 @@ pub(crate) fn nothing_is_left(
                 Err(Error::new(ErrorKind::InvalidInput, "mine"))
             });
             assert_eq!(done.is_ok(), keep, "{leftover}: {done:?}");
-            assert_eq!(look(TRACES).unwrap(), clean, "{leftover}, kept: {keep}");
+            // Before anything that could clean it.
             assert_eq!(look(lastval), None, "{leftover}, kept: {keep}");
+            assert_eq!(look(TRACES).unwrap(), clean, "{leftover}, kept: {keep}");
         }
     }
 }

@@ -151,9 +151,16 @@ impl TenantPool {
     /// fewer where requests are served from the same pool, and do not call it with a checkout in hand:
     /// with a pool of one connection that waits for itself.
     ///
-    /// Results are owned. Nothing can be handed out that still reads from a connection:
+    /// Results are owned. Neither a borrow of the connection nor a cursor on it can be handed out:
     ///
     /// ```compile_fail
+    /// # use boardinghouse_core::{Error, Tenant, TenantPool};
+    /// # fn example(pool: &TenantPool, tenants: &[Tenant]) {
+    /// let report = pool.across(tenants, 4, |_, conn| Ok::<_, Error>(conn));
+    /// # }
+    /// ```
+    ///
+    /// ```compile_fail,E0277
     /// # use boardinghouse_core::{Error, Tenant, TenantPool};
     /// # use diesel::prelude::*;
     /// # diesel::table! { notes { id -> Integer, body -> Text } }

@@ -46,6 +46,20 @@
 //! types, `copy_from`. One thing is written otherwise: [`TenantConnection::copy_to`] instead of
 //! `diesel::copy_to`, whose connection trait nobody but Diesel can implement.
 //!
+//! An open cursor holds its checkout, and so its tenant:
+//!
+//! ```compile_fail,E0505
+//! # use boardinghouse_core::TenantConnection;
+//! # use diesel::prelude::*;
+//! # diesel::table! { notes { id -> Integer, body -> Text } }
+//! # fn example(mut conn: TenantConnection) -> QueryResult<()> {
+//! let mut rows = notes::table.load_iter::<(i32, String), diesel::pg::PgRowByRowLoadingMode>(&mut conn)?;
+//! drop(conn); // back to the pool, for another tenant?
+//! rows.next();
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # One database
 //!
 //! | schema | holds | who writes it |
@@ -60,11 +74,20 @@
 //! * It is one tenant for its whole life, and proven to be: setting the search_path and asking the
 //!   server where it leads is one round trip. PostgreSQL accepts a path to a schema that is missing,
 //!   and reads the next one; a checkout is then an error.
+//! * It is the tenant that was meant. The proof holds the schema's own number, so a schema that was
+//!   renamed, or dropped and created anew under its name, is never served in the old one's stead, however
+//!   old the [`Tenant`] value is.
 //! * The path is explicit: the tenant, the shared schema, the layout's extra schemas, and `pg_temp`
 //!   last, so that a temporary table shadows nothing.
 //! * Of a borrower, these do not survive the return: open transactions, also those that were opened by
 //!   text, close the connection; temporary tables, roles, settings, advisory locks, subscriptions,
-//!   cursors and sequence state are gone.
+//!   cursors and sequence state are gone. Cleaning is a second round trip. It is left out only after a
+//!   borrower who can have left nothing: who ran plain selects of the query builder, without a call of a
+//!   function, while neither the tenant's schema nor another one on the path holds a view, a policy, a
+//!   domain or a function behind which something could hide.
+//! * What other processes change takes effect within a second: a migration, a renaming, a suspension, a
+//!   deletion. A connection of the pool's own hears of it by `NOTIFY`; see
+//!   [`TenantPoolBuilder::listen_url`].
 //! * If in doubt, the connection is closed: after a panic, an error while cleaning, a lost server,
 //!   `DEALLOCATE ALL`, or another connection in the place of the one that was lent.
 //! * The schema does not go away under it: [`Provisioner::delete`] and [`Provisioner::rename`] wait for
@@ -81,6 +104,11 @@
 //!   `random()` where a borrower called `setseed`.
 //! * A schema that is renamed or dropped by hand, past this library, turns checkouts that are out to
 //!   the shared schema. [`PathMode::TenantOnly`] makes that an error.
+//! * A view, policy or function that is created by hand is looked for within a minute, or as soon as
+//!   the tenant's epoch advances, as it does with a migration. Until then a select on it may count as
+//!   plain, and what its functions set may last until the connection's next clean.
+//! * A statement that meets a migration of its own tenant in another process, in the moment before that is
+//!   heard of, can fail once because a column's type changed under its plan.
 //! * A table that the tenant lacks is found in the shared schema, as PostgreSQL does. Do not use one
 //!   name in both; `boardinghouse check` warns.
 //! * Behind a pooler in transaction mode, sessions are not stable: see below.
@@ -101,6 +129,20 @@
 //! Diesel itself sends two `SET`s when it connects, of the time zone and the encoding. PgBouncer keeps
 //! both for each client apart; where another pooler does not, its processes are left with `UTC` and
 //! `UTF8`.
+//!
+//! # What the role needs
+//!
+//! `USAGE` on the tenants' schemas and on schema `boardinghouse`, and `SELECT` on
+//! `boardinghouse.tenants`: at the first checkout of a tenant, and after each change of it, the pool asks
+//! the registry whether it is still what it was.
+//!
+//! # What a connection takes
+//!
+//! Each server process keeps what it read of each tenant's catalog, and each prepared statement, until it
+//! ends. [`ConnectionLoad`] has the formula, [`TenantPool::loads`] the figures, and
+//! [`TenantPoolBuilder::max_tenants_per_connection`] and
+//! [`max_statements_per_connection`](TenantPoolBuilder::max_statements_per_connection) bound it.
+//! [`TenantPool::state`] counts what happens in a pool.
 //!
 //! # Features
 //!

@@ -18,8 +18,8 @@ impl Provisioner {
     /// The schema of an adopted tenant keeps its name.
     ///
     /// Waits until no checkout uses the schema; new ones are refused from then on, and the old id leads
-    /// nowhere afterwards. Programs that work past this library are not waited for: a session whose
-    /// `search_path` holds the old name reads the next schema on it, and its error is nobody's.
+    /// nowhere afterwards. Programs that work past this library are not waited for: a session of theirs
+    /// whose `search_path` holds the old name reads the next schema on it, without an error.
     ///
     /// Tables, constraints, defaults, sequences and views follow the schema, since the server knows
     /// them by number. Text does not: the body of a function, a `SET search_path` clause or a comment

@@ -178,7 +178,7 @@ impl PgRegistry {
 
     /// Fails where the registry is missing or older than this library.
     pub(crate) fn require(&self) -> Result<()> {
-        self.pool.with_shared(|conn| require(conn))
+        self.pool.with_shared(require)
     }
 
     /// The id and the schema of every tenant, in the order of their ids: what there is to migrate, as a

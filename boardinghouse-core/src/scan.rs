@@ -49,6 +49,16 @@ fn keyword_at(statement: &str, at: usize) -> String {
         .to_ascii_uppercase()
 }
 
+/// Whether `text` may define a view, a function, a policy or the like.
+pub(crate) fn may_define(text: &str) -> bool {
+    let has = |word: &[u8]| {
+        text.as_bytes()
+            .windows(word.len())
+            .any(|some| some.eq_ignore_ascii_case(word))
+    };
+    has(b"create") || has(b"alter")
+}
+
 /// Whether some statement of `text` ends the transaction that it runs in.
 pub(crate) fn ends_transaction(text: &str) -> bool {
     // The body of a function (`BEGIN ATOMIC … END`) holds semicolons of its own.

@@ -35,8 +35,9 @@ use crate::{
     layout::Layout,
     names::SchemaName,
     plain::is_plain_select,
-    sql::{self, Claim},
-    statement::swap_type_cache,
+    scan,
+    sql::{self, Claim, Mark},
+    statement::{Text, swap_type_cache},
 };
 
 /// Where a session is to be put: the whole path, the proof of it, and what statements are tagged with.
@@ -44,7 +45,7 @@ use crate::{
 pub(crate) struct Binding {
     schema: SchemaName,
     epoch: i64,
-    oid: Option<u32>,
+    mark: Mark,
     in_use: bool,
     /// Whether nothing is hidden behind the names that the path leads to.
     open: bool,
@@ -62,7 +63,7 @@ impl Binding {
         Self {
             schema: schema.clone(),
             epoch,
-            oid: None,
+            mark: Mark::default(),
             in_use: false,
             open: false,
             sql: sql::set_path(std::iter::once(schema).chain(rest)),
@@ -75,9 +76,9 @@ impl Binding {
         self
     }
 
-    /// The same, for the one schema that has this number, whatever its name was or will be.
-    pub(crate) fn only(mut self, oid: u32) -> Self {
-        self.oid = Some(oid);
+    /// The same, for the one schema that has this mark.
+    pub(crate) fn only(mut self, mark: Mark) -> Self {
+        self.mark = mark;
         self
     }
 
@@ -90,7 +91,7 @@ impl Binding {
     fn claim(&self) -> Claim<'_> {
         Claim {
             schema: &self.schema,
-            oid: self.oid,
+            mark: self.mark,
             in_use: self.in_use,
         }
     }
@@ -144,6 +145,11 @@ impl BindError {
     }
 }
 
+/// For how long a session may stay on its tenant after a checkout, and for how long it may go on from one
+/// checkout to the next without letting go of the lock. Until then, who wants to drop or rename the schema
+/// waits for it.
+pub(crate) const PARKED: Duration = Duration::from_millis(200);
+
 /// What a session has learned while it was bound to a schema.
 #[derive(Default)]
 struct Visited {
@@ -156,8 +162,16 @@ struct Visited {
 /// A prepared proof: its number, and what it claims.
 struct Proof {
     number: u32,
-    oid: Option<u32>,
+    mark: Mark,
     in_use: bool,
+    /// See [`Claim::still`].
+    still: String,
+}
+
+impl Proof {
+    fn is_of(&self, binding: &Binding) -> bool {
+        (self.mark, self.in_use) == (binding.mark, binding.in_use)
+    }
 }
 
 /// One physical connection with what we know about it.
@@ -169,12 +183,16 @@ pub(crate) struct Session {
     pub(crate) spoiled: bool,
     /// Whether the borrower did something that can have left something in the session.
     dirty: bool,
+    /// Whether the borrower ran text that may have defined something that hides behind a name.
+    reshaped: bool,
     /// Whether the borrower put instrumentation of its own on the connection.
     pub(crate) instrumented: bool,
     /// Whether the borrower had the bare `PgConnection`, whose statements carry no tag.
     pub(crate) marked: bool,
     /// Whether the session is still on the path of its last borrower, and uses its schema.
     parked: bool,
+    /// When the lock that says so was taken.
+    in_use_since: Instant,
     /// Whether nothing is hidden behind the names that the path leads to.
     open: bool,
     /// What each transaction begins with, where nothing is kept between them.
@@ -219,9 +237,11 @@ impl Session {
             lent: false,
             spoiled: false,
             dirty: false,
+            reshaped: false,
             instrumented: false,
             marked: false,
             parked: false,
+            in_use_since: Instant::now(),
             open: false,
             tag: "".into(),
             current: None,
@@ -285,11 +305,21 @@ impl Session {
         self.dirty = true;
     }
 
+    /// Notes that the borrower is about to run text.
+    pub(crate) fn note_text(&mut self, text: &str) {
+        self.dirty = true;
+        self.reshaped |= scan::may_define(text);
+    }
+
     /// Notes that the borrower is about to run a statement.
     pub(crate) fn note<T: QueryFragment<Pg> + QueryId>(&mut self, statement: &T) {
+        if self.is_stateless() {
+            return;
+        }
+        let follows_from_type = statement.is_safe_to_cache_prepared(&Pg).unwrap_or(false);
         let (plain, key) = match T::query_id() {
             // Diesel's word that the text follows from the type.
-            Some(id) => {
+            Some(id) if follows_from_type => {
                 let plain = match self.plain.get(&id) {
                     Some(&plain) => plain,
                     None => {
@@ -300,8 +330,9 @@ impl Session {
                 };
                 (plain, self.hasher.hash_one((&self.tag, id)))
             }
-            None => match text(statement) {
+            _ => match text(statement) {
                 Some(text) => {
+                    self.reshaped |= scan::may_define(&text);
                     let key = self.hasher.hash_one((&self.tag, &text));
                     (is_plain_select(&text), key)
                 }
@@ -312,6 +343,11 @@ impl Session {
         if self.statements.insert(key) {
             self.gauge.statements(self.statements.len());
         }
+    }
+
+    /// Whether the borrower ran text that may have defined something; asked once.
+    pub(crate) fn was_reshaped(&mut self) -> bool {
+        std::mem::take(&mut self.reshaped)
     }
 
     /// Puts the session on a path and proves that it got there, in one round trip.
@@ -337,11 +373,22 @@ impl Session {
                 .for_each(|visited| visited.proof = None);
         }
         let stays = std::mem::take(&mut self.parked) && self.was_on(&binding.schema);
+        if stays && self.in_use_since.elapsed() < PARKED {
+            let visited = self.visited.get(&binding.schema);
+            if let Some(proof) = visited.and_then(|visited| visited.proof.as_ref())
+                && proof.is_of(binding)
+            {
+                look_again(&mut self.pg, &proof.still)?;
+                self.now_on(binding);
+                return Ok(());
+            }
+        }
         if !stays {
             message += &binding.sql;
             message += ";";
         }
         self.prove(binding, &mut message);
+        self.in_use_since = Instant::now();
         if let Err(error) = self.run_outside_transaction(&message) {
             return Err(self.diagnose(error, binding));
         }
@@ -352,6 +399,7 @@ impl Session {
                 .set_prepared_statement_cache_size(CacheSize::Unbounded);
             self.marked = false;
             self.statements.clear();
+            self.gauge.statements(0);
         }
         self.now_on(binding);
         Ok(())
@@ -368,9 +416,8 @@ impl Session {
     /// Adds the proof of a path to a message that has set it.
     fn prove(&mut self, binding: &Binding, message: &mut String) {
         let visited = self.visited.entry(binding.schema.clone()).or_default();
-        let claims = |proof: &Proof| (proof.oid, proof.in_use) == (binding.oid, binding.in_use);
         let number = match &visited.proof {
-            Some(proof) if claims(proof) => proof.number,
+            Some(proof) if proof.is_of(binding) => proof.number,
             other => {
                 if let Some(old) = other {
                     *message += &sql::forget_proof(old.number);
@@ -381,8 +428,9 @@ impl Session {
                 *message += ";";
                 visited.proof = Some(Proof {
                     number: self.proofs,
-                    oid: binding.oid,
+                    mark: binding.mark,
                     in_use: binding.in_use,
+                    still: binding.claim().still(),
                 });
                 self.proofs
             }
@@ -391,7 +439,8 @@ impl Session {
     }
 
     /// Tells a path that leads elsewhere from every other failure of a bind. Diesel does not pass on
-    /// which error it was, so the question is asked again in a form that it does.
+    /// which error it was, so the question is asked again in a form that it does. Where the answer is
+    /// now another, the session is as good as stale.
     fn diagnose(&mut self, error: BindError, binding: &Binding) -> BindError {
         let BindError::Failed(first) = error else {
             return error;
@@ -399,7 +448,8 @@ impl Session {
         let message = format!("{};{}", binding.sql, binding.claim().diagnose());
         match self.run_outside_transaction(&message) {
             Err(BindError::Failed(error)) if sql::is_proof(&error) => BindError::Unavailable,
-            _ => BindError::Failed(first),
+            Err(BindError::Failed(_)) => BindError::Failed(first),
+            _ => BindError::Stale,
         }
     }
 
@@ -526,6 +576,20 @@ impl Session {
             return Err(BindError::Stale);
         }
         sent.map_err(BindError::of)
+    }
+}
+
+/// Proves that the path still leads to the schema, where the lock was never let go of since that was proven.
+/// Nobody can have dropped or renamed it in the meantime but by hand.
+fn look_again(pg: &mut PgConnection, still: &str) -> Result<(), BindError> {
+    AnsiTransactionManager::transaction_manager_status_mut(pg).set_in_error();
+    let found = pg.execute_returning_count(&Text(still));
+    if AnsiTransactionManager::is_broken_transaction_manager(pg) {
+        return Err(BindError::Stale);
+    }
+    match found.map_err(BindError::of)? {
+        1 => Ok(()),
+        _ => Err(BindError::Unavailable),
     }
 }
 

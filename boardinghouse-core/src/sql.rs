@@ -90,8 +90,8 @@ pub(crate) const ROLLBACK: &str = "ROLLBACK";
 /// process as it was started; the two settings are Diesel's, made when it connected.
 pub(crate) static COMMIT_AND_CLEAN: LazyLock<String> = LazyLock::new(|| {
     let ours = proof(
-        "pg_catalog.current_setting('boardinghouse.bound', true) \
-                      OPERATOR(pg_catalog.=) 'yes'",
+        "CASE WHEN pg_catalog.current_setting('boardinghouse.bound', true) \
+         OPERATOR(pg_catalog.=) 'yes' THEN 1 ELSE 0 END",
     );
     format!(
         "SELECT {ours}; SET CONSTRAINTS ALL IMMEDIATE; \
@@ -127,19 +127,17 @@ pub(crate) fn is_proof(error: &DieselError) -> bool {
 
 /// Fails with a check violation unless the session is that of backend `pid`.
 pub(crate) fn prove_backend(pid: i32) -> String {
-    format!(
-        "SELECT {};",
-        proof(&format!(
-            "pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {pid}"
-        ))
-    )
+    let verdict = format!(
+        "CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {pid} THEN 1 ELSE 0 END"
+    );
+    format!("SELECT {};", proof(&verdict))
 }
 
 /// An expression that fails with a check violation, the one kind of error that Diesel tells apart and
-/// that nothing else in our messages can raise, unless `condition` holds. The domain is PostgreSQL's
-/// own, in every database (PostgreSQL manual, 37.1 "The Schema", 37.2 "Data Types").
-fn proof(condition: &str) -> String {
-    format!("(CASE WHEN {condition} THEN 0 ELSE -1 END)::information_schema.cardinal_number")
+/// that nothing else in our messages can raise, unless `verdict` is 1. The domain is PostgreSQL's own, in
+/// every database (PostgreSQL manual, 37.1 "The Schema", 37.2 "Data Types").
+fn proof(verdict: &str) -> String {
+    format!("({verdict} OPERATOR(pg_catalog.-) 1)::information_schema.cardinal_number")
 }
 
 /// A search_path: the schemas in order, quoted, and `pg_temp` last.
@@ -157,45 +155,73 @@ pub(crate) fn path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> Str
 pub(crate) struct Claim<'a> {
     /// The schema that unqualified names are to be looked up in first.
     pub(crate) schema: &'a SchemaName,
-    /// The schema's own number: a schema that was dropped and created anew has another.
-    pub(crate) oid: Option<u32>,
+    /// By what the schema is known again.
+    pub(crate) mark: Mark,
     /// Whether the session also takes the lock that says that it uses the schema. It is refused where
     /// somebody waits to drop or rename it.
     pub(crate) in_use: bool,
 }
 
+/// By what a schema is known again, whatever its name was or will be. Numbers are never given twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Its own number: a schema that was dropped and created anew has another.
+    pub(crate) schema: Option<u32>,
+    /// The number of a table in it.
+    pub(crate) table: Option<u32>,
+}
+
 impl Claim<'_> {
-    /// What is true when the path leads where it should.
+    /// What is true when the path leads where it should; NULL counts as false.
     ///
     /// PostgreSQL takes any path, and skips what is missing or not to be used by the role; the next
-    /// query then reads the schema after it. So the answer of `current_schema()` decides.
+    /// query then reads the schema after it. So the server is asked where the path leads: whether a table
+    /// of the schema is what its bare name means, which is all in one; else whether the schema of that
+    /// name is the one, and what `current_schema()` is.
+    fn led(&self) -> String {
+        let name = self.schema.literal();
+        let here = format!("pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name}");
+        match self.mark {
+            Mark {
+                table: Some(table), ..
+            } => format!("pg_catalog.pg_table_is_visible('{table}'::pg_catalog.oid)"),
+            Mark {
+                schema: Some(schema),
+                ..
+            } => {
+                let quoted = self.schema.quoted().to_string();
+                format!(
+                    "CASE WHEN pg_catalog.to_regnamespace({})::pg_catalog.oid \
+                     OPERATOR(pg_catalog.=) '{schema}'::pg_catalog.oid THEN {here} END",
+                    Literal(&quoted)
+                )
+            }
+            _ => here,
+        }
+    }
+
+    /// A number that is 1 when the path leads where it should, and 0 otherwise. What comes `first`, and
+    /// the lock, happen before the question.
     ///
     /// It is asked when the lock is held, so that nobody can drop or rename the schema between the two.
     /// But a session answers from what it has cached, and hears of other sessions' changes when its
     /// transaction begins, which was before, and when it opens a relation. So it is made to open one in
     /// between: the function between the two opens the relation and does nothing else. CASE alone promises
     /// an order (PostgreSQL manual, 4.2.14 "Expression Evaluation Rules").
-    fn condition(&self, lock: &str) -> String {
-        let name = self.schema.literal();
-        let mut condition = format!("pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name}");
-        if let Some(oid) = self.oid {
-            let quoted = self.schema.quoted().to_string();
-            let _ = write!(
-                condition,
-                " AND pg_catalog.to_regnamespace({})::pg_catalog.oid OPERATOR(pg_catalog.=) \
-                 '{oid}'::pg_catalog.oid",
-                Literal(&quoted)
-            );
-        }
+    fn verdict(&self, first: &str, lock: &str) -> String {
+        let mut verdict = format!("CASE {first}");
         if self.in_use {
-            condition = format!(
-                "CASE WHEN NOT pg_catalog.{lock}({in_use}, pg_catalog.hashtext({name})) THEN false \
+            let _ = write!(
+                verdict,
+                "WHEN NOT pg_catalog.{lock}({}, pg_catalog.hashtext({})) THEN 0 \
                  WHEN pg_catalog.pg_relation_is_updatable('pg_catalog.pg_namespace', false) \
-                 OPERATOR(pg_catalog.=) 0 THEN false ELSE {condition} END",
-                in_use = lock::IN_USE
+                 OPERATOR(pg_catalog.=) 0 THEN 0 ",
+                lock::IN_USE,
+                self.schema.literal()
             );
         }
-        condition
+        let _ = write!(verdict, "WHEN {} THEN 1 ELSE 0 END", self.led());
+        verdict
     }
 
     /// Prepares, under `number`, the proof that [`prove`] runs: it gives back the locks of the checkout
@@ -206,21 +232,25 @@ impl Claim<'_> {
     /// a checkout only runs it. It has no columns, which saves describing and sending them.
     pub(crate) fn prepare_proof(&self, number: u32) -> String {
         format!(
-            "PREPARE boardinghouse_proof_{number} AS SELECT WHERE CASE \
-             WHEN pg_catalog.pg_advisory_unlock_all() IS NULL THEN true \
-             ELSE 1 OPERATOR(pg_catalog./) (({}) IS TRUE)::pg_catalog.int4 \
-             OPERATOR(pg_catalog.=) 0 END",
-            self.condition("pg_try_advisory_lock_shared")
+            "PREPARE boardinghouse_proof_{number} AS SELECT WHERE 1 OPERATOR(pg_catalog./) {} \
+             OPERATOR(pg_catalog.=) 0",
+            self.verdict(
+                "WHEN pg_catalog.pg_advisory_unlock_all() IS NULL THEN 0 ",
+                SESSION_LOCK
+            )
         )
     }
 
-    /// The same proof as a statement of its own, which fails with a check violation: it tells a path that
+    /// One row, without columns, if the path still leads to the schema, in a session that has had the lock
+    /// since that was last proven.
+    pub(crate) fn still(&self) -> String {
+        format!("SELECT WHERE {}", self.led())
+    }
+
+    /// The proof as a statement of its own, which fails with a check violation: it tells a path that
     /// leads elsewhere from every other failure.
     pub(crate) fn diagnose(&self) -> String {
-        format!(
-            "SELECT {}",
-            proof(&self.condition("pg_try_advisory_lock_shared"))
-        )
+        format!("SELECT {}", proof(&self.verdict("", SESSION_LOCK)))
     }
 
     /// Sets the path until the transaction ends, and proves it.
@@ -228,10 +258,12 @@ impl Claim<'_> {
         format!(
             "SET LOCAL search_path TO {}; SELECT {}",
             path(std::iter::once(self.schema).chain(rest.iter().copied())),
-            proof(&self.condition("pg_try_advisory_xact_lock_shared"))
+            proof(&self.verdict("", "pg_try_advisory_xact_lock_shared"))
         )
     }
 }
+
+const SESSION_LOCK: &str = "pg_try_advisory_lock_shared";
 
 /// Runs the proof that was prepared under `number`.
 pub(crate) fn prove(number: u32) -> String {
@@ -348,9 +380,10 @@ pub(crate) fn deallocate(name: &str) -> String {
     format!("DEALLOCATE {}", Ident(name))
 }
 
-/// Subscribes to what the registry's triggers tell.
+/// Subscribes to what the registry's triggers tell. A session hears its own notifications, too, once they
+/// are committed; so it is seen whether any arrive.
 pub(crate) const LISTEN: &str =
-    "SET application_name TO 'boardinghouse listener'; LISTEN boardinghouse";
+    "SET application_name TO 'boardinghouse listener'; LISTEN boardinghouse; NOTIFY boardinghouse";
 
 /// Whether nothing that a plain select can reach by a name hides in the schemas `$names`: no view, no
 /// foreign table, no policy; no function but those that only triggers call, or that are not code of a
@@ -391,10 +424,19 @@ macro_rules! open {
     };
 }
 
+/// The number of the table in which Diesel remembers the migrations of schema `n`.
+macro_rules! table_of {
+    () => {
+        "(SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relnamespace = n.oid \
+          AND c.relname = '__diesel_schema_migrations' AND c.relkind = 'r') AS table_oid, "
+    };
+}
+
 /// What is true of the tenant whose incarnation is `$2`; `$1` are the other schemas on its path. The
 /// number of the schema is read as of the same moment as the row.
 pub(crate) const CONFIRM_TENANT: &str = concat!(
     "SELECT tenant.id, tenant.schema_name, tenant.status, tenant.epoch, n.oid AS schema_oid, ",
+    table_of!(),
     open!("pg_catalog.array_append($1, tenant.schema_name)::pg_catalog.name[]"),
     " AS open FROM boardinghouse.tenants AS tenant \
      LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = tenant.schema_name::pg_catalog.name \
@@ -405,6 +447,7 @@ pub(crate) const CONFIRM_TENANT: &str = concat!(
 pub(crate) const CONFIRM_SCHEMA: &str = concat!(
     "SELECT NULL::pg_catalog.text AS id, n.nspname::pg_catalog.text AS schema_name, \
      'ready'::pg_catalog.text AS status, 0::pg_catalog.int8 AS epoch, n.oid AS schema_oid, ",
+    table_of!(),
     open!("pg_catalog.array_append($1, $2)::pg_catalog.name[]"),
     " AS open FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $2::pg_catalog.name"
 );

@@ -39,6 +39,21 @@ impl<T> QueryId for Tagged<T> {
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
+/// A statement of ours, whose text is all there is to it. It stays prepared.
+pub(crate) struct Text<'a>(pub(crate) &'a str);
+
+impl QueryFragment<Pg> for Text<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.0);
+        Ok(())
+    }
+}
+
+impl QueryId for Text<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
 /// Exchanges what a connection has learned about custom types (their OIDs, by name).
 pub(crate) fn swap_type_cache(pg: &mut diesel::PgConnection, cache: &mut PgMetadataCache) {
     std::mem::swap(pg.get_metadata_cache(), cache);
@@ -52,7 +67,7 @@ macro_rules! diesel_connection {
         impl diesel::connection::SimpleConnection for $checkout {
             fn batch_execute(&mut self, query: &str) -> diesel::QueryResult<()> {
                 self.session.guard_text(query)?;
-                self.session.soil();
+                self.session.note_text(query);
                 self.session.pg.batch_execute(query)
             }
         }

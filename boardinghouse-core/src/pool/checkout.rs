@@ -17,6 +17,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     names::SchemaName,
     session::{BindError, Binding, Session},
+    sql::Mark,
     tenant::{Tenant, TenantStatus},
 };
 
@@ -43,6 +44,10 @@ impl Drop for PooledSession {
             return;
         }
         let inner = Arc::clone(&self.0.inner);
+        if self.was_reshaped() {
+            // Whether anything hides behind a name was asked before.
+            inner.known.changed("*");
+        }
         if inner.max_lifetime.is_some_and(|most| self.age() >= most) {
             self.spoiled = true;
             inner.counters.recycled();
@@ -227,7 +232,12 @@ impl TenantPool {
                 }
                 NotBound::Session(error, binding) => return Err(error.explain(&binding)),
                 NotBound::Stale => {
-                    return Err(BindError::Stale.explain(&self.binding(wanted, expected, epoch)));
+                    return Err(BindError::Stale.explain(&self.binding(
+                        wanted,
+                        expected,
+                        epoch,
+                        Mark::default(),
+                    )));
                 }
                 NotBound::Refused(error) => return Err(error),
             }
@@ -258,7 +268,7 @@ impl TenantPool {
             return Err(NotBound::Refused(gone(wanted, key)));
         };
         let record = confirmed
-            .into_record(|schema, epoch| self.binding(wanted, schema, epoch))
+            .into_record(|schema, epoch, mark| self.binding(wanted, schema, epoch, mark))
             .map_err(NotBound::Refused)?;
         if let Wanted::Tenant(_) = wanted {
             inner
@@ -279,8 +289,8 @@ impl TenantPool {
         shared.into_iter().chain(layout.extra())
     }
 
-    fn binding(&self, wanted: &Wanted<'_>, schema: &SchemaName, epoch: i64) -> Binding {
-        let binding = Binding::new(schema, epoch, self.rest(wanted));
+    fn binding(&self, wanted: &Wanted<'_>, schema: &SchemaName, epoch: i64, mark: Mark) -> Binding {
+        let binding = Binding::new(schema, epoch, self.rest(wanted)).only(mark);
         let binding = match wanted {
             Wanted::Tenant(_) => binding.in_use(),
             Wanted::Shared => binding,

@@ -9,13 +9,10 @@ use std::{
 };
 
 use super::Inner;
+use crate::session::PARKED;
 
 /// How often idle sessions are looked at.
 const EVERY: Duration = Duration::from_millis(100);
-
-/// For how long an idle session may stay on its tenant. Until then, who wants to drop or rename the
-/// schema waits for it.
-const PARKED: Duration = Duration::from_millis(200);
 
 /// Runs until the pool is gone.
 #[expect(clippy::needless_pass_by_value, reason = "the thread's own")]

@@ -31,7 +31,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
     session::{BindError, Binding},
-    sql,
+    sql::{self, Mark},
     tenant::{Tenant, TenantStatus},
 };
 
@@ -88,6 +88,8 @@ pub(super) struct Confirmed {
     epoch: i64,
     #[diesel(sql_type = sql_types::Nullable<sql_types::Oid>)]
     schema_oid: Option<u32>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Oid>)]
+    table_oid: Option<u32>,
     #[diesel(sql_type = sql_types::Bool)]
     open: bool,
 }
@@ -155,12 +157,16 @@ impl Knowledge {
         lock(&self.records).remove(key);
     }
 
-    /// A notification: the tenant of that id changed, or with `*` any of them.
+    /// A notification: the tenant of that id changed, or with `*` any of them. An empty one is the
+    /// listener's own.
     pub(super) fn changed(&self, id: &str) {
+        if id.is_empty() {
+            return;
+        }
         let records = lock(&self.records);
         self.changes.fetch_add(1, SeqCst);
         for record in records.values() {
-            if id == "*" || record.id.as_ref().is_none_or(|known| known.as_str() == id) {
+            if id == "*" || record.id.as_ref().is_some_and(|known| known.as_str() == id) {
                 record.stale.store(true, SeqCst);
             }
         }
@@ -237,7 +243,7 @@ impl Confirmed {
     /// `bind` makes.
     pub(super) fn into_record(
         self,
-        bind: impl FnOnce(&SchemaName, i64) -> Binding,
+        bind: impl FnOnce(&SchemaName, i64, Mark) -> Binding,
     ) -> Result<Record> {
         let id = self.id.as_deref().map(TenantId::parse).transpose()?;
         let refused = |error: Error| match &id {
@@ -250,10 +256,14 @@ impl Confirmed {
             return Err(refused(not_ready(name, status)));
         }
         let schema = SchemaName::existing(&self.schema_name)?;
-        let Some(oid) = self.schema_oid else {
+        if self.schema_oid.is_none() {
             return Err(refused(missing(&schema)));
+        }
+        let mark = Mark {
+            schema: self.schema_oid,
+            table: self.table_oid,
         };
-        let binding = bind(&schema, self.epoch).only(oid).open(self.open);
+        let binding = bind(&schema, self.epoch, mark).open(self.open);
         Ok(Record {
             id,
             schema,

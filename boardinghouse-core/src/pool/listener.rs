@@ -12,7 +12,7 @@ use diesel::{connection::SimpleConnection, pg::PgConnection, prelude::*};
 
 use super::{Inner, known::Knowledge};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     sql,
 };
 
@@ -59,7 +59,7 @@ pub(super) fn run(pool: Weak<Inner>, url: String, end: Receiver<()>) {
                 }
             }
             Err(error) => {
-                tracing::debug!(error = error.chain(), "the listener could not connect");
+                tracing::warn!(error = error.chain(), "the listener could not connect");
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
@@ -77,6 +77,14 @@ fn listen(url: &str) -> Result<PgConnection> {
     let mut conn = PgConnection::establish(url).map_err(Error::connect)?;
     conn.batch_execute(sql::LISTEN)
         .map_err(|error| Error::database("listen to the registry", error))?;
+    // Its own notification comes back with the answer, unless something is in between.
+    if conn.notifications_iter().next().is_none() {
+        return Err(Error::new(
+            ErrorKind::ConnectionFailed,
+            "no notification comes through this URL, as behind a pooler in transaction mode: give the \
+             URL of the server itself to TenantPoolBuilder::listen_url",
+        ));
+    }
     Ok(conn)
 }
 

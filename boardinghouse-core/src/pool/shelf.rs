@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::Manager;
-use crate::names::SchemaName;
+use crate::{names::SchemaName, session::Session};
 
 pub(crate) type Conn = r2d2::PooledConnection<Manager>;
 
@@ -174,26 +174,27 @@ impl Shelf {
 }
 
 impl State {
+    /// The best idle session for a schema. Of those that are parked on another tenant it is the one that
+    /// has been for longest, which is the least likely to be wanted there again; of the others, the one
+    /// that was used last, so that those that are not needed come of age.
     fn choose(&mut self, schema: &SchemaName, max_tenants: usize) -> Option<Conn> {
-        let rank = |idle: &Idle| {
-            let session = &*idle.conn;
-            if session.was_on(schema) {
-                0
+        let rank = |session: &Session| {
+            let fit = if session.was_on(schema) {
+                return 0;
             } else if session.knows(schema) {
                 1
-            } else if session.schemas_seen() >= max_tenants {
-                4
-            } else if !session.is_parked() {
-                2
-            } else {
+            } else if session.schemas_seen() < max_tenants {
                 3
-            }
+            } else {
+                5
+            };
+            fit + u8::from(session.is_parked())
         };
         let mut best: Option<(u8, usize)> = None;
         for (position, idle) in self.idle.iter().enumerate().rev() {
-            let rank = rank(idle);
-            // Of those that are parked on another tenant, the one that has been for longest.
-            if best.is_none_or(|(least, _)| rank < least || (rank == 3 && least == 3)) {
+            let rank = rank(&idle.conn);
+            let parked_elsewhere = rank > 0 && idle.conn.is_parked();
+            if best.is_none_or(|(least, _)| rank < least || (rank == least && parked_elsewhere)) {
                 best = Some((rank, position));
             }
             if rank == 0 {

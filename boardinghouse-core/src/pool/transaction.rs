@@ -82,6 +82,24 @@ impl TenantPool {
     /// # Errors
     ///
     /// As [`transaction`](Self::transaction), except for those about the tenant.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use boardinghouse_core::{Error, TenantPool};
+    /// use diesel::prelude::*;
+    ///
+    /// diesel::table! {
+    ///     plans { id -> Integer, name -> Text }
+    /// }
+    ///
+    /// # fn example(pool: &TenantPool) -> Result<(), Error> {
+    /// let names: Vec<String> = pool.shared_transaction(|conn| {
+    ///     plans::table.select(plans::name).load(conn).map_err(Error::from)
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shared_transaction<T, E: From<Error>>(
         &self,
         work: impl FnOnce(&mut SharedConnection) -> Result<T, E>,

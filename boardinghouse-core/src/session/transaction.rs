@@ -8,8 +8,13 @@
 //! Each of the three is one message. The server process is not let go of within a message, and not
 //! while a transaction is open; so what they say of it holds for all that is between them.
 
+use std::num::NonZeroU32;
+
 use diesel::{
-    connection::{AnsiTransactionManager, CacheSize, SimpleConnection, TransactionManager},
+    connection::{
+        AnsiTransactionManager, CacheSize, InstrumentationEvent, SimpleConnection,
+        TransactionManager,
+    },
     dsl::sql as literally,
     pg::{Pg, PgConnection},
     prelude::*,
@@ -43,7 +48,7 @@ impl Session {
     /// Opens a connection on which nothing is kept between transactions.
     ///
     /// Diesel itself sets the time zone and the encoding of a new connection; we set both again in
-    /// each transaction, and nothing else outside one.
+    /// each transaction. What we ask here, once, is a statement by itself, and sets nothing.
     pub(crate) fn connect_stateless(url: &str, layout: &Layout) -> Result<Self> {
         let mut pg = PgConnection::establish(url).map_err(Error::connect)?;
         // Diesel then sends each statement whole, in one message, and without a name: no server
@@ -105,6 +110,7 @@ impl Session {
                 .with_source(error));
             }
         }
+        self.tell(InstrumentationEvent::commit_transaction(NonZeroU32::MIN));
         let message = if self.is_stateless() {
             &sql::COMMIT_AND_CLEAN
         } else {
@@ -144,12 +150,18 @@ impl Session {
     }
 
     fn roll_back_open(&mut self) -> bool {
+        self.tell(InstrumentationEvent::rollback_transaction(NonZeroU32::MIN));
         let message = if self.is_stateless() {
             sql::ROLLBACK_AND_CLEAN
         } else {
             sql::ROLLBACK
         };
         self.end(message).is_ok()
+    }
+
+    /// Tells whoever watches the connection what Diesel would.
+    fn tell(&mut self, event: InstrumentationEvent<'_>) {
+        self.pg.instrumentation().on_connection_event(event);
     }
 
     /// Sends the message that ends the transaction, and has the server's word that none is open.

@@ -14,21 +14,36 @@ static SERVER: LazyLock<embedded::Database> = LazyLock::new(|| {
     embedded::from_env_or_start("TEST_DATABASE_URL").expect("the tests need PostgreSQL")
 });
 
-/// The `pg_dump` to compare with: it must not be older than the server. Some packages of PostgreSQL
+/// The `pg_dump` to compare with: one that is not older than the server. Some packages of PostgreSQL
 /// come without one.
 static PG_DUMP: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let mut conn = PgConnection::establish(SERVER.url()).expect("a connection");
+    let server = sql_query("SELECT current_setting('server_version_num')::bigint / 10000 AS n")
+        .get_result::<Number>(&mut conn)
+        .expect("the version of the server")
+        .n;
+    let beside = SERVER.server().map(|it| it.bin_dir().join("pg_dump"));
     let named = std::env::var_os("PG_DUMP").map(PathBuf::from);
-    let server = SERVER.server();
-    let beside = server.map(|server| server.bin_dir().join("pg_dump"));
-    let runs = |program: &PathBuf| Command::new(program).arg("--version").output().is_ok();
-    let found = named
-        .or_else(|| beside.filter(runs))
-        .or_else(|| Some(PathBuf::from("pg_dump")).filter(runs));
+    let found = [named, beside, Some("pg_dump".into())]
+        .into_iter()
+        .flatten()
+        .find(|program| major(program).is_some_and(|major| major >= server));
     if found.is_none() {
-        eprintln!("no pg_dump: clones are compared by what this library reads of them");
+        eprintln!(
+            "no pg_dump for PostgreSQL {server}: clones are compared by what this library reads of them"
+        );
     }
     found
 });
+
+/// The major version of a `pg_dump`, if it runs: of `pg_dump (PostgreSQL) 15.13 (Debian 15.13-0)`, 15.
+fn major(pg_dump: &PathBuf) -> Option<i64> {
+    let output = Command::new(pg_dump).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let number = text.split_once("(PostgreSQL) ")?.1;
+    let end = number.find(|c: char| !c.is_ascii_digit())?;
+    number[..end].parse().ok()
+}
 
 #[derive(QueryableByName)]
 pub(crate) struct Number {

@@ -1,0 +1,42 @@
+//! What the server's processes take, by the system's word (Linux).
+
+use std::{fs, time::Duration};
+
+/// The server processes that serve clients.
+fn backends() -> impl Iterator<Item = String> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|pid| {
+            // A client's process names its user, database and address.
+            fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|name| name.starts_with("postgres: postgres "))
+        })
+}
+
+/// The CPU time that all of them have used.
+pub(crate) fn cpu() -> Duration {
+    let ticks: u64 = backends()
+        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok())
+        .filter_map(|stat| {
+            let fields: Vec<u64> = stat
+                .rsplit(')')
+                .next()?
+                .split_whitespace()
+                .map(|field| field.parse().unwrap_or(0))
+                .collect();
+            Some(fields.get(11)? + fields.get(12)?)
+        })
+        .sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// The memory of its own that one of them has, in megabytes.
+pub(crate) fn own_memory(pid: i32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
+    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes / 1024.0)
+}

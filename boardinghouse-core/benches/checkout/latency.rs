@@ -1,0 +1,106 @@
+//! What one checkout takes: rows 1 to 3.
+
+use std::time::{Duration, Instant};
+
+use boardinghouse_core::TenantPool;
+use diesel::connection::SimpleConnection;
+
+use crate::{
+    fleet::{self, naive, plain, select, set_path},
+    measure::{Table, Target, Way, ratio, rounds},
+};
+
+/// How long `work` takes for so many turns.
+fn all(iterations: usize, mut work: impl FnMut(usize)) -> Duration {
+    let started = Instant::now();
+    (0..iterations).for_each(&mut work);
+    started.elapsed()
+}
+
+/// How long `get` takes, without the drop of what it gives.
+fn without_drop<T>(iterations: usize, mut get: impl FnMut(usize) -> T) -> Duration {
+    (0..iterations)
+        .map(|turn| {
+            let started = Instant::now();
+            let got = get(turn);
+            let took = started.elapsed();
+            drop(got);
+            took
+        })
+        .sum()
+}
+
+pub(crate) fn rows(
+    table: &mut Table,
+    transport: &str,
+    url: &str,
+    wanted: &dyn Fn(&str) -> bool,
+    count: usize,
+    iterations: usize,
+) {
+    let tenants = fleet::make(url, 100, 2);
+    let ours = TenantPool::builder().max_size(1).build(url).unwrap();
+    let rival = plain(url, 1);
+    let paths: Vec<String> = tenants.iter().map(set_path).collect();
+    let (n, rival, ours, tenants, paths) = (iterations, &rival, &ours, &tenants, &paths);
+
+    if wanted("1") {
+        let mut ways: Vec<Way<'_>> = vec![
+            Box::new(|| without_drop(n, |_| rival.get().unwrap())),
+            Box::new(|| without_drop(n, |i| ours.get(&tenants[i % 2]).unwrap())),
+            Box::new(|| without_drop(n, |i| ours.get(&tenants[i % 100]).unwrap())),
+        ];
+        let times = rounds(count, &mut ways);
+        let name = |what: &str| format!("1 {transport}: get, tenant changes every time, {what}");
+        let against = "r2d2 get() with its ping";
+        let (two, hundred) = (ratio(&times[1], &times[0]), ratio(&times[2], &times[0]));
+        table.row(&name("2 tenants"), Target::AtMost(1.5), two, against);
+        table.row(&name("100 tenants"), Target::None, hundred, against);
+    }
+    if wanted("2") {
+        let work = "SELECT 1";
+        let mut ways: Vec<Way<'_>> = vec![
+            Box::new(|| {
+                all(n, |i| {
+                    naive(rival, &paths[i % 2]).batch_execute(work).unwrap()
+                })
+            }),
+            Box::new(|| {
+                all(n, |i| {
+                    ours.get(&tenants[i % 2])
+                        .unwrap()
+                        .batch_execute(work)
+                        .unwrap();
+                })
+            }),
+            Box::new(|| all(n, |i| drop(naive(rival, &paths[i % 2])))),
+            Box::new(|| all(n, |i| drop(ours.get(&tenants[i % 2]).unwrap()))),
+        ];
+        let times = rounds(count, &mut ways);
+        let against = "r2d2 get() with ping + SET, same work, no clean";
+        let name = format!("2 {transport}: get to drop, fully cleaned, SELECT 1 as text between");
+        table.row(
+            &name,
+            Target::AtMost(1.3),
+            ratio(&times[1], &times[0]),
+            against,
+        );
+        let name = format!("2 {transport}: get to drop, nothing between, so no clean");
+        table.row(&name, Target::None, ratio(&times[3], &times[2]), against);
+    }
+    if wanted("3") {
+        let mut ways: Vec<Way<'_>> = vec![
+            Box::new(|| all(n, |i| select(&mut rival.get().unwrap(), i))),
+            Box::new(|| all(n, |i| select(&mut ours.get(&tenants[0]).unwrap(), i))),
+        ];
+        let times = rounds(count, &mut ways);
+        let name = format!("3 {transport}: affinity hit + one indexed select, get to drop");
+        let against = "r2d2 get() with ping + the same select";
+        table.row(
+            &name,
+            Target::AtMost(1.0),
+            ratio(&times[1], &times[0]),
+            against,
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! What a pool does under load: rows 4, 5 and 8.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use boardinghouse_core::TenantPool;
+
+use crate::{
+    backend,
+    fleet::{self, five_selects, naive, plain, select, set_path},
+    measure::{Spread, Table, Target, Way, ratio, rounds},
+};
+
+/// Runs `work` for so many turns, shared by so many threads.
+fn threads(count: usize, turns: usize, work: impl Fn(usize) + Sync) -> Duration {
+    let next = AtomicUsize::new(0);
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(|| {
+                loop {
+                    let turn = next.fetch_add(1, Ordering::Relaxed);
+                    if turn >= turns {
+                        break;
+                    }
+                    work(turn);
+                }
+            });
+        }
+    });
+    started.elapsed()
+}
+
+pub(crate) fn alternating(
+    table: &mut Table,
+    url: &str,
+    wanted: &dyn Fn(&str) -> bool,
+    count: usize,
+    iterations: usize,
+) {
+    const CONNECTIONS: u32 = 8;
+    const THREADS: usize = 2;
+    let tenants = fleet::make(url, 100, 2);
+    let build = || {
+        TenantPool::builder()
+            .max_size(CONNECTIONS)
+            .build(url)
+            .unwrap()
+    };
+    let (ours, same) = (build(), build());
+    let rival = plain(url, CONNECTIONS);
+    let paths: Vec<String> = tenants.iter().map(set_path).collect();
+    // Every connection has seen every tenant.
+    for pool in [&ours, &same] {
+        for tenant in &tenants {
+            let mut all: Vec<_> = (0..CONNECTIONS)
+                .map(|_| pool.get(tenant).unwrap())
+                .collect();
+            all.iter_mut().for_each(|conn| five_selects(conn, 1));
+        }
+    }
+    let n = iterations;
+    let mut ways: Vec<Way<'_>> = vec![
+        Box::new(|| {
+            threads(THREADS, n, |i| {
+                five_selects(&mut ours.get(&tenants[i % 100]).unwrap(), i);
+            })
+        }),
+        Box::new(|| {
+            threads(THREADS, n, |i| {
+                five_selects(&mut same.get(&tenants[0]).unwrap(), i);
+            })
+        }),
+        Box::new(|| {
+            threads(THREADS, n, |i| {
+                five_selects(&mut naive(&rival, &paths[i % 100]), i);
+            })
+        }),
+    ];
+    let times = rounds(count, &mut ways);
+    let mut cpu = |way: usize| {
+        let before = backend::cpu();
+        ways[way]();
+        (backend::cpu() - before).as_secs_f64() * 1e6 / n as f64
+    };
+    let [alternating, same, plain] = [cpu(0), cpu(1), cpu(2)];
+    if wanted("4") {
+        table.row(
+            "4 checkout + 5 selects, 100 tenants alternating on 8 connections",
+            Target::AtMost(1.15),
+            ratio(&times[0], &times[1]),
+            "the same, always the same tenant",
+        );
+    }
+    if wanted("5") {
+        table.row(
+            "5 the same",
+            Target::AtMost(0.65),
+            ratio(&times[0], &times[2]),
+            "plain PgConnection + SET, tenants alternating",
+        );
+    }
+    table.note(&format!(
+        "CPU of the server an operation: alternating {alternating:.0} us, same tenant {same:.0} us, \
+         plain {plain:.0} us"
+    ));
+}
+
+/// A tenant drawn so that the n-th is drawn half as often as the first where n is 2, a third where 3, …
+struct Zipf(Vec<f64>);
+
+impl Zipf {
+    fn new(count: usize) -> Self {
+        let mut sum = 0.0;
+        let sums = (1..=count).map(|rank| {
+            sum += 1.0 / rank as f64;
+            sum
+        });
+        Self(sums.collect())
+    }
+
+    /// The draw of a turn, the same in every run.
+    fn draw(&self, turn: usize) -> usize {
+        // splitmix64 (Steele, Lea and Flood, 2014).
+        let mut bits = (turn as u64)
+            .wrapping_add(1)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        bits ^= bits >> 31;
+        let point = bits as f64 / u64::MAX as f64 * self.0[self.0.len() - 1];
+        self.0
+            .partition_point(|sum| *sum < point)
+            .min(self.0.len() - 1)
+    }
+}
+
+pub(crate) fn zipf(table: &mut Table, url: &str, count: usize, iterations: usize) {
+    const CONNECTIONS: u32 = 16;
+    const THREADS: usize = 8;
+    let tenants = fleet::make(url, 100, 2);
+    let paths: Vec<String> = tenants.iter().map(set_path).collect();
+    let n = iterations;
+    for hot in [10, 100] {
+        let zipf = Zipf::new(hot);
+        let ours = TenantPool::builder()
+            .max_size(CONNECTIONS)
+            .build(url)
+            .unwrap();
+        let rival = plain(url, CONNECTIONS);
+        let mut ways: Vec<Way<'_>> = vec![
+            Box::new(|| {
+                threads(THREADS, n, |i| {
+                    select(&mut ours.get(&tenants[zipf.draw(i)]).unwrap(), i);
+                })
+            }),
+            Box::new(|| {
+                threads(THREADS, n, |i| {
+                    select(&mut naive(&rival, &paths[zipf.draw(i)]), i);
+                })
+            }),
+            Box::new(|| {
+                threads(THREADS, n, |i| {
+                    five_selects(&mut ours.get(&tenants[zipf.draw(i)]).unwrap(), i);
+                })
+            }),
+            Box::new(|| {
+                threads(THREADS, n, |i| {
+                    five_selects(&mut naive(&rival, &paths[zipf.draw(i)]), i);
+                })
+            }),
+        ];
+        let before = ours.state().counters;
+        let times = rounds(count, &mut ways);
+        let after = ours.state().counters;
+        // Requests a second: the inverse of time.
+        let gain = |own: usize, rival: usize| ratio(&times[rival], &times[own]);
+        let against = "LIFO r2d2 pool, ping + SET at every checkout";
+        let name = |what: &str| format!("8 Zipf, 8 threads, 16 connections, {hot} tenants, {what}");
+        table.row(
+            &name("requests/s"),
+            Target::AtLeast(1.2),
+            gain(0, 1),
+            against,
+        );
+        table.row(&name("5 selects"), Target::None, gain(2, 3), against);
+        let per_second = |way: usize| n as f64 / Spread::of(times[way].clone()).median;
+        table.note(&format!(
+            "{:.0} requests/s against {:.0}; {:.0} % of checkouts were hits",
+            per_second(0),
+            per_second(1),
+            100.0 * (after.hits - before.hits) as f64 / (after.gets - before.gets) as f64,
+        ));
+    }
+}
