@@ -109,7 +109,13 @@ impl Soak {
         }
     }
 
-    fn checkout(&self, pool: &TenantPool, tenant: &Tenant, watched: &Watched, dice: &mut Dice) {
+    fn checkout(
+        &self,
+        pool: &TenantPool,
+        tenant: &Tenant,
+        watched: &Watched,
+        dice: &mut Dice,
+    ) -> Option<Kind> {
         let begin = now();
         watched.get.store(begin, Relaxed);
         let got = pool.get(tenant);
@@ -119,7 +125,8 @@ impl Soak {
             Ok(conn) => conn,
             Err(error) => {
                 let kind = Kind::of(&error);
-                return self.trouble(kind, tenant.incarnation(), begin, || error.chain());
+                self.trouble(kind, tenant.incarnation(), begin, || error.chain());
+                return Some(kind);
             }
         };
         if conn.tenant().incarnation() != tenant.incarnation() {
@@ -128,7 +135,7 @@ impl Soak {
         self.served.fetch_add(1, Relaxed);
         let read = bodies(&mut conn);
         if !self.check(tenant, begin, read) {
-            return;
+            return None;
         }
         match dice.roll(3) {
             // Nothing but a plain select: nothing is cleaned.
@@ -142,6 +149,7 @@ impl Soak {
             // An error of the borrower's own is its own business.
             _ => drop(self.misbehave(tenant, &mut conn, dice)),
         }
+        None
     }
 
     fn work(
@@ -190,13 +198,15 @@ impl Soak {
         conn: &mut TenantConnection,
         dice: &mut Dice,
     ) -> Result<(), Error> {
-        match dice.roll(18) {
+        match dice.roll(40) {
             0 => conn.batch_execute("BEGIN")?,
             1 => conn.batch_execute("BEGIN; INSERT INTO notes (body) VALUES ('half')")?,
-            2 => conn.batch_execute("SET search_path TO public")?,
+            2 | 17..=20 => conn.batch_execute("SET search_path TO public")?,
             3 => conn.batch_execute("SET search_path TO t001, t002, t000")?,
             4 => conn.batch_execute("SET ROLE pg_read_all_data")?,
-            5 => conn.batch_execute("CREATE TEMP TABLE notes (id int, body text, author int)")?,
+            5 | 21 => {
+                conn.batch_execute("CREATE TEMP TABLE notes (id int, body text, author int)")?
+            }
             6 => conn.batch_execute("SELECT 1/0")?,
             7 => panic!("on purpose"),
             8 => conn.batch_execute("BEGIN; SELECT 1/0")?,
@@ -205,7 +215,7 @@ impl Soak {
             }
             10 => conn.batch_execute("LISTEN x; DECLARE c CURSOR WITH HOLD FOR SELECT 1")?,
             11 => conn.batch_execute("SELECT pg_advisory_lock_shared(1)")?,
-            12 | 13 => {
+            12 | 13 | 22..=26 => {
                 // The bare connection, whose statements carry no tag.
                 let begin = now();
                 let bare: &mut PgConnection = conn;
@@ -214,13 +224,14 @@ impl Soak {
             }
             14 => conn.batch_execute("DEALLOCATE ALL")?,
             15 => conn.batch_execute("SELECT pg_advisory_unlock_all()")?,
-            16 => {
+            16 | 27..=30 => {
                 // A query of Diesel's that is no plain select.
                 let path = "pg_catalog.set_config('search_path', 'public, pg_temp', false)";
                 diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(path))
                     .get_result::<String>(conn)?;
             }
-            _ => {}
+            // Harmless, but not a plain select.
+            _ => conn.batch_execute("SET work_mem TO '1MB'")?,
         }
         Ok(())
     }
@@ -232,7 +243,7 @@ impl Soak {
         let registry = PgRegistry::new(pool.clone());
         let mut tenants: Vec<Tenant> = Vec::new();
         let mut left = 0;
-        while self.done.fetch_add(1, Relaxed) < checkouts() {
+        while self.done.fetch_add(1, Relaxed) < checkouts() && !self.over.load(Relaxed) {
             watched.turn.store(now(), Relaxed);
             if left == 0 || tenants.is_empty() {
                 let begin = now();
@@ -245,23 +256,26 @@ impl Soak {
                 continue;
             }
             left -= 1;
+            // Half of the checkouts are of a few, so that some stay on the tenant.
             let among = if dice.roll(2) == 0 {
-                16
+                4
             } else {
                 tenants.len() as u64
             };
             let chosen = dice.roll(among) as usize % tenants.len();
             let tenant = tenants[chosen].clone();
             let borrowed = catch_unwind(AssertUnwindSafe(|| {
-                self.checkout(pool, &tenant, watched, &mut dice);
+                self.checkout(pool, &tenant, watched, &mut dice)
             }));
-            if let Err(panic) = borrowed
-                && panic.downcast_ref::<&str>() != Some(&"on purpose")
-            {
-                self.panics.fetch_add(1, Relaxed);
+            match borrowed {
+                // Who was told so does not ask for ever.
+                Ok(Some(Kind::Deleted)) if dice.roll(3) == 0 => drop(tenants.swap_remove(chosen)),
+                Ok(_) => {}
+                Err(panic) if panic.downcast_ref::<&str>() == Some(&"on purpose") => {}
+                Err(_) => drop(self.panics.fetch_add(1, Relaxed)),
             }
         }
-        watched.turn.store(u64::MAX, Relaxed);
+        watched.turn.store(0, Relaxed);
     }
 
     /// Ends the process when a thread hangs: it could not be waited for. Restarts the server now and then.
@@ -376,7 +390,7 @@ fn nothing_wrong_is_ever_read_while_tenants_are_changed_by_another_process() {
         .setting("lc_messages", "C")
         .start()
         .unwrap();
-    let url = server.url().to_owned();
+    let url = server.socket_url().to_owned();
     let pool = TenantPool::builder()
         .max_size(CONNECTIONS)
         .checkout_timeout(CHECKOUT_TIMEOUT)
@@ -408,6 +422,8 @@ fn nothing_wrong_is_ever_read_while_tenants_are_changed_by_another_process() {
             {
                 soak.journal.lock().unwrap().add(event);
             }
+            // Without the other process there is nothing to see.
+            soak.over.store(true, Relaxed);
         });
         let failed = borrowers.into_iter().any(|thread| thread.join().is_err());
         soak.over.store(true, Relaxed);

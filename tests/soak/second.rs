@@ -21,7 +21,7 @@ use crate::stress::Dice;
 const WRITERS: usize = 3;
 
 /// How long the list of migrations gets.
-const MIGRATIONS: u64 = 40;
+const MIGRATIONS: usize = 40;
 
 /// Sessions are killed in the first part of each period only, so that there are times in which a lost
 /// connection has no excuse.
@@ -171,10 +171,10 @@ impl Writer<'_> {
 
     /// Migrates a few tenants to the end of the list, which gets longer.
     fn migrate(&mut self, tenant: &Tenant) {
-        if self.dice.roll(4) == 0 {
-            let migrations = std::fs::read_dir(self.migrations).unwrap().count() as u64;
+        if self.number == 0 && self.dice.roll(4) == 0 {
+            let migrations = std::fs::read_dir(self.migrations).unwrap().count();
             if migrations < MIGRATIONS {
-                add_migration(self.migrations, self.number as u64 + migrations);
+                add_migration(self.migrations, migrations);
             }
         }
         let mut few = vec![tenant.id().clone()];
@@ -209,14 +209,12 @@ impl Writer<'_> {
     }
 }
 
-fn add_migration(folder: &Path, number: u64) {
+fn add_migration(folder: &Path, number: usize) {
     // Under a name that does not count until it is whole.
     let whole = folder.join(format!("2026-02-01-{number:06}_column"));
     let part = folder.with_extension(number.to_string());
-    if std::fs::create_dir(&part).is_err() {
-        return;
-    }
-    let up = format!("ALTER TABLE notes ADD COLUMN IF NOT EXISTS c{number} int DEFAULT {number}");
+    std::fs::create_dir(&part).unwrap();
+    let up = format!("ALTER TABLE notes ADD COLUMN c{number} int DEFAULT {number}");
     std::fs::write(part.join("up.sql"), up).unwrap();
     std::fs::write(part.join("down.sql"), "SELECT 1").unwrap();
     std::fs::rename(part, whole).unwrap();
