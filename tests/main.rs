@@ -22,6 +22,8 @@ mod pooler;
 mod provision;
 mod registry;
 mod replica;
+#[cfg(unix)]
+mod soak;
 mod source;
 mod stacked;
 mod statements;
