@@ -11,6 +11,7 @@ mod checkout;
 mod clean;
 mod epochs;
 mod hostile;
+mod hostile2;
 mod lifecycle;
 mod migrate;
 mod names;
