@@ -71,8 +71,10 @@ pub(super) struct Record {
     confirmed: Instant,
     /// Whether it may have changed since.
     stale: AtomicBool,
-    /// Whether it is known to have changed since.
-    changed: AtomicBool,
+    /// How many notifications there had been when it was read, and when the tenant last changed; the latter
+    /// is that of all records of this tenant, as a checkout can hold one that was replaced since.
+    read_at: u64,
+    changed_at: Arc<AtomicU64>,
     /// Checkouts, of all records of this tenant.
     pub(super) gets: Arc<AtomicU64>,
 }
@@ -126,7 +128,7 @@ impl Knowledge {
     /// Whether what was read when a session was bound still holds for its return: whether anything hides
     /// behind a name. A second is what a change may take to be heard of anyhow.
     pub(super) fn still_believes(&self, record: &Record) -> bool {
-        !record.changed.load(SeqCst)
+        record.changed_at.load(SeqCst) <= record.read_at
             && (record.confirmed.elapsed() < HEARING || self.believes(record))
     }
 
@@ -146,7 +148,9 @@ impl Knowledge {
         let mut record = record;
         if let Some(before) = records.get(&key) {
             record.gets = Arc::clone(&before.gets);
+            record.changed_at = Arc::clone(&before.changed_at);
         }
+        record.read_at = read_at;
         let record = Arc::new(record);
         if self.changes.load(SeqCst) != read_at {
             record.stale.store(true, SeqCst);
@@ -174,11 +178,11 @@ impl Knowledge {
             return;
         }
         let records = lock(&self.records);
-        self.changes.fetch_add(1, SeqCst);
+        let change = self.changes.fetch_add(1, SeqCst) + 1;
         for record in records.values() {
             if id == "*" || record.id.as_ref().is_some_and(|known| known.as_str() == id) {
                 record.stale.store(true, SeqCst);
-                record.changed.store(true, SeqCst);
+                record.changed_at.store(change, SeqCst);
             }
         }
     }
@@ -291,7 +295,8 @@ impl Confirmed {
             binding,
             confirmed: Instant::now(),
             stale: AtomicBool::new(false),
-            changed: AtomicBool::new(false),
+            read_at: 0,
+            changed_at: Arc::default(),
             gets: Arc::default(),
         })
     }
