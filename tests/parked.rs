@@ -132,7 +132,7 @@ fn after_anything_but_plain_selects_the_connection_is_cleaned() {
             delete.execute(conn).unwrap();
         }),
         ("a transaction", |conn| {
-            conn.transaction(|conn| bodies(conn)).unwrap();
+            conn.transaction(bodies).unwrap();
         }),
         ("a function", |conn| {
             let bodies: Vec<String> = notes::table.select(lower(notes::body)).load(conn).unwrap();
