@@ -11,6 +11,7 @@ mod checkout;
 mod clean;
 mod epochs;
 mod hostile;
+mod hostile2;
 mod lifecycle;
 mod migrate;
 mod names;
@@ -22,6 +23,8 @@ mod pooler;
 mod provision;
 mod registry;
 mod replica;
+#[cfg(unix)]
+mod soak;
 mod source;
 mod stacked;
 mod statements;

@@ -361,8 +361,7 @@ impl Session {
         let mut message = String::new();
         let moves = !self.was_on(&binding.schema)
             || self.visited.get(&binding.schema).map(|v| v.epoch) != Some(binding.epoch);
-        let forget = (moves && self.marked)
-            || self.statements.len() + self.visited.len() > self.max_statements;
+        let forget = (moves && self.marked) || self.holds_too_many_statements();
         if forget {
             // Statements without a tag were planned for the old tenant; or there are too many.
             message += sql::FORGET_STATEMENTS;
@@ -411,6 +410,19 @@ impl Session {
             .values_mut()
             .for_each(|visited| visited.proof = None);
         self.bind(binding)
+    }
+
+    /// Proofs that were forgotten with all else do not count, though their schemas are still known: where
+    /// they alone are more than the bound, each bind would forget what the one before has prepared.
+    fn holds_too_many_statements(&self) -> bool {
+        // Counted only where it can matter.
+        self.statements.len() + self.visited.len() > self.max_statements && {
+            let proofs = self
+                .visited
+                .values()
+                .filter(|visited| visited.proof.is_some());
+            self.statements.len() + proofs.count() > self.max_statements
+        }
     }
 
     /// Adds the proof of a path to a message that has set it.

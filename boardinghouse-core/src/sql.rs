@@ -387,7 +387,9 @@ pub(crate) const LISTEN: &str =
 
 /// Whether nothing that a plain select can reach by a name hides in the schemas `$names`: no view, no
 /// foreign table, no policy; no function but those that only triggers call, or that are not code of a
-/// person's; no operator with such a function; no domain, whose checks run functions.
+/// person's; no operator with such a function; no domain, whose checks run functions. Nor a cast with such
+/// a function anywhere: casts are found by their types, in no schema (16384 is the first number that is not
+/// PostgreSQL's own).
 ///
 /// What a schema holds is found by the index on what depends on it: `pg_class` has none by schema.
 /// Languages 12 and 13 are `internal` and `c`.
@@ -419,7 +421,10 @@ macro_rules! open {
                  'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, \
                  'pg_catalog.pg_opclass'::pg_catalog.regclass, \
                  'pg_catalog.pg_opfamily'::pg_catalog.regclass, \
-                 'pg_catalog.pg_collation'::pg_catalog.regclass) END)"
+                 'pg_catalog.pg_collation'::pg_catalog.regclass) END) \
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_cast AS k \
+                 JOIN pg_catalog.pg_proc AS p ON p.oid = k.castfunc \
+                 WHERE k.castfunc >= '16384'::pg_catalog.oid AND p.prolang NOT IN (12, 13))"
         )
     };
 }

@@ -18,6 +18,7 @@ use boardinghouse_core::{
 };
 use diesel::{
     Connection, PgConnection, RunQueryDsl,
+    connection::SimpleConnection,
     dsl::sql,
     select,
     sql_types::{Integer, Text},
@@ -182,6 +183,27 @@ fn a_server_answers_over_tcp_and_over_its_socket() {
     assert_eq!(number / 10_000, server.version());
     assert!(server.bin_dir().join("initdb").is_file());
     assert!(server.log_path().is_file());
+}
+
+#[test]
+fn a_server_that_restarts_keeps_its_address_and_what_was_committed() {
+    let mut server = Server::start().unwrap();
+    let mut before = connect(server.url());
+    before
+        .batch_execute("CREATE TABLE kept (); BEGIN; CREATE TABLE lost ()")
+        .unwrap();
+    for _ in 0..2 {
+        server.restart().unwrap();
+        before.batch_execute("SELECT 1").unwrap_err();
+        before = connect(server.url());
+        connect(server.socket_url())
+            .batch_execute("SELECT FROM kept")
+            .unwrap();
+        before.batch_execute("SELECT FROM lost").unwrap_err();
+    }
+    let (home, address) = (home(&server), address(server.url()));
+    drop(server);
+    assert_gone(&home, &address);
 }
 
 #[test]

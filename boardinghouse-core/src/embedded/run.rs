@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     net::{Ipv4Addr, TcpListener},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -28,8 +29,8 @@ const TAIL: usize = 15;
 /// The watchdog: a shell that is the parent of the server, in a process group of its own, so that
 /// Ctrl-C reaches us and not them.
 ///
-/// Its standard input is a pipe from us. The pipe closes when we drop it or die, and then the shell
-/// stops the server and removes the directory. Its standard output is a pipe to us, which only the
+/// Its standard input is a pipe from us. A line on it restarts the server. The pipe closes when we drop
+/// it or die, and then the shell stops the server and removes the directory. Its standard output is a pipe to us, which only the
 /// server keeps open: it closes when the server ends. Its standard error is the locked marker.
 ///
 /// A shell makes its background jobs ignore SIGQUIT, so that a server which has only just been
@@ -44,7 +45,12 @@ fi
 "$bin/postgres" -D "$dir/data" "$@" 3>&1 >>"$dir/log" 2>&1 </dev/null &
 server=$!
 exec >&-
-read -r _
+while read -r _; do
+    kill -INT "$server"
+    wait "$server"
+    "$bin/postgres" -D "$dir/data" "$@" >>"$dir/log" 2>&1 </dev/null &
+    server=$!
+done
 kill -TERM "$server"
 kill -QUIT "$server"
 wait "$server"
@@ -124,6 +130,38 @@ impl Run {
         Ok(())
     }
 
+    /// Stops the server, which cuts its sessions off, and starts it again as it was.
+    pub(super) fn restart(&mut self) -> Result<()> {
+        // The first lines name the process and when it started.
+        let named = |text: &str| text.lines().take(3).map(str::to_owned).collect::<Vec<_>>();
+        let status = self.home.data().join("postmaster.pid");
+        let before = named(&fs::read_to_string(&status).map_err(on_path("read", &status))?);
+        self.watchdog
+            .as_mut()
+            .and_then(|dog| dog.stdin.as_mut())
+            .ok_or_else(|| failed("the watchdog of PostgreSQL is gone"))?
+            .write_all(b"\n")
+            .map_err(|error| {
+                failed("could not reach the watchdog of PostgreSQL").with_source(error)
+            })?;
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            if is_ready(&text) && named(&text) != before {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let text = fs::read(self.home.log()).unwrap_or_default();
+        Err(refused(
+            &format!(
+                "PostgreSQL was not ready within {} s of its restart",
+                PATIENCE.as_secs()
+            ),
+            &String::from_utf8_lossy(&text),
+        ))
+    }
+
     /// Waits until the server is ready. `false` when it has ended.
     fn wait(&mut self) -> Result<bool> {
         let Some(pipe) = self.watchdog.as_mut().and_then(|dog| dog.stdout.take()) else {
@@ -136,13 +174,8 @@ impl Run {
         };
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
-            // The eighth line is the state. The file is there before it is complete.
             let text = fs::read_to_string(&status).unwrap_or_default();
-            if text
-                .lines()
-                .nth(7)
-                .is_some_and(|state| state.trim() == "ready")
-            {
+            if is_ready(&text) {
                 return Ok(true);
             }
             // Nothing is ever written to the pipe: an event is its end.
@@ -170,6 +203,15 @@ impl Drop for Run {
             tracing::warn!(dir = %self.home.dir.display(), %error, "could not remove a server");
         }
     }
+}
+
+/// Whether a `postmaster.pid` is that of a server that accepts connections. The eighth line is the state;
+/// the file is there before it is complete.
+fn is_ready(status: &str) -> bool {
+    status
+        .lines()
+        .nth(7)
+        .is_some_and(|state| state.trim() == "ready")
 }
 
 fn refused(what: &str, log: &str) -> Error {

@@ -63,6 +63,32 @@ impl Server {
         Builder::default()
     }
 
+    /// Stops the server and starts it again, on the same data, port and socket.
+    ///
+    /// For tests of what a program does when its server goes away. Sessions that are open are cut off, and
+    /// their transactions are rolled back; what was committed stays. Returns when the server accepts
+    /// connections, as a rule within half a second.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Embedded`](crate::ErrorKind::Embedded) when the server, or the process that looks after
+    /// it, is gone, and when it does not start again within 30 seconds.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use boardinghouse_core::embedded::Server;
+    ///
+    /// let mut server = Server::start()?;
+    /// let url = server.url().to_owned();
+    /// server.restart()?;
+    /// assert_eq!(server.url(), url);
+    /// # Ok::<(), boardinghouse_core::Error>(())
+    /// ```
+    pub fn restart(&mut self) -> Result<()> {
+        self.run.restart()
+    }
+
     pub(super) fn new(port: u16, binaries: Binaries, run: Run) -> Self {
         let socket = percent_encode(run.home().dir.as_os_str().as_encoded_bytes());
         Self {

@@ -34,16 +34,20 @@ impl Drop for Turn {
 }
 
 /// A session on loan from the pool; made fit for the next borrower, or else closed, when it is dropped.
-pub(crate) struct PooledSession(Turn);
+pub(crate) struct PooledSession {
+    turn: Turn,
+    /// What was believed of the schema when the session was bound.
+    record: Arc<Record>,
+}
 
 impl Drop for PooledSession {
     fn drop(&mut self) {
         // While unwinding the session stays in doubt, and is closed.
         if std::thread::panicking() {
-            self.0.inner.counters.closed();
+            self.turn.inner.counters.closed();
             return;
         }
-        let inner = Arc::clone(&self.0.inner);
+        let inner = Arc::clone(&self.turn.inner);
         if self.was_reshaped() {
             // Whether anything hides behind a name was asked before.
             inner.known.changed("*");
@@ -52,6 +56,10 @@ impl Drop for PooledSession {
             self.spoiled = true;
             inner.counters.recycled();
             return;
+        }
+        if !inner.known.still_believes(&self.record) {
+            // What hides behind a name by now was not asked.
+            self.soil();
         }
         let fit = self.finish();
         if !self.is_parked() && !self.is_stateless() {
@@ -68,7 +76,7 @@ impl Deref for PooledSession {
     type Target = Session;
 
     fn deref(&self) -> &Session {
-        match &self.0.conn {
+        match &self.turn.conn {
             Some(conn) => conn,
             None => unreachable!("the session is taken when it is dropped"),
         }
@@ -77,7 +85,7 @@ impl Deref for PooledSession {
 
 impl DerefMut for PooledSession {
     fn deref_mut(&mut self) -> &mut Session {
-        match &mut self.0.conn {
+        match &mut self.turn.conn {
             Some(conn) => conn,
             None => unreachable!("the session is taken when it is dropped"),
         }
@@ -169,11 +177,17 @@ impl TenantPool {
         let mut attempts = self.max_size() + 1;
         // What was believed can turn out to be wrong, once.
         let mut doubted = false;
+        // Whether a session was full: then the others that are idle are, too, or it had not been chosen.
+        let mut full = false;
         loop {
             let believed = inner.known.find(&key, epoch);
             let schema = believed.as_ref().map_or(expected, |record| &record.schema);
             let conn = match turn.conn.take() {
                 Some(conn) => conn,
+                None if full => inner
+                    .shelf
+                    .another(deadline)
+                    .map_err(|refused| self.explain(refused))?,
                 None => inner
                     .shelf
                     .session(schema, deadline)
@@ -187,6 +201,7 @@ impl TenantPool {
                 inner.counters.recycled();
                 session.spoiled = true;
                 turn.conn = None;
+                full = true;
                 continue;
             }
             let sure = believed.is_none();
@@ -209,7 +224,11 @@ impl TenantPool {
                             } else {
                                 inner.counters.binds();
                             }
-                            return Ok((PooledSession(turn), record));
+                            let session = PooledSession {
+                                turn,
+                                record: Arc::clone(&record),
+                            };
+                            return Ok((session, record));
                         }
                         Err(error) => NotBound::Session(error, record.binding.clone()),
                     }

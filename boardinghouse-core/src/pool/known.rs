@@ -69,8 +69,10 @@ pub(super) struct Record {
     pub(super) epoch: i64,
     pub(super) binding: Binding,
     confirmed: Instant,
-    /// Whether it changed since.
+    /// Whether it may have changed since.
     stale: AtomicBool,
+    /// Whether it is known to have changed since.
+    changed: AtomicBool,
     /// Checkouts, of all records of this tenant.
     pub(super) gets: Arc<AtomicU64>,
 }
@@ -118,11 +120,19 @@ impl Knowledge {
     /// What is believed of a tenant, as far as it is news to who asks.
     pub(super) fn find(&self, key: &Key, epoch: i64) -> Option<Arc<Record>> {
         let record = Arc::clone(lock(&self.records).get(key)?);
+        (record.epoch >= epoch && self.believes(&record)).then_some(record)
+    }
+
+    /// Whether what was read when a session was bound still holds for its return: whether anything hides
+    /// behind a name. A second is what a change may take to be heard of anyhow.
+    pub(super) fn still_believes(&self, record: &Record) -> bool {
+        !record.changed.load(SeqCst)
+            && (record.confirmed.elapsed() < HEARING || self.believes(record))
+    }
+
+    fn believes(&self, record: &Record) -> bool {
         let believed = if self.is_hearing() { HEARD } else { self.ttl };
-        (!record.stale.load(SeqCst)
-            && record.epoch >= epoch
-            && record.confirmed.elapsed() < believed)
-            .then_some(record)
+        !record.stale.load(SeqCst) && record.confirmed.elapsed() < believed
     }
 
     /// To be asked before something is read that is to be [kept](Self::keep).
@@ -168,7 +178,17 @@ impl Knowledge {
         for record in records.values() {
             if id == "*" || record.id.as_ref().is_some_and(|known| known.as_str() == id) {
                 record.stale.store(true, SeqCst);
+                record.changed.store(true, SeqCst);
             }
+        }
+    }
+
+    /// What was notified until now cannot be known.
+    pub(super) fn missed(&self) {
+        let records = lock(&self.records);
+        self.changes.fetch_add(1, SeqCst);
+        for record in records.values() {
+            record.stale.store(true, SeqCst);
         }
     }
 
@@ -181,7 +201,7 @@ impl Knowledge {
     /// The listener hears nothing any more: what it missed is not known.
     pub(super) fn deaf(&self) {
         self.heard.store(0, SeqCst);
-        self.changed("*");
+        self.missed();
     }
 
     pub(super) fn is_hearing(&self) -> bool {
@@ -271,6 +291,7 @@ impl Confirmed {
             binding,
             confirmed: Instant::now(),
             stale: AtomicBool::new(false),
+            changed: AtomicBool::new(false),
             gets: Arc::default(),
         })
     }

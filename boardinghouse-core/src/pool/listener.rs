@@ -10,7 +10,7 @@ use std::{
 
 use diesel::{connection::SimpleConnection, pg::PgConnection, prelude::*};
 
-use super::{Inner, known::Knowledge};
+use super::Inner;
 use crate::{
     error::{Error, ErrorKind, Result},
     sql,
@@ -34,15 +34,19 @@ pub(super) fn run(pool: Weak<Inner>, url: String, end: Receiver<()>) {
             Ok(mut conn) => {
                 // What was notified before cannot be known.
                 let Some(inner) = pool.upgrade() else { return };
-                inner.known.changed("*");
+                inner.known.missed();
                 drop(inner);
                 pause = EVERY;
                 wait = EVERY;
                 loop {
+                    // A server that does not answer must not keep the pool from being dropped.
+                    let heard = hear(&mut conn);
                     let Some(inner) = pool.upgrade() else { return };
-                    let heard = hear(&mut conn, &inner.known);
                     match heard {
-                        Ok(()) => inner.known.heard(),
+                        Ok(changed) => {
+                            changed.iter().for_each(|id| inner.known.changed(id));
+                            inner.known.heard();
+                        }
                         Err(error) => {
                             inner.known.deaf();
                             tracing::warn!(
@@ -88,11 +92,11 @@ fn listen(url: &str) -> Result<PgConnection> {
     Ok(conn)
 }
 
-fn hear(conn: &mut PgConnection, known: &Knowledge) -> Result<()> {
+/// What was notified since it was last asked.
+fn hear(conn: &mut PgConnection) -> Result<Vec<String>> {
     let failed = |error| Error::database("hear from the registry", error);
     conn.batch_execute("SELECT 1").map_err(failed)?;
-    for notification in conn.notifications_iter() {
-        known.changed(&notification.map_err(failed)?.payload);
-    }
-    Ok(())
+    conn.notifications_iter()
+        .map(|notification| Ok(notification.map_err(failed)?.payload))
+        .collect()
 }

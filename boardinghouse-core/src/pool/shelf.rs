@@ -104,13 +104,15 @@ impl Shelf {
     /// A session for someone who has a turn: an idle one, by preference one that is on the schema, else
     /// one that was, else one that has room for another; or a new one.
     pub(super) fn session(&self, schema: &SchemaName, deadline: Instant) -> Result<Conn, Refused> {
-        {
-            let mut state = lock(&self.state);
-            if let Some(conn) = state.choose(schema, self.max_tenants) {
-                return Ok(conn);
-            }
-            state.opening += 1;
+        if let Some(conn) = lock(&self.state).choose(schema, self.max_tenants) {
+            return Ok(conn);
         }
+        self.another(deadline)
+    }
+
+    /// A session from r2d2, for someone who has a turn: as a rule a new one.
+    pub(super) fn another(&self, deadline: Instant) -> Result<Conn, Refused> {
+        lock(&self.state).opening += 1;
         let left = deadline
             .saturating_duration_since(Instant::now())
             .max(Duration::from_millis(1));
