@@ -51,7 +51,7 @@ const LONGEST_TURN: Duration = Duration::from_secs(30);
 const RESTART_EVERY: Duration = Duration::from_secs(20);
 
 fn checkouts() -> u64 {
-    std::env::var("BOARDINGHOUSE_SOAK").map_or(20_000, |n| n.parse().unwrap())
+    std::env::var("BOARDINGHOUSE_SOAK").map_or(8_000, |n| n.parse().unwrap())
 }
 
 /// What a thread is at, for the one that watches.
