@@ -88,6 +88,10 @@ impl Binding {
         self
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
     fn claim(&self) -> Claim<'_> {
         Claim {
             schema: &self.schema,

@@ -38,6 +38,7 @@ pub(crate) struct PooledSession {
     turn: Turn,
     /// What was believed of the schema when the session was bound.
     record: Arc<Record>,
+    key: Key,
 }
 
 impl Drop for PooledSession {
@@ -57,7 +58,7 @@ impl Drop for PooledSession {
             inner.counters.recycled();
             return;
         }
-        if !inner.known.still_believes(&self.record) {
+        if !inner.known.still_believes(&self.key, &self.record) {
             // What hides behind a name by now was not asked.
             self.soil();
         }
@@ -227,6 +228,7 @@ impl TenantPool {
                             let session = PooledSession {
                                 turn,
                                 record: Arc::clone(&record),
+                                key,
                             };
                             return Ok((session, record));
                         }

@@ -127,8 +127,12 @@ impl Knowledge {
 
     /// Whether what was read when a session was bound still holds for its return: whether anything hides
     /// behind a name. A second is what a change may take to be heard of anyhow.
-    pub(super) fn still_believes(&self, record: &Record) -> bool {
-        record.changed_at.load(SeqCst) <= record.read_at
+    pub(super) fn still_believes(&self, key: &Key, record: &Record) -> bool {
+        // It may have been asked again since, and the answer have been another.
+        let open = lock(&self.records)
+            .get(key)
+            .is_some_and(|current| current.binding.is_open());
+        open && record.changed_at.load(SeqCst) <= record.read_at
             && (record.confirmed.elapsed() < HEARING || self.believes(record))
     }
 
