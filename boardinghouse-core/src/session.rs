@@ -327,7 +327,7 @@ impl Session {
                 let plain = match self.plain.get(&id) {
                     Some(&plain) => plain,
                     None => {
-                        let plain = text(statement).is_some_and(|text| is_plain_select(&text));
+                        let plain = text(statement).is_ok_and(|text| is_plain_select(&text));
                         self.plain.insert(id, plain);
                         plain
                     }
@@ -335,12 +335,12 @@ impl Session {
                 (plain, self.hasher.hash_one((&self.tag, id)))
             }
             _ => match text(statement) {
-                Some(text) => {
+                Ok(text) => {
                     self.reshaped |= scan::may_define(&text);
                     let key = self.hasher.hash_one((&self.tag, &text));
                     (is_plain_select(&text), key)
                 }
-                None => (false, 0),
+                Err(_) => (false, 0),
             },
         };
         self.dirty |= !plain;
@@ -610,10 +610,10 @@ fn look_again(pg: &mut PgConnection, still: &str) -> Result<(), BindError> {
 }
 
 /// The text of a statement, without its tag.
-fn text(statement: &impl QueryFragment<Pg>) -> Option<String> {
+fn text(statement: &impl QueryFragment<Pg>) -> QueryResult<String> {
     let mut text = <Pg as diesel::backend::Backend>::QueryBuilder::default();
-    statement.to_sql(&mut text, &Pg).ok()?;
-    Some(text.finish())
+    statement.to_sql(&mut text, &Pg)?;
+    Ok(text.finish())
 }
 
 impl fmt::Debug for Session {

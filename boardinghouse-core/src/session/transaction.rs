@@ -18,7 +18,7 @@ use diesel::{
     dsl::sql as literally,
     pg::{Pg, PgConnection},
     prelude::*,
-    query_builder::{QueryBuilder as _, QueryFragment},
+    query_builder::QueryFragment,
     result::Error as DieselError,
     sql_types::Text,
 };
@@ -209,9 +209,7 @@ impl Session {
         if query.is_safe_to_cache_prepared(&Pg)? {
             return self.guard_text("");
         }
-        let mut text = <Pg as diesel::backend::Backend>::QueryBuilder::default();
-        query.to_sql(&mut text, &Pg)?;
-        self.guard_text(&text.finish())
+        self.guard_text(&super::text(query)?)
     }
 
     /// How deep Diesel is in transactions, 0 outside of any. An error says that it cannot tell.
