@@ -26,7 +26,12 @@ use boardinghouse_core::{
     embedded::Server,
 };
 use boardinghouse_tests::{BAIT, SHARED, TENANT, add_note, bodies, schema::notes};
-use diesel::{connection::SimpleConnection, prelude::*, result::Error as DieselError};
+use diesel::{
+    connection::SimpleConnection,
+    prelude::*,
+    result::Error as DieselError,
+    sql_types::{Nullable, Text},
+};
 
 use self::journal::{Event, Journal, Kind, Trouble, now};
 use crate::stress::{Dice, quiet_panics};
@@ -198,6 +203,15 @@ impl Soak {
         conn: &mut TenantConnection,
         dice: &mut Dice,
     ) -> Result<(), Error> {
+        // What the borrower before left is not to be seen.
+        let left = "pg_catalog.current_setting('soak.left', true)";
+        let left = diesel::dsl::sql::<Nullable<Text>>(left);
+        if let Some(left) = diesel::select(left).get_result::<Option<String>>(conn)?
+            && !left.is_empty()
+        {
+            eprintln!("WRONG at {}: {tenant:?} found what was left", now());
+            self.wrong.fetch_add(1, Relaxed);
+        }
         match dice.roll(40) {
             0 => conn.batch_execute("BEGIN")?,
             1 => conn.batch_execute("BEGIN; INSERT INTO notes (body) VALUES ('half')")?,
@@ -225,10 +239,13 @@ impl Soak {
             14 => conn.batch_execute("DEALLOCATE ALL")?,
             15 => conn.batch_execute("SELECT pg_advisory_unlock_all()")?,
             16 | 27..=30 => {
-                // A query of Diesel's that is no plain select.
-                let path = "pg_catalog.set_config('search_path', 'public, pg_temp', false)";
-                diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(path))
-                    .get_result::<String>(conn)?;
+                // Queries of Diesel's that are no plain selects.
+                let (name, value) = match dice.roll(2) {
+                    0 => ("search_path", "public, pg_temp"),
+                    _ => ("soak.left", "yes"),
+                };
+                let set = format!("pg_catalog.set_config('{name}', '{value}', false)");
+                diesel::select(diesel::dsl::sql::<Text>(&set)).get_result::<String>(conn)?;
             }
             // Harmless, but not a plain select.
             _ => conn.batch_execute("SET work_mem TO '1MB'")?,
@@ -258,7 +275,7 @@ impl Soak {
             left -= 1;
             // Half of the checkouts are of a few, so that some stay on the tenant.
             let among = if dice.roll(2) == 0 {
-                4
+                8
             } else {
                 tenants.len() as u64
             };

@@ -107,7 +107,7 @@ impl Writer<'_> {
         }
         let all = TENANTS / WRITERS;
         // Half of what happens does so to a few.
-        let among = if self.dice.roll(2) == 0 { 4 } else { all };
+        let among = if self.dice.roll(2) == 0 { 2 } else { all };
         let number = self.number + WRITERS * self.dice.roll(among as u64) as usize;
         let ids = ids(number);
         let found = [self.find(&ids[0]), self.find(&ids[1])];
@@ -118,10 +118,23 @@ impl Writer<'_> {
                 persist(|| create(&self.pool, &ids[0]));
                 return;
             }
-            [Some(one), Some(other)] => {
+            [Some(one), Some(other)] if self.dice.roll(3) == 0 => {
                 let gone = if self.dice.roll(2) == 0 { one } else { other };
                 persist(|| provisioner.delete(gone.id()));
                 return Self::tell("delete", gone.incarnation(), begin);
+            }
+            [Some(one), Some(other)] => {
+                // Each is where the other was, within moments.
+                let aside = format!("{}-aside", ids[0]).parse().unwrap();
+                for (from, to) in [
+                    (one.id(), &aside),
+                    (other.id(), one.id()),
+                    (&aside, other.id()),
+                ] {
+                    persist(|| provisioner.rename(from, to));
+                }
+                Self::tell("rename", one.incarnation(), begin);
+                return Self::tell("rename", other.incarnation(), begin);
             }
             [Some(tenant), None] => (tenant, &ids[1]),
             [None, Some(tenant)] => (tenant, &ids[0]),
