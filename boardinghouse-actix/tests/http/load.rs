@@ -109,7 +109,8 @@ fn idle(fixture: &Fixture) -> Vec<String> {
     diesel::sql_query(
         "SELECT query FROM pg_stat_activity \
          WHERE datname = current_database() AND pid <> pg_backend_pid() \
-         AND backend_type = 'client backend' AND state = 'idle'",
+         AND backend_type = 'client backend' AND state = 'idle' \
+         AND application_name <> 'boardinghouse listener'",
     )
     .load::<Row>(&mut fixture.connect())
     .unwrap()
