@@ -9,13 +9,12 @@
 //! the schema, until its next bind proves the path anew or [`Session::clean`] takes it off. All others are
 //! cleaned at once.
 
+mod statements;
 mod transaction;
 
 use std::{
-    any::TypeId,
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fmt,
-    hash::{BuildHasher as _, RandomState},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,20 +23,22 @@ use diesel::{
     connection::{AnsiTransactionManager, CacheSize, SimpleConnection, TransactionManager},
     pg::{Pg, PgConnection, PgMetadataCache},
     prelude::*,
-    query_builder::{QueryBuilder as _, QueryFragment, QueryId},
+    query_builder::{QueryFragment, QueryId},
     result::{DatabaseErrorKind, Error as DieselError},
     sql_types,
 };
+
+pub(crate) use statements::Shape;
+use statements::Statements;
 
 use crate::{
     error::{Error, ErrorKind, Result},
     gauge::Gauge,
     layout::Layout,
     names::SchemaName,
-    plain::is_plain_select,
     scan,
     sql::{self, Claim, Mark},
-    statement::{Text, swap_type_cache},
+    statement::{Tagged, Text, swap_type_cache},
 };
 
 /// Where a session is to be put: the whole path, the proof of it, and what statements are tagged with.
@@ -210,12 +211,7 @@ pub(crate) struct Session {
     current: Option<SchemaName>,
     visited: HashMap<SchemaName, Visited>,
     proofs: u32,
-    /// Which statements may be prepared on the server, as hashes of what they are and for whom.
-    statements: HashSet<u64>,
-    max_statements: usize,
-    /// Whether each kind of statement is a plain select.
-    plain: HashMap<TypeId, bool>,
-    hasher: RandomState,
+    statements: Statements,
     gauge: Arc<Gauge>,
 }
 
@@ -251,17 +247,14 @@ impl Session {
             current: None,
             visited: HashMap::new(),
             proofs: 0,
-            statements: HashSet::new(),
-            max_statements: usize::MAX,
-            plain: HashMap::new(),
-            hasher: RandomState::new(),
+            statements: Statements::default(),
             gauge: Arc::default(),
         }
     }
 
     /// Sets how many statements may be prepared on the server before they are dropped.
     pub(crate) fn limit_statements(mut self, most: usize) -> Self {
-        self.max_statements = most;
+        self.statements.most = most;
         self
     }
 
@@ -272,11 +265,6 @@ impl Session {
 
     pub(crate) fn age(&self) -> Duration {
         self.opened.elapsed()
-    }
-
-    /// What every statement begins with.
-    pub(crate) fn tag(&self) -> Arc<str> {
-        Arc::clone(&self.tag)
     }
 
     /// Whether the last schema that the session was bound to is `schema`.
@@ -315,38 +303,21 @@ impl Session {
         self.reshaped |= scan::may_define(text);
     }
 
-    /// Notes that the borrower is about to run a statement.
-    pub(crate) fn note<T: QueryFragment<Pg> + QueryId>(&mut self, statement: &T) {
-        if self.is_stateless() {
-            return;
-        }
-        let follows_from_type = statement.is_safe_to_cache_prepared(&Pg).unwrap_or(false);
-        let (plain, key) = match T::query_id() {
-            // Diesel's word that the text follows from the type.
-            Some(id) if follows_from_type => {
-                let plain = match self.plain.get(&id) {
-                    Some(&plain) => plain,
-                    None => {
-                        let plain = text(statement).is_ok_and(|text| is_plain_select(&text));
-                        self.plain.insert(id, plain);
-                        plain
-                    }
-                };
-                (plain, self.hasher.hash_one((&self.tag, id)))
-            }
-            _ => match text(statement) {
-                Ok(text) => {
-                    self.reshaped |= scan::may_define(&text);
-                    let key = self.hasher.hash_one((&self.tag, &text));
-                    (is_plain_select(&text), key)
-                }
-                Err(_) => (false, 0),
-            },
+    /// Notes that the borrower is about to run a statement, and puts the tag on it.
+    pub(crate) fn tagged<T: QueryFragment<Pg> + QueryId>(&mut self, query: T) -> Tagged<T> {
+        let shape = if self.is_stateless() {
+            None
+        } else {
+            // Diesel meets the same error, and reports it.
+            self.statements.shape(&query, &self.tag).ok()
         };
-        self.dirty |= !plain;
-        if self.statements.insert(key) {
-            self.gauge.statements(self.statements.len());
+        if let Some(shape) = &shape {
+            self.dirty |= !shape.plain;
+            self.reshaped |= shape.defines;
+            self.gauge.statements(self.statements.prepared());
         }
+        let tag = Arc::clone(&self.tag);
+        Tagged { tag, shape, query }
     }
 
     /// Whether the borrower ran text that may have defined something; asked once.
@@ -401,7 +372,7 @@ impl Session {
             self.pg
                 .set_prepared_statement_cache_size(CacheSize::Unbounded);
             self.marked = false;
-            self.statements.clear();
+            self.statements.forget();
             self.gauge.statements(0);
         }
         self.now_on(binding);
@@ -420,12 +391,12 @@ impl Session {
     /// they alone are more than the bound, each bind would forget what the one before has prepared.
     fn holds_too_many_statements(&self) -> bool {
         // Counted only where it can matter.
-        self.statements.len() + self.visited.len() > self.max_statements && {
+        self.statements.prepared() + self.visited.len() > self.statements.most && {
             let proofs = self
                 .visited
                 .values()
                 .filter(|visited| visited.proof.is_some());
-            self.statements.len() + proofs.count() > self.max_statements
+            self.statements.prepared() + proofs.count() > self.statements.most
         }
     }
 
@@ -607,13 +578,6 @@ fn look_again(pg: &mut PgConnection, still: &str) -> Result<(), BindError> {
         1 => Ok(()),
         _ => Err(BindError::Unavailable),
     }
-}
-
-/// The text of a statement, without its tag.
-fn text(statement: &impl QueryFragment<Pg>) -> QueryResult<String> {
-    let mut text = <Pg as diesel::backend::Backend>::QueryBuilder::default();
-    statement.to_sql(&mut text, &Pg)?;
-    Ok(text.finish())
 }
 
 impl fmt::Debug for Session {

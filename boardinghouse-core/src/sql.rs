@@ -57,11 +57,11 @@ impl SchemaName {
 /// statement that ends [`CLEAN`]. `pg_temp` comes last everywhere, so that no temporary table can shadow
 /// a real one.
 pub(crate) const START: &str = "SET search_path TO pg_catalog, pg_temp; \
-     PREPARE boardinghouse_unlock AS SELECT pg_catalog.pg_advisory_unlock_all()";
+     PREPARE boardinghouse_unlock AS SELECT WHERE pg_catalog.pg_advisory_unlock_all() IS NULL";
 
 /// Drops what was prepared on the server, for sessions that hold statements without a tag, or too many.
 pub(crate) const FORGET_STATEMENTS: &str = "DEALLOCATE ALL; SET search_path TO pg_catalog, pg_temp; \
-     PREPARE boardinghouse_unlock AS SELECT pg_catalog.pg_advisory_unlock_all()";
+     PREPARE boardinghouse_unlock AS SELECT WHERE pg_catalog.pg_advisory_unlock_all() IS NULL";
 
 /// Removes everything that a borrower can have left in a session, except an open transaction, and fails
 /// when the borrower dropped what was prepared.

@@ -12,13 +12,17 @@ use std::sync::Arc;
 
 use diesel::{
     QueryResult,
-    pg::{GetPgMetadataCache, Pg, PgMetadataCache},
-    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    pg::{GetPgMetadataCache, Pg, PgMetadataCache, PgQueryBuilder},
+    query_builder::{AstPass, Query, QueryBuilder as _, QueryFragment, QueryId},
 };
+
+use crate::session::Shape;
 
 /// A query with a comment in front.
 pub(crate) struct Tagged<T> {
     pub(crate) tag: Arc<str>,
+    /// What is known of the query, so that Diesel need not find out again.
+    pub(crate) shape: Option<Shape>,
     pub(crate) query: T,
 }
 
@@ -26,6 +30,24 @@ impl<T: QueryFragment<Pg>> QueryFragment<Pg> for Tagged<T> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(&self.tag);
         self.query.walk_ast(out)
+    }
+
+    fn to_sql(&self, out: &mut PgQueryBuilder, backend: &Pg) -> QueryResult<()> {
+        out.push_sql(&self.tag);
+        match &self.shape {
+            Some(shape) => {
+                out.push_sql(&shape.text);
+                Ok(())
+            }
+            None => self.query.to_sql(out, backend),
+        }
+    }
+
+    fn is_safe_to_cache_prepared(&self, backend: &Pg) -> QueryResult<bool> {
+        match &self.shape {
+            Some(shape) => Ok(shape.keepable),
+            None => self.query.is_safe_to_cache_prepared(backend),
+        }
     }
 }
 
@@ -89,9 +111,7 @@ macro_rules! diesel_connection {
                     + diesel::query_builder::QueryId,
             {
                 self.session.guard(source)?;
-                self.session.note(source);
-                let tag = self.session.tag();
-                let query = $crate::statement::Tagged { tag, query: source };
+                let query = self.session.tagged(source);
                 self.session.pg.execute_returning_count(&query)
             }
 
@@ -151,9 +171,7 @@ macro_rules! diesel_connection {
                 diesel::pg::Pg: diesel::expression::QueryMetadata<T::SqlType>,
             {
                 self.session.guard(&source)?;
-                self.session.note(&source);
-                let tag = self.session.tag();
-                let query = $crate::statement::Tagged { tag, query: source };
+                let query = self.session.tagged(source);
                 diesel::connection::LoadConnection::<B>::load(&mut self.session.pg, query)
             }
         }

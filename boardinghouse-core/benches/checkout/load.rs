@@ -41,7 +41,8 @@ pub(crate) fn alternating(
     iterations: usize,
 ) {
     const CONNECTIONS: u32 = 8;
-    const THREADS: usize = 2;
+    // As many as connections, so that all are in use.
+    const THREADS: usize = 8;
     let tenants = fleet::make(url, 100, 2);
     let build = || {
         TenantPool::builder()

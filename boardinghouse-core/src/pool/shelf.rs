@@ -176,9 +176,8 @@ impl Shelf {
 }
 
 impl State {
-    /// The best idle session for a schema. Of those that are parked on another tenant it is the one that
-    /// has been for longest, which is the least likely to be wanted there again; of the others, the one
-    /// that was used last, so that those that are not needed come of age.
+    /// The best idle session for a schema; of several that are as good the one that was used last, whose
+    /// server process is the warmest, so that those that are not needed come of age.
     fn choose(&mut self, schema: &SchemaName, max_tenants: usize) -> Option<Conn> {
         let rank = |session: &Session| {
             let fit = if session.was_on(schema) {
@@ -195,8 +194,7 @@ impl State {
         let mut best: Option<(u8, usize)> = None;
         for (position, idle) in self.idle.iter().enumerate().rev() {
             let rank = rank(&idle.conn);
-            let parked_elsewhere = rank > 0 && idle.conn.is_parked();
-            if best.is_none_or(|(least, _)| rank < least || (rank == least && parked_elsewhere)) {
+            if best.is_none_or(|(least, _)| rank < least) {
                 best = Some((rank, position));
             }
             if rank == 0 {

@@ -209,7 +209,7 @@ impl Session {
         if query.is_safe_to_cache_prepared(&Pg)? {
             return self.guard_text("");
         }
-        self.guard_text(&super::text(query)?)
+        self.guard_text(&super::statements::text(query)?)
     }
 
     /// How deep Diesel is in transactions, 0 outside of any. An error says that it cannot tell.
