@@ -1,7 +1,10 @@
 //! When nothing is sent on return, and when a connection is cleaned: after everything but plain selects
 //! on schemas in which nothing hides behind a name.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use boardinghouse_core::{Provisioner, TenantConnection, TenantPool};
 use boardinghouse_tests::{
@@ -9,7 +12,14 @@ use boardinghouse_tests::{
     schema::{notes, users},
     tenant, until, value,
 };
-use diesel::{connection::SimpleConnection, dsl, prelude::*, sql_types};
+use diesel::{
+    connection::SimpleConnection,
+    dsl,
+    pg::Pg,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types,
+};
 
 diesel::define_sql_function! { fn lower(text: sql_types::Text) -> sql_types::Text; }
 
@@ -266,6 +276,40 @@ fn what_a_function_behind_a_view_sets_does_not_reach_the_next_borrower() {
         assert_eq!(bodies(&mut conn).unwrap(), ["from-b"]);
     }
     assert_eq!(pool.state().connections, 1);
+}
+
+/// Leaves a setting behind, and cannot be looked at before it is run.
+#[derive(QueryId, Default)]
+struct Shy {
+    asked: Cell<bool>,
+}
+
+impl QueryFragment<Pg> for Shy {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        if !self.asked.replace(true) {
+            return Err(diesel::result::Error::QueryBuilderError("not yet".into()));
+        }
+        out.push_sql("SELECT set_config('boardinghouse_test.left', 'yes', false)");
+        Ok(())
+    }
+}
+
+impl RunQueryDsl<TenantConnection> for Shy {}
+
+#[test]
+fn a_statement_that_could_not_be_looked_at_counts_as_one_that_leaves_something() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    read(&mut pool.get(&tenant(&pool, "a")).unwrap());
+    let cleaned = cost(&pool, |conn| {
+        Shy::default().execute(conn).unwrap();
+    });
+    assert_eq!(cleaned, 1);
+    let left = value(
+        &mut pool.get(&tenant(&pool, "a")).unwrap(),
+        "SELECT coalesce(current_setting('boardinghouse_test.left', true), '')",
+    );
+    assert_eq!(left, "");
 }
 
 #[test]

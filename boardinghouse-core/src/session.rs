@@ -305,18 +305,16 @@ impl Session {
 
     /// Notes that the borrower is about to run a statement, and puts the tag on it.
     pub(crate) fn tagged<T: QueryFragment<Pg> + QueryId>(&mut self, query: T) -> Tagged<T> {
-        let shape = if self.is_stateless() {
-            None
-        } else {
-            // Diesel meets the same error, and reports it.
-            self.statements.shape(&query, &self.tag).ok()
-        };
-        if let Some(shape) = &shape {
-            self.dirty |= !shape.plain;
-            self.reshaped |= shape.defines;
-            self.gauge.statements(self.statements.prepared());
-        }
         let tag = Arc::clone(&self.tag);
+        if self.is_stateless() {
+            let shape = None;
+            return Tagged { tag, shape, query };
+        }
+        // Diesel asks the statement again, and reports its error; it need not meet the same one.
+        let shape = self.statements.shape(&query, &tag).ok();
+        self.dirty |= shape.as_ref().is_none_or(|shape| !shape.plain);
+        self.reshaped |= shape.as_ref().is_none_or(|shape| shape.defines);
+        self.gauge.statements(self.statements.prepared());
         Tagged { tag, shape, query }
     }
 

@@ -34,6 +34,7 @@ pub(super) struct Statements {
     shapes: HashMap<TypeId, Shape>,
     /// Which may be prepared on the server, as hashes of what they are and for whom.
     prepared: HashSet<u64>,
+    /// How many may be, before all are dropped.
     pub(super) most: usize,
     hasher: RandomState,
 }
@@ -58,26 +59,26 @@ impl Statements {
         let keepable = statement.is_safe_to_cache_prepared(&Pg)?;
         // An id is Diesel's word that the text follows from the type.
         let id = T::query_id().filter(|_| keepable);
-        if let Some(shape) = id.as_ref().and_then(|id| self.shapes.get(id)) {
-            let shape = shape.clone();
-            self.prepared.insert(self.hasher.hash_one((tag, id)));
-            return Ok(shape);
-        }
-        let text = text(statement)?;
-        let shape = Shape {
-            plain: is_plain_select(&text),
-            // What the query builder makes defines nothing.
-            defines: id.is_none() && scan::may_define(&text),
-            text: text.into(),
-            keepable,
+        let known = id.and_then(|id| self.shapes.get(&id)).cloned();
+        let shape = match known {
+            Some(shape) => shape,
+            None => {
+                let text = text(statement)?;
+                let shape = Shape {
+                    plain: is_plain_select(&text),
+                    // What the query builder makes defines nothing.
+                    defines: id.is_none() && scan::may_define(&text),
+                    text: text.into(),
+                    keepable,
+                };
+                self.shapes.extend(id.map(|id| (id, shape.clone())));
+                shape
+            }
         };
-        let key = if let Some(id) = id {
-            self.shapes.insert(id, shape.clone());
-            self.hasher.hash_one((tag, Some(id)))
-        } else {
-            self.hasher.hash_one((tag, &shape.text))
-        };
-        self.prepared.insert(key);
+        self.prepared.insert(match id {
+            Some(id) => self.hasher.hash_one((tag, id)),
+            None => self.hasher.hash_one((tag, &shape.text)),
+        });
         Ok(shape)
     }
 
