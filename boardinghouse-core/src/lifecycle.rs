@@ -150,25 +150,6 @@ impl Provisioner {
             .map_err(|error| Error::database(&format!("rename schema {old} to {schema}"), error))?;
         Ok(renamed)
     }
-
-    /// Runs `work` in a transaction on the shared schema, whose statements wait for locks no longer than
-    /// they may.
-    fn in_transaction<T>(
-        &self,
-        id: &TenantId,
-        work: impl FnOnce(&mut PgConnection) -> Result<T>,
-    ) -> Result<T> {
-        let mut conn = self.pool.get_shared()?;
-        registry::require(&mut conn)?;
-        conn.build_transaction()
-            .read_committed()
-            .run(|conn| {
-                let conn: &mut PgConnection = conn;
-                lock::bound_waiting(conn, self.lock_wait)?;
-                work(conn)
-            })
-            .map_err(|error: Error| error.with_tenant(id))
-    }
 }
 
 /// Fails for a tenant that is not there yet, or no longer.

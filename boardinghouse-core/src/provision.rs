@@ -202,6 +202,37 @@ impl Provisioner {
     /// * [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
     ///   [`TenantPool::get_shared`].
     pub fn delete(&self, id: &TenantId) -> Result<Deleted> {
+        self.in_transaction(id, |conn| {
+            // The schema's lock before the row's: a migrator holds the one when it wants the other.
+            let read = registry::find(conn, id)?.ok_or_else(|| registry::not_found(id))?;
+            self.pool.layout().tenant_schema(read.schema())?;
+            lock::schema_for_transaction(conn, read.schema(), self.lock_wait)?;
+            let tenant = registry::lock_row_of(conn, &read)?;
+            let schema_dropped = !tenant.is_adopted() && schema_exists(conn, tenant.schema())?;
+            if schema_dropped {
+                lock::end_of_use(conn, tenant.schema())?;
+                nobody_depends_on(conn, tenant.schema())?;
+                conn.batch_execute(&sql::drop_schema(tenant.schema()))
+                    .map_err(|error| {
+                        Error::database(&format!("drop schema {}", tenant.schema()), error)
+                    })?;
+            }
+            registry::delete(conn, id)
+                .map_err(|error| Error::database("delete the tenant's row", error))?;
+            Ok(Deleted {
+                tenant,
+                schema_dropped,
+            })
+        })
+    }
+
+    /// Runs `work` in a transaction on the shared schema, whose statements wait for locks no longer than
+    /// they may.
+    pub(crate) fn in_transaction<T>(
+        &self,
+        id: &TenantId,
+        work: impl FnOnce(&mut PgConnection) -> Result<T>,
+    ) -> Result<T> {
         let mut conn = self.pool.get_shared()?;
         registry::require(&mut conn)?;
         conn.build_transaction()
@@ -209,26 +240,7 @@ impl Provisioner {
             .run(|conn| {
                 let conn: &mut PgConnection = conn;
                 lock::bound_waiting(conn, self.lock_wait)?;
-                // The schema's lock before the row's: a migrator holds the one when it wants the other.
-                let read = registry::find(conn, id)?.ok_or_else(|| registry::not_found(id))?;
-                self.pool.layout().tenant_schema(read.schema())?;
-                lock::schema_for_transaction(conn, read.schema(), self.lock_wait)?;
-                let tenant = registry::lock_row_of(conn, &read)?;
-                let schema_dropped = !tenant.is_adopted() && schema_exists(conn, tenant.schema())?;
-                if schema_dropped {
-                    lock::end_of_use(conn, tenant.schema())?;
-                    nobody_depends_on(conn, tenant.schema())?;
-                    conn.batch_execute(&sql::drop_schema(tenant.schema()))
-                        .map_err(|error| {
-                            Error::database(&format!("drop schema {}", tenant.schema()), error)
-                        })?;
-                }
-                registry::delete(conn, id)
-                    .map_err(|error| Error::database("delete the tenant's row", error))?;
-                Ok(Deleted {
-                    tenant,
-                    schema_dropped,
-                })
+                work(conn)
             })
             .map_err(|error: Error| error.with_tenant(id))
     }

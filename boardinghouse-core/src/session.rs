@@ -1,7 +1,7 @@
 //! Sessions: physical connections that are bound to a schema, and fit for the next borrower.
 //!
-//! Everything that isolation rests on is in this file: [`Session::bind`] on the way out,
-//! [`Session::finish`] on the way back, and a session that counts as doubtful in between. A doubtful
+//! Everything that isolation rests on is here: [`Session::bind`] on the way out, [`Session::finish`] on the
+//! way back, and a session that counts as doubtful in between. A doubtful
 //! session is closed, never lent again.
 //!
 //! A borrower who ran nothing but plain selects on schemas that hide nothing ([`crate::plain`]) leaves
@@ -9,6 +9,8 @@
 //! the schema, until its next bind proves the path anew or [`Session::clean`] takes it off. All others are
 //! cleaned at once.
 
+mod binding;
+mod finish;
 mod statements;
 mod transaction;
 
@@ -24,131 +26,22 @@ use diesel::{
     pg::{Pg, PgConnection, PgMetadataCache},
     prelude::*,
     query_builder::{QueryFragment, QueryId},
-    result::{DatabaseErrorKind, Error as DieselError},
     sql_types,
 };
 
+pub(crate) use binding::{BindError, Binding};
 pub(crate) use statements::Shape;
 use statements::Statements;
 
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     gauge::Gauge,
     layout::Layout,
     names::SchemaName,
     scan,
-    sql::{self, Claim, Mark},
+    sql::{self, Mark},
     statement::{Tagged, Text, swap_type_cache},
 };
-
-/// Where a session is to be put: the whole path, the proof of it, and what statements are tagged with.
-#[derive(Clone, Debug)]
-pub(crate) struct Binding {
-    schema: SchemaName,
-    epoch: i64,
-    mark: Mark,
-    in_use: bool,
-    /// Whether nothing is hidden behind the names that the path leads to.
-    open: bool,
-    /// Sets the path. In a session that keeps nothing, also proves it.
-    sql: String,
-}
-
-impl Binding {
-    /// A path of `schema`, then the `rest`.
-    pub(crate) fn new<'a>(
-        schema: &'a SchemaName,
-        epoch: i64,
-        rest: impl IntoIterator<Item = &'a SchemaName>,
-    ) -> Self {
-        Self {
-            schema: schema.clone(),
-            epoch,
-            mark: Mark::default(),
-            in_use: false,
-            open: false,
-            sql: sql::set_path(std::iter::once(schema).chain(rest)),
-        }
-    }
-
-    /// The same; the session also says that it uses the schema, for as long as it is on it.
-    pub(crate) fn in_use(mut self) -> Self {
-        self.in_use = true;
-        self
-    }
-
-    /// The same, for the one schema that has this mark.
-    pub(crate) fn only(mut self, mark: Mark) -> Self {
-        self.mark = mark;
-        self
-    }
-
-    /// The same, where nothing is hidden behind the names that the path leads to.
-    pub(crate) fn open(mut self, open: bool) -> Self {
-        self.open = open;
-        self
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.open
-    }
-
-    fn claim(&self) -> Claim<'_> {
-        Claim {
-            schema: &self.schema,
-            mark: self.mark,
-            in_use: self.in_use,
-        }
-    }
-}
-
-/// Why a bind failed.
-#[derive(Debug)]
-pub(crate) enum BindError {
-    /// The server closed the connection, or the session was inside somebody's transaction: another
-    /// connection may do.
-    Stale,
-    /// The path did not lead to the schema: it is missing, being dropped, or not the role's to use.
-    Unavailable,
-    /// Anything else.
-    Failed(DieselError),
-}
-
-impl BindError {
-    /// The error for the caller.
-    pub(crate) fn explain(self, binding: &Binding) -> Error {
-        let schema = &binding.schema;
-        match self {
-            Self::Stale => Error::new(
-                ErrorKind::ConnectionFailed,
-                format!(
-                    "the connection was lost, or not idle, when it was bound to schema {schema}"
-                ),
-            ),
-            Self::Unavailable => Error::new(
-                ErrorKind::SchemaUnavailable,
-                format!(
-                    "schema {schema} is missing, is being renamed or dropped, or this role has no \
-                     USAGE privilege on it"
-                ),
-            ),
-            Self::Failed(error) => {
-                Error::database(&format!("bind a connection to schema {schema}"), error)
-            }
-        }
-    }
-
-    /// What a failed message comes to, where nothing in it is a proof.
-    pub(crate) fn of(error: DieselError) -> Self {
-        match error {
-            DieselError::DatabaseError(
-                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
-                _,
-            ) => Self::Stale,
-            error => Self::Failed(error),
-        }
-    }
-}
 
 /// For how long a session may stay on its tenant after a checkout, and for how long it may go on from one
 /// checkout to the next without letting go of the lock. Until then, who wants to drop or rename the schema
@@ -464,71 +357,6 @@ impl Session {
             left.types = types;
         }
         self.gauge.tenants(self.visited.len());
-    }
-
-    /// Makes the session fit for the next borrower; says whether it can be lent again.
-    ///
-    /// That costs a round trip, and leaves the session on the neutral path, unless the borrower can have
-    /// left nothing behind: then nothing is sent, and the session is parked.
-    pub(crate) fn finish(&mut self) -> bool {
-        let leaves_nothing = self.open
-            && !(self.dirty || self.marked || self.spoiled || self.is_stateless())
-            && matches!(
-                AnsiTransactionManager::transaction_manager_status_mut(&mut self.pg)
-                    .transaction_depth(),
-                Ok(None)
-            );
-        if !leaves_nothing {
-            return self.clean();
-        }
-        self.reset_instrumentation();
-        self.parked = true;
-        self.lent = false;
-        true
-    }
-
-    /// Removes everything that a borrower can have left and puts the session on the neutral path, in one
-    /// round trip. Says whether it can be lent again.
-    pub(crate) fn clean(&mut self) -> bool {
-        let cleaned = if self.spoiled {
-            return false;
-        } else if self.is_stateless() {
-            // The end of its transaction was the clean.
-            return !self.lent;
-        } else if self.marked {
-            // Who had the bare connection can have put another one in its place.
-            self.lent = true;
-            let message = sql::prove_backend(self.pid) + sql::CLEAN;
-            self.run_outside_transaction(&message)
-        } else {
-            self.lent = true;
-            self.run_outside_transaction(sql::CLEAN)
-        };
-        cleaned.is_ok() && self.settle()
-    }
-
-    /// Removes what the borrower left on our side of a session that is clean on the server's.
-    fn settle(&mut self) -> bool {
-        // What was already received for the borrower's channels waits inside libpq.
-        if self
-            .pg
-            .notifications_iter()
-            .any(|notification| notification.is_err())
-        {
-            return false;
-        }
-        self.reset_instrumentation();
-        self.parked = false;
-        self.dirty = false;
-        self.lent = false;
-        true
-    }
-
-    fn reset_instrumentation(&mut self) {
-        if std::mem::take(&mut self.instrumented) || self.marked {
-            self.pg
-                .set_instrumentation(diesel::connection::get_default_instrumentation());
-        }
     }
 
     /// Leaves the shared schema out of the path until the session is cleaned, so that migrations of

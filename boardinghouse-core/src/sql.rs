@@ -3,12 +3,16 @@
 //! Identifiers and literals are quoted here, always, whatever they hold; every statement that has a
 //! name in it is put together here. Values go as bind parameters.
 
+mod confirm;
+
 use std::{
     fmt::{self, Write as _},
     sync::LazyLock,
 };
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+pub(crate) use confirm::{CONFIRM_SCHEMA, CONFIRM_TENANT};
 
 use crate::{lock, names::SchemaName};
 
@@ -53,15 +57,21 @@ impl SchemaName {
     }
 }
 
-/// Puts a fresh connection on a path that sees neither a tenant nor the shared schema, and prepares the
-/// statement that ends [`CLEAN`]. `pg_temp` comes last everywhere, so that no temporary table can shadow
-/// a real one.
-pub(crate) const START: &str = "SET search_path TO pg_catalog, pg_temp; \
-     PREPARE boardinghouse_unlock AS SELECT WHERE pg_catalog.pg_advisory_unlock_all() IS NULL";
+/// Puts a session on a path that sees neither a tenant nor the shared schema, and prepares the statement
+/// that ends [`CLEAN`]; one without columns, which saves describing and sending them. `pg_temp` comes last
+/// everywhere, so that no temporary table can shadow a real one.
+macro_rules! start {
+    () => {
+        "SET search_path TO pg_catalog, pg_temp; \
+         PREPARE boardinghouse_unlock AS SELECT WHERE pg_catalog.pg_advisory_unlock_all() IS NULL"
+    };
+}
+
+/// Makes a fresh connection ready.
+pub(crate) const START: &str = start!();
 
 /// Drops what was prepared on the server, for sessions that hold statements without a tag, or too many.
-pub(crate) const FORGET_STATEMENTS: &str = "DEALLOCATE ALL; SET search_path TO pg_catalog, pg_temp; \
-     PREPARE boardinghouse_unlock AS SELECT WHERE pg_catalog.pg_advisory_unlock_all() IS NULL";
+pub(crate) const FORGET_STATEMENTS: &str = concat!("DEALLOCATE ALL; ", start!());
 
 /// Removes everything that a borrower can have left in a session, except an open transaction, and fails
 /// when the borrower dropped what was prepared.
@@ -384,75 +394,3 @@ pub(crate) fn deallocate(name: &str) -> String {
 /// are committed; so it is seen whether any arrive.
 pub(crate) const LISTEN: &str =
     "SET application_name TO 'boardinghouse listener'; LISTEN boardinghouse; NOTIFY boardinghouse";
-
-/// Whether nothing that a plain select can reach by a name hides in the schemas `$names`: no view, no
-/// foreign table, no policy; no function but those that only triggers call, or that are not code of a
-/// person's; no operator with such a function; no domain, whose checks run functions. Nor a cast with such
-/// a function anywhere: casts are found by their types, in no schema (16384 is the first number that is not
-/// PostgreSQL's own).
-///
-/// What a schema holds is found by the index on what depends on it: `pg_class` has none by schema.
-/// Languages 12 and 13 are `internal` and `c`.
-macro_rules! open {
-    ($names:literal) => {
-        concat!(
-            "NOT EXISTS (SELECT FROM pg_catalog.pg_namespace AS s \
-             JOIN pg_catalog.pg_depend AS d ON d.refobjid = s.oid \
-                 AND d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
-             WHERE s.nspname = ANY (",
-            $names,
-            ") AND CASE d.classid \
-             WHEN 'pg_catalog.pg_class'::pg_catalog.regclass THEN EXISTS \
-                 (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = d.objid \
-                  AND (c.relkind IN ('v', 'f') OR c.relrowsecurity)) \
-             WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN EXISTS \
-                 (SELECT FROM pg_catalog.pg_proc AS p WHERE p.oid = d.objid \
-                  AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype, \
-                                           'pg_catalog.event_trigger'::pg_catalog.regtype) \
-                  AND (p.prokind = 'a' OR p.prolang NOT IN (12, 13))) \
-             WHEN 'pg_catalog.pg_operator'::pg_catalog.regclass THEN EXISTS \
-                 (SELECT FROM pg_catalog.pg_operator AS o \
-                  JOIN pg_catalog.pg_proc AS p ON p.oid = o.oprcode \
-                  WHERE o.oid = d.objid AND p.prolang NOT IN (12, 13)) \
-             WHEN 'pg_catalog.pg_type'::pg_catalog.regclass THEN EXISTS \
-                 (SELECT FROM pg_catalog.pg_type AS t WHERE t.oid = d.objid AND t.typtype = 'd') \
-             ELSE d.classid NOT IN ('pg_catalog.pg_extension'::pg_catalog.regclass, \
-                 'pg_catalog.pg_default_acl'::pg_catalog.regclass, \
-                 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, \
-                 'pg_catalog.pg_opclass'::pg_catalog.regclass, \
-                 'pg_catalog.pg_opfamily'::pg_catalog.regclass, \
-                 'pg_catalog.pg_collation'::pg_catalog.regclass) END) \
-             AND NOT EXISTS (SELECT FROM pg_catalog.pg_cast AS k \
-                 JOIN pg_catalog.pg_proc AS p ON p.oid = k.castfunc \
-                 WHERE k.castfunc >= '16384'::pg_catalog.oid AND p.prolang NOT IN (12, 13))"
-        )
-    };
-}
-
-/// The number of the table in which Diesel remembers the migrations of schema `n`.
-macro_rules! table_of {
-    () => {
-        "(SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relnamespace = n.oid \
-          AND c.relname = '__diesel_schema_migrations' AND c.relkind = 'r') AS table_oid, "
-    };
-}
-
-/// What is true of the tenant whose incarnation is `$2`; `$1` are the other schemas on its path. The
-/// number of the schema is read as of the same moment as the row.
-pub(crate) const CONFIRM_TENANT: &str = concat!(
-    "SELECT tenant.id, tenant.schema_name, tenant.status, tenant.epoch, n.oid AS schema_oid, ",
-    table_of!(),
-    open!("pg_catalog.array_append($1, tenant.schema_name)::pg_catalog.name[]"),
-    " AS open FROM boardinghouse.tenants AS tenant \
-     LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname = tenant.schema_name::pg_catalog.name \
-     WHERE tenant.incarnation = $2"
-);
-
-/// The same of a schema, named `$2`, that the registry knows nothing of.
-pub(crate) const CONFIRM_SCHEMA: &str = concat!(
-    "SELECT NULL::pg_catalog.text AS id, n.nspname::pg_catalog.text AS schema_name, \
-     'ready'::pg_catalog.text AS status, 0::pg_catalog.int8 AS epoch, n.oid AS schema_oid, ",
-    table_of!(),
-    open!("pg_catalog.array_append($1, $2)::pg_catalog.name[]"),
-    " AS open FROM pg_catalog.pg_namespace AS n WHERE n.nspname = $2::pg_catalog.name"
-);

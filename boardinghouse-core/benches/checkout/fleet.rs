@@ -46,7 +46,7 @@ pub(crate) fn make(url: &str, count: usize, tables: usize) -> Vec<Tenant> {
     tenants
 }
 
-/// The statements that make a tenant. Autovacuum would look at its tables in the midst of a run otherwise,
+/// The statements that make a tenant. Its tables are analysed: autovacuum would do it in the midst of a run,
 /// and every session would plan its statements anew.
 fn schema(number: usize, tables: usize) -> String {
     let more: String = (1..tables)
