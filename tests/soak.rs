@@ -53,10 +53,18 @@ const LONGEST_GET: Duration = Duration::from_millis(3_300 + 2_000);
 /// Nothing that a thread does between two checkouts takes longer, unless it hangs.
 const LONGEST_TURN: Duration = Duration::from_secs(30);
 
-const RESTART_EVERY: Duration = Duration::from_secs(20);
+/// Of a short run.
+const RESTART_EVERY: Duration = Duration::from_secs(5);
 
 fn checkouts() -> u64 {
     std::env::var("BOARDINGHOUSE_SOAK").map_or(8_000, |n| n.parse().unwrap())
+}
+
+/// How many times rarer than in a short run it is, for each checkout and in each second, that something
+/// out of the ordinary happens: a long one is to get through as many checkouts as it is told to, and has
+/// more of everything all the same.
+fn calm() -> u64 {
+    if checkouts() > 100_000 { 40 } else { 1 }
 }
 
 /// What a thread is at, for the one that watches.
@@ -142,17 +150,17 @@ impl Soak {
         if !self.check(tenant, begin, read) {
             return None;
         }
-        match dice.roll(3) {
-            // Nothing but a plain select: nothing is cleaned.
-            0 => {}
-            1 => {
+        match dice.roll(3 * calm()) {
+            0 => {
                 if let Err(error) = self.work(tenant, &mut conn, dice) {
                     let kind = error.as_diesel().map_or(Kind::Other, Kind::of_query);
                     self.trouble(kind, tenant.incarnation(), begin, || error.chain());
                 }
             }
             // An error of the borrower's own is its own business.
-            _ => drop(self.misbehave(tenant, &mut conn, dice)),
+            1 => drop(self.misbehave(tenant, &mut conn, dice)),
+            // Nothing but a plain select: nothing is cleaned.
+            _ => {}
         }
         None
     }
@@ -299,7 +307,7 @@ impl Soak {
     fn watch(&self, pool: &TenantPool, server: &mut Server) {
         let started = Instant::now();
         let (mut told, mut restarted, mut restarts) = (Instant::now(), Instant::now(), 0);
-        let (mut done_before, long) = (0, checkouts() > 100_000);
+        let (mut done_before, long) = (0, calm() > 1);
         while !self.over.load(Relaxed) {
             std::thread::sleep(Duration::from_millis(50));
             for (number, watched) in self.watched.iter().enumerate() {
@@ -322,12 +330,14 @@ impl Soak {
             if long && told.elapsed() >= Duration::from_secs(10) {
                 let rate = (done - done_before) as f64 / told.elapsed().as_secs_f64();
                 eprintln!(
-                    "{:4} s: {done} checkouts, {rate:.0} a second",
-                    started.elapsed().as_secs()
+                    "{:4} s: {done} checkouts, {rate:.0} a second; {:?}",
+                    started.elapsed().as_secs(),
+                    pool.state().counters
                 );
                 (told, done_before) = (Instant::now(), done);
             }
-            if restarted.elapsed() > RESTART_EVERY || (restarts == 0 && done > checkouts() / 2) {
+            let every = RESTART_EVERY * u32::try_from(calm()).unwrap();
+            if restarted.elapsed() > every || (restarts == 0 && done > checkouts() / 2) {
                 let begin = now();
                 server.restart().unwrap();
                 self.journal.lock().unwrap().add(Event {

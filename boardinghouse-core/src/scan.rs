@@ -49,14 +49,17 @@ fn keyword_at(statement: &str, at: usize) -> String {
         .to_ascii_uppercase()
 }
 
-/// Whether `text` may define a view, a function, a policy or the like.
+/// Whether `text` may define a view, a function, a policy or the like. What is temporary goes with the
+/// session's clean and does not count.
 pub(crate) fn may_define(text: &str) -> bool {
-    let has = |word: &[u8]| {
-        text.as_bytes()
-            .windows(word.len())
-            .any(|some| some.eq_ignore_ascii_case(word))
+    let text = text.to_ascii_lowercase();
+    let temporary = |after: &str| {
+        let word = after.trim_start();
+        word.len() < after.len() && (word.starts_with("temp ") || word.starts_with("temporary "))
     };
-    has(b"create") || has(b"alter")
+    text.contains("alter")
+        || text.contains("import foreign schema")
+        || text.split("create").skip(1).any(|after| !temporary(after))
 }
 
 /// Whether some statement of `text` ends the transaction that it runs in.
@@ -164,7 +167,30 @@ fn is_name(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ends_transaction, keyword, statements};
+    use super::{ends_transaction, keyword, may_define, statements};
+
+    #[test]
+    fn what_may_define_something_is_told_from_what_does_not() {
+        for text in [
+            "CREATE VIEW v AS SELECT 1",
+            "create/**/temp table t (a int)",
+            "CREATE TEMP TABLE t (a int); CREATE RULE r AS ON INSERT TO t DO ALSO NOTHING",
+            "CREATE temporary_view",
+            "DO $$ BEGIN EXECUTE 'CREATE POLICY p ON t'; END $$",
+            "Alter table t rename to u",
+            "import foreign schema s from server x into y",
+        ] {
+            assert!(may_define(text), "{text}");
+        }
+        for text in [
+            "",
+            "SELECT 1",
+            "CREATE TEMP TABLE t (a int)",
+            "create\n temporary table t (a int)",
+        ] {
+            assert!(!may_define(text), "{text}");
+        }
+    }
 
     #[test]
     fn what_ends_a_transaction_is_told_from_what_does_not() {

@@ -14,7 +14,7 @@ use boardinghouse_core::{
 use diesel::{connection::SimpleConnection, prelude::*, sql_types};
 use diesel_migrations::FileBasedMigrations;
 
-use super::{TENANTS, URL, journal::Event, journal::now};
+use super::{TENANTS, URL, calm, journal::Event, journal::now};
 use crate::stress::Dice;
 
 /// How many threads change tenants, each its own ones.
@@ -262,7 +262,8 @@ fn second_process() {
                 };
                 while !over.load(Relaxed) {
                     writer.step();
-                    std::thread::sleep(Duration::from_millis(10 + writer.dice.roll(30)));
+                    let pause = calm() * (10 + writer.dice.roll(30));
+                    std::thread::sleep(Duration::from_millis(pause));
                 }
             });
         }

@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// The right to one session of the pool, and the session; both go back when it is dropped.
-struct Turn {
-    conn: Option<Conn>,
-    inner: Arc<Inner>,
+pub(super) struct Turn {
+    pub(super) conn: Option<Conn>,
+    pub(super) inner: Arc<Inner>,
 }
 
 impl Drop for Turn {
@@ -51,7 +51,7 @@ impl Drop for PooledSession {
         let inner = Arc::clone(&self.turn.inner);
         if self.was_reshaped() {
             // Whether anything hides behind a name was asked before.
-            inner.known.changed("*");
+            inner.known.changed(known::ALL);
         }
         if inner.max_lifetime.is_some_and(|most| self.age() >= most) {
             self.spoiled = true;

@@ -1,14 +1,15 @@
 //! Looks after idle sessions: none stays parked, idle or alive for too long.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Weak,
+        Arc, Weak,
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::Duration,
 };
 
-use super::Inner;
+use super::{Inner, checkout::Turn, shelf::Conn};
 use crate::session::PARKED;
 
 /// How often idle sessions are looked at.
@@ -19,32 +20,42 @@ const EVERY: Duration = Duration::from_millis(100);
 pub(super) fn run(pool: Weak<Inner>, end: Receiver<()>) {
     while end.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
         let Some(inner) = pool.upgrade() else { return };
-        inner.tidy();
+        // A panic is the hook's of some subscriber or instrumentation; the other sessions have the same need.
+        if catch_unwind(AssertUnwindSafe(|| tidy(&inner))).is_err() {
+            tracing::error!("a panic while idle sessions were looked after");
+        }
     }
 }
 
-impl Inner {
-    fn tidy(&self) {
-        let old = |idle: Duration, age: Duration| {
-            self.idle_timeout.is_some_and(|most| idle >= most)
-                || self.max_lifetime.is_some_and(|most| age >= most)
-        };
-        while let Some(mut conn) = self.shelf.take_if(|conn, idle| old(idle, conn.age())) {
+fn tidy(inner: &Arc<Inner>) {
+    let old = |idle: Duration, age: Duration| {
+        inner.idle_timeout.is_some_and(|most| idle >= most)
+            || inner.max_lifetime.is_some_and(|most| age >= most)
+    };
+    // Whatever happens to what was taken, its turn ends.
+    let take = |wanted: &dyn Fn(&Conn, Duration) -> bool| {
+        let conn = inner.shelf.take_if(wanted)?;
+        let inner = Arc::clone(inner);
+        Some(Turn {
+            conn: Some(conn),
+            inner,
+        })
+    };
+    while let Some(mut turn) = take(&|conn, idle| old(idle, conn.age())) {
+        if let Some(conn) = &mut turn.conn {
             conn.spoiled = true;
-            self.shelf.give_back(Some(conn));
         }
-        while let Some(mut conn) = self
-            .shelf
-            .take_if(|conn, idle| conn.is_parked() && idle >= PARKED)
-        {
-            if !conn.clean() {
-                self.counters.closed();
-            }
-            self.shelf.give_back(Some(conn));
-        }
-        self.keep_ready();
     }
+    while let Some(mut turn) = take(&|conn, idle| conn.is_parked() && idle >= PARKED) {
+        if turn.conn.as_mut().is_some_and(|conn| !conn.clean()) {
+            inner.counters.closed();
+        }
+    }
+    inner.known.tidy();
+    inner.keep_ready();
+}
 
+impl Inner {
     /// Opens sessions until enough of them are idle.
     pub(super) fn keep_ready(&self) {
         let idle = || {

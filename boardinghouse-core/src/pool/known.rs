@@ -10,7 +10,7 @@
 //! was renamed, or dropped and created anew, is refused at once, whatever is believed of it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -41,6 +41,15 @@ const HEARD: Duration = Duration::from_secs(60);
 
 /// How old the listener's last word may be for it to count as hearing.
 const HEARING: Duration = Duration::from_secs(1);
+
+/// What a notification says that is of all tenants.
+pub(super) const ALL: &str = "*";
+
+/// How many notifications are remembered, for what was asked before them and is answered after.
+const REMEMBERED: usize = 64;
+
+/// After what time a tenant that nobody asked for is forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(3_600);
 
 /// What tells one tenant from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -99,20 +108,57 @@ pub(super) struct Confirmed {
 }
 
 pub(super) struct Knowledge {
-    records: Mutex<HashMap<Key, Arc<Record>>>,
-    /// Counts notifications, so that what was read before one is not kept after it.
-    changes: AtomicU64,
+    state: Mutex<State>,
     started: Instant,
     /// When the listener last heard from the server, in milliseconds since the start; 0 for never.
     heard: AtomicU64,
     ttl: Duration,
 }
 
+#[derive(Default)]
+struct State {
+    records: HashMap<Key, Arc<Record>>,
+    /// Counts notifications, so that what was read before one of the same tenant is not believed after it.
+    changes: u64,
+    /// Whom the last of them were of.
+    latest: VecDeque<String>,
+}
+
+impl State {
+    /// Remembers a notification, and returns its number.
+    fn note(&mut self, of: &str) -> u64 {
+        self.changes += 1;
+        self.latest.push_back(of.to_owned());
+        if self.latest.len() > REMEMBERED {
+            self.latest.pop_front();
+        }
+        self.changes
+    }
+
+    /// Whether a record may have changed since there were so many notifications.
+    fn changed_since(&self, read_at: u64, record: &Record) -> bool {
+        let since = usize::try_from(self.changes - read_at).unwrap_or(usize::MAX);
+        since > self.latest.len()
+            || self
+                .latest
+                .iter()
+                .rev()
+                .take(since)
+                .any(|of| record.is_meant_by(of))
+    }
+}
+
+impl Record {
+    /// Whether a notification of that id, or with `*` of any, is of this tenant.
+    fn is_meant_by(&self, id: &str) -> bool {
+        id == ALL || self.id.as_ref().is_some_and(|own| own.as_str() == id)
+    }
+}
+
 impl Knowledge {
     pub(super) fn new(ttl: Duration) -> Self {
         Self {
-            records: Mutex::default(),
-            changes: AtomicU64::new(0),
+            state: Mutex::default(),
             started: Instant::now(),
             heard: AtomicU64::new(0),
             ttl,
@@ -121,7 +167,7 @@ impl Knowledge {
 
     /// What is believed of a tenant, as far as it is news to who asks.
     pub(super) fn find(&self, key: &Key, epoch: i64) -> Option<Arc<Record>> {
-        let record = Arc::clone(lock(&self.records).get(key)?);
+        let record = Arc::clone(lock(&self.state).records.get(key)?);
         (record.epoch >= epoch && self.believes(&record)).then_some(record)
     }
 
@@ -129,7 +175,8 @@ impl Knowledge {
     /// behind a name. A second is what a change may take to be heard of anyhow.
     pub(super) fn still_believes(&self, key: &Key, record: &Record) -> bool {
         // It may have been asked again since, and the answer have been another.
-        let open = lock(&self.records)
+        let open = lock(&self.state)
+            .records
             .get(key)
             .is_some_and(|current| current.binding.is_open());
         open && record.changed_at.load(SeqCst) <= record.read_at
@@ -143,36 +190,43 @@ impl Knowledge {
 
     /// To be asked before something is read that is to be [kept](Self::keep).
     pub(super) fn changes(&self) -> u64 {
-        self.changes.load(SeqCst)
+        lock(&self.state).changes
     }
 
-    /// Keeps what was read, unless a notification came since.
+    /// Keeps what was read; it is not believed where a notification of it came since.
     pub(super) fn keep(&self, key: Key, record: Record, read_at: u64) -> Arc<Record> {
-        let mut records = lock(&self.records);
+        let mut state = lock(&self.state);
         let mut record = record;
-        if let Some(before) = records.get(&key) {
+        if let Some(before) = state.records.get(&key) {
             record.gets = Arc::clone(&before.gets);
             record.changed_at = Arc::clone(&before.changed_at);
         }
         record.read_at = read_at;
-        let record = Arc::new(record);
-        if self.changes.load(SeqCst) != read_at {
+        if state.changed_since(read_at, &record) {
             record.stale.store(true, SeqCst);
         }
-        records.insert(key, Arc::clone(&record));
+        let record = Arc::new(record);
+        state.records.insert(key, Arc::clone(&record));
         record
     }
 
     /// No longer believes what is known of one tenant.
     pub(super) fn doubt(&self, key: &Key) {
-        if let Some(record) = lock(&self.records).get(key) {
+        if let Some(record) = lock(&self.state).records.get(key) {
             record.stale.store(true, SeqCst);
         }
     }
 
     /// The tenant is gone.
     pub(super) fn forget(&self, key: &Key) {
-        lock(&self.records).remove(key);
+        lock(&self.state).records.remove(key);
+    }
+
+    /// Forgets the tenants that nobody has asked for in a long time.
+    pub(super) fn tidy(&self) {
+        lock(&self.state)
+            .records
+            .retain(|_, record| record.confirmed.elapsed() < FORGOTTEN);
     }
 
     /// A notification: the tenant of that id changed, or with `*` any of them. An empty one is the
@@ -181,10 +235,10 @@ impl Knowledge {
         if id.is_empty() {
             return;
         }
-        let records = lock(&self.records);
-        let change = self.changes.fetch_add(1, SeqCst) + 1;
-        for record in records.values() {
-            if id == "*" || record.id.as_ref().is_some_and(|known| known.as_str() == id) {
+        let mut state = lock(&self.state);
+        let change = state.note(id);
+        for record in state.records.values() {
+            if record.is_meant_by(id) {
                 record.stale.store(true, SeqCst);
                 record.changed_at.store(change, SeqCst);
             }
@@ -193,9 +247,9 @@ impl Knowledge {
 
     /// What was notified until now cannot be known.
     pub(super) fn missed(&self) {
-        let records = lock(&self.records);
-        self.changes.fetch_add(1, SeqCst);
-        for record in records.values() {
+        let mut state = lock(&self.state);
+        state.note(ALL);
+        for record in state.records.values() {
             record.stale.store(true, SeqCst);
         }
     }
@@ -221,7 +275,8 @@ impl Knowledge {
 
     /// The tenants with the most checkouts, the busiest first.
     pub(super) fn busiest(&self, most: usize) -> Vec<(TenantId, u64)> {
-        let mut all: Vec<_> = lock(&self.records)
+        let mut all: Vec<_> = lock(&self.state)
+            .records
             .values()
             .filter_map(|record| Some((record.id.clone()?, record.gets.load(SeqCst))))
             .collect();
@@ -323,4 +378,52 @@ pub(super) fn not_ready(id: &str, status: TenantStatus) -> Error {
 /// The error of a confirmation that the server did not answer.
 pub(super) fn not_confirmed(error: DieselError) -> Error {
     Error::database("ask the registry about the tenant", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str) -> Record {
+        let confirmed = Confirmed {
+            id: Some(id.to_owned()),
+            schema_name: id.to_owned(),
+            status: "ready".to_owned(),
+            epoch: 1,
+            schema_oid: Some(1),
+            table_oid: None,
+            open: true,
+        };
+        confirmed
+            .into_record(|schema, epoch, mark| Binding::new(schema, epoch, []).only(mark))
+            .unwrap()
+    }
+
+    /// Whether what is read of `acme` is believed, when `meanwhile` happens between question and answer.
+    fn believed_after(meanwhile: impl FnOnce(&Knowledge)) -> bool {
+        let known = Knowledge::new(Duration::from_secs(60));
+        let read_at = known.changes();
+        meanwhile(&known);
+        known.keep(Key::Registered(1), record("acme"), read_at);
+        known.find(&Key::Registered(1), 1).is_some()
+    }
+
+    #[test]
+    fn what_changed_between_question_and_answer_is_not_believed() {
+        assert!(believed_after(|_| {}));
+        assert!(believed_after(|known| known.changed("other")));
+        assert!(believed_after(|known| known.changed("")));
+        assert!(!believed_after(|known| known.changed("acme")));
+        assert!(!believed_after(|known| known.changed(ALL)));
+        assert!(!believed_after(Knowledge::missed));
+        assert!(!believed_after(|known| {
+            known.changed("acme");
+            (0..10).for_each(|_| known.changed("other"));
+        }));
+        // More than are remembered: one of them can have been of this tenant.
+        assert!(!believed_after(|known| {
+            known.changed("acme");
+            (0..=REMEMBERED).for_each(|_| known.changed("other"));
+        }));
+    }
 }
