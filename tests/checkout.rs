@@ -184,7 +184,7 @@ fn a_fresh_connection_sees_neither_a_tenant_nor_a_shared_table() {
     let pool = db.pool(1);
     drop(pool.get(&tenant(&pool, "a")).unwrap());
     let neutral = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                   AND query LIKE '%search_path TO pg_catalog, pg_temp; EXECUTE boardinghouse_unlock'";
+                   AND query LIKE '%DISCARD SEQUENCES; EXECUTE boardinghouse_unlock'";
     // A session whose borrower left nothing behind stays where it is, but not for long.
     until(|| db.value(neutral) == "1");
     let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \

@@ -27,6 +27,17 @@ fn after(
     before == pid(&mut conn)
 }
 
+/// Pools of one connection: one whose sessions start on the neutral path, and one whose user has options
+/// of his own, so that they cannot.
+fn both(db: &TestDb) -> [TenantPool; 2] {
+    let url = format!("{}?options=-c%20work_mem%3D3MB", db.url());
+    let own = TenantPool::builder().max_size(1).build(&url).unwrap();
+    let mut conn = own.get_shared().unwrap();
+    assert_eq!(value(&mut conn, "SHOW work_mem"), "3MB");
+    drop(conn);
+    [db.pool(1), own]
+}
+
 fn run(statements: &'static str) -> impl FnOnce(&mut TenantConnection) {
     move |conn| conn.batch_execute(statements).unwrap()
 }
@@ -78,7 +89,6 @@ fn roles_are_reset() {
 #[test]
 fn settings_are_reset_and_those_of_diesel_are_kept() {
     let db = TestDb::new();
-    let pool = db.pool(1);
     let leave = "SET statement_timeout = '1h'; SET app.tenant = 'a'; SET TIME ZONE 'Asia/Tokyo'; \
                  SET client_encoding TO 'LATIN1'; SET default_transaction_read_only TO on; \
                  SET session_replication_role TO replica; SET standard_conforming_strings TO off";
@@ -88,26 +98,65 @@ fn settings_are_reset_and_those_of_diesel_are_kept() {
                 current_setting('default_transaction_read_only'), \
                 current_setting('session_replication_role'), \
                 current_setting('standard_conforming_strings'))";
-    assert!(after(
-        &pool,
-        run(leave),
-        sees(look, "0 <> UTC UTF8 off origin on")
-    ));
+    for pool in both(&db) {
+        assert!(after(
+            &pool,
+            run(leave),
+            sees(look, "0 <> UTC UTF8 off origin on")
+        ));
+    }
 }
 
 #[test]
 fn a_path_set_by_hand_does_not_reach_the_next_tenant() {
     let db = TestDb::new();
+    for pool in both(&db) {
+        for leave in [
+            "SET search_path TO public",
+            "SET search_path TO a, b",
+            "SET search_path TO ''",
+            "RESET search_path",
+            "SELECT set_config('search_path', 'a', false)",
+        ] {
+            assert!(
+                after(&pool, run(leave), sees("SELECT current_schema()", "b")),
+                "{leave}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_idle_session_is_on_a_path_that_sees_no_tenant_and_not_the_shared_schema() {
+    let db = TestDb::new();
+    let look = "SELECT concat_ws(' ', count(*), count(*) FILTER (WHERE query LIKE '%SET search_path%')) \
+                FROM pg_stat_activity WHERE datname = current_database() \
+                AND query LIKE '%EXECUTE boardinghouse_unlock'";
+    for (pool, expected) in both(&db).into_iter().zip(["1 0", "1 1"]) {
+        assert!(after(&pool, run("SET app.x = 'y'"), run("SET app.x = 'y'")));
+        // The clean of one sets the path, that of the other resets it to what it started with.
+        let other = db.pool(1);
+        let mut conn = other.get_shared().unwrap();
+        assert_eq!(value(&mut conn, look), expected);
+    }
+}
+
+/// Where the sessions start on the neutral path, a `RESET` does not lead to the shared schema.
+#[test]
+fn a_reset_by_hand_leads_to_nothing() {
+    let db = TestDb::new();
     let pool = db.pool(1);
-    for leave in [
-        "SET search_path TO public",
-        "SET search_path TO a, b",
-        "SET search_path TO ''",
-        "SELECT set_config('search_path', 'a', false)",
+    for reset in [
+        "RESET search_path",
+        "RESET ALL",
+        "SET search_path TO DEFAULT",
     ] {
+        let mut conn = pool.get(&tenant(&pool, "a")).unwrap();
+        conn.batch_execute(reset).unwrap();
+        let read = bodies(&mut conn);
         assert!(
-            after(&pool, run(leave), sees("SELECT current_schema()", "b")),
-            "{leave}"
+            read.is_err_and(|error| error.to_string().contains("does not exist")),
+            "{reset}"
         );
     }
 }

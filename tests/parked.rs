@@ -111,7 +111,7 @@ fn within_a_second_an_idle_connection_is_neutral_and_uses_no_schema() {
     assert!(least <= Duration::from_secs(1), "{least:?}");
     // What it did last put it on the neutral path.
     let last = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                AND query LIKE '%SET search_path TO pg_catalog, pg_temp; EXECUTE boardinghouse_unlock'";
+                AND query LIKE '%DISCARD SEQUENCES; EXECUTE boardinghouse_unlock'";
     assert_eq!(db.value(last), "2");
     assert_eq!(pool.state().connections, 2);
     for (tenant, expected) in [(&a, "from-a"), (&b, "from-b")] {

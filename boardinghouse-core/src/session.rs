@@ -11,6 +11,7 @@
 
 mod binding;
 mod finish;
+mod startup;
 mod statements;
 mod transaction;
 
@@ -26,15 +27,14 @@ use diesel::{
     pg::{Pg, PgConnection, PgMetadataCache},
     prelude::*,
     query_builder::{QueryFragment, QueryId},
-    sql_types,
 };
 
 pub(crate) use binding::{BindError, Binding};
+pub(crate) use startup::with_parameter;
 pub(crate) use statements::Shape;
 use statements::Statements;
 
 use crate::{
-    error::{Error, Result},
     gauge::Gauge,
     layout::Layout,
     names::SchemaName,
@@ -93,6 +93,8 @@ pub(crate) struct Session {
     in_use_since: Instant,
     /// Whether nothing is hidden behind the names that the path leads to.
     open: bool,
+    /// Whether `RESET` leads to the neutral path and to what Diesel has set.
+    resets_to_neutral: bool,
     /// What each transaction begins with, where nothing is kept between them.
     stateless: Option<String>,
     /// The process on the server.
@@ -109,21 +111,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Opens a connection, on a path that sees neither a tenant nor the shared schema.
-    pub(crate) fn connect(url: &str, layout: &Layout) -> Result<Self> {
-        let mut pg = PgConnection::establish(url).map_err(Error::connect)?;
-        let started = pg.batch_execute(sql::START).and_then(|()| {
-            let pid = diesel::dsl::sql::<sql_types::Integer>("pg_catalog.pg_backend_pid()");
-            diesel::select(pid).get_result(&mut pg)
-        });
-        let pid = started.map_err(|error| Error::database("prepare a new connection", error))?;
-        Ok(Self::new(pg, pid, layout))
-    }
-
     fn new(pg: PgConnection, pid: i32, layout: &Layout) -> Self {
         Self {
             pg,
             pid,
+            resets_to_neutral: false,
             stateless: None,
             extra: layout.extra().into(),
             opened: Instant::now(),

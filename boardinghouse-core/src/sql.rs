@@ -57,15 +57,48 @@ impl SchemaName {
     }
 }
 
-/// Puts a session on a path that sees neither a tenant nor the shared schema, and prepares the statement
-/// that ends [`CLEAN`]; one without columns, which saves describing and sending them. `pg_temp` comes last
-/// everywhere, so that no temporary table can shadow a real one.
-macro_rules! start {
+/// The path that sees neither a tenant nor the shared schema. `pg_temp` comes last everywhere, so that no
+/// temporary table can shadow a real one.
+macro_rules! set_neutral {
     () => {
-        "SET search_path TO pg_catalog, pg_temp; \
-         PREPARE boardinghouse_unlock AS SELECT WHERE pg_catalog.pg_advisory_unlock_all() IS NULL"
+        "SET search_path TO pg_catalog,pg_temp; \
+         SET TIME ZONE 'UTC'; SET client_encoding TO 'UTF8'"
     };
 }
+
+/// Puts a session on the neutral path, and prepares the statement that ends [`CLEAN`]; one without
+/// columns, which saves describing and sending them.
+macro_rules! start {
+    () => {
+        concat!(
+            set_neutral!(),
+            "; PREPARE boardinghouse_unlock AS SELECT WHERE pg_catalog.pg_advisory_unlock_all() IS NULL"
+        )
+    };
+}
+
+/// What a clean begins with.
+macro_rules! reset {
+    () => {
+        "SET SESSION AUTHORIZATION DEFAULT; RESET ALL"
+    };
+}
+
+/// What a clean ends with.
+macro_rules! discard {
+    () => {
+        "CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; EXECUTE boardinghouse_unlock"
+    };
+}
+
+/// Sets everything to what the session started with.
+pub(crate) const RESET: &str = reset!();
+
+/// Whether what the session started with is all that [`START`] sets.
+pub(crate) const IS_NEUTRAL: &str = "pg_catalog.concat_ws('|', \
+     pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), \
+     pg_catalog.current_setting('client_encoding')) \
+     OPERATOR(pg_catalog.=) 'pg_catalog,pg_temp|UTC|UTF8'";
 
 /// Makes a fresh connection ready.
 pub(crate) const START: &str = start!();
@@ -77,13 +110,14 @@ pub(crate) const FORGET_STATEMENTS: &str = concat!("DEALLOCATE ALL; ", start!())
 /// when the borrower dropped what was prepared.
 ///
 /// This is `DISCARD ALL` (PostgreSQL manual, SQL command DISCARD) less `DEALLOCATE ALL`, which would
-/// take Diesel's prepared statements from under it. `RESET ALL` also undoes what Diesel itself sets
-/// on a new connection, so that is set again. All but the last are utility statements, which are
-/// neither planned nor run as queries; the last is planned already, under the path that is set before it.
-pub(crate) const CLEAN: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
-     SET TIME ZONE 'UTC'; SET client_encoding TO 'UTF8'; \
-     CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; \
-     SET search_path TO pg_catalog, pg_temp; EXECUTE boardinghouse_unlock";
+/// take Diesel's prepared statements from under it. All but the last are utility statements, which are
+/// neither planned nor run as queries; the last is planned already, under the neutral path.
+///
+/// It is for a session that started on that path, to which `RESET ALL` leads.
+pub(crate) const CLEAN: &str = concat!(reset!(), "; ", discard!());
+
+/// As [`CLEAN`], for a session that started otherwise: `RESET ALL` also undoes what Diesel has set.
+pub(crate) const CLEAN_AND_SET: &str = concat!(reset!(), "; ", set_neutral!(), "; ", discard!());
 
 /// The end of a transaction on a session that is the borrower's anyway. A `COMMIT` that ends a failed
 /// transaction is no error to PostgreSQL, though it saves nothing; a statement before it is.

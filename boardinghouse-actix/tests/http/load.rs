@@ -89,7 +89,7 @@ fn nothing_of_a_tenant_is_left_after_its_request() {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let sessions = idle(&fixture);
-            let cleaned = "SET search_path TO pg_catalog, pg_temp; EXECUTE boardinghouse_unlock";
+            let cleaned = "DISCARD SEQUENCES; EXECUTE boardinghouse_unlock";
             if sessions.len() == 1 && sessions[0].ends_with(cleaned) {
                 break;
             }

@@ -2,17 +2,19 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
+use r2d2::ManageConnection as _;
+
 use super::{
-    Connect, Gauges, Hook, Inner, LogErrors, Manager, PathMode, TenantPool, keeper,
-    known::Knowledge, shelf::Shelf, spawn, state::Counters,
+    Gauges, Hook, Inner, LogErrors, Manager, PathMode, TenantPool, keeper, known::Knowledge,
+    shelf::Shelf, spawn, state::Counters,
 };
 use crate::{
     connection::TenantConnection, error::Result, layout::Layout, lock::LONGEST_WAIT,
-    session::Session, tenant::Tenant,
+    session::with_parameter, tenant::Tenant,
 };
 
 /// Configures a [`TenantPool`].
@@ -203,16 +205,33 @@ impl TenantPoolBuilder {
     /// [`ErrorKind::ConnectionFailed`](crate::ErrorKind::ConnectionFailed) when the server cannot be
     /// reached or refuses the credentials.
     pub fn build(self, url: &str) -> Result<TenantPool> {
-        drop(self.connect()(&self.bounded(url), &self.layout)?);
-        Ok(self.build_unchecked(url))
+        let manager = self.manager(url);
+        drop(manager.connect()?);
+        Ok(self.open(manager))
     }
 
     /// Opens the pool without a connection, for a process that must start while its database is
     /// down. A wrong URL shows at the first checkout.
     #[must_use]
     pub fn build_unchecked(self, url: &str) -> TenantPool {
-        let url = self.bounded(url);
-        let gauges = Gauges::default();
+        let manager = self.manager(url);
+        self.open(manager)
+    }
+
+    fn manager(&self, url: &str) -> Manager {
+        Manager {
+            url: self.bounded(url),
+            layout: self.layout.clone(),
+            stateless: self.path_mode == PathMode::Transaction,
+            neutral: OnceLock::new(),
+            max_statements: self.max_statements_per_connection,
+            gauges: Gauges::default(),
+        }
+    }
+
+    fn open(self, manager: Manager) -> TenantPool {
+        let url = manager.url.clone();
+        let gauges = Arc::clone(&manager.gauges);
         let pool = r2d2::Pool::builder()
             .max_size(self.max_size)
             .min_idle(Some(0)) // the keeper's business
@@ -221,13 +240,7 @@ impl TenantPoolBuilder {
             .max_lifetime(self.max_lifetime)
             .test_on_check_out(false) // the bind is the test
             .error_handler(Box::new(LogErrors))
-            .build_unchecked(Manager {
-                url: url.clone(),
-                layout: self.layout.clone(),
-                connect: self.connect(),
-                max_statements: self.max_statements_per_connection,
-                gauges: Arc::clone(&gauges),
-            });
+            .build_unchecked(manager);
         let (end, ended) = std::sync::mpsc::channel();
         let inner = Arc::new(Inner {
             shelf: Shelf::new(pool, self.max_tenants_per_connection),
@@ -256,27 +269,15 @@ impl TenantPoolBuilder {
         TenantPool(inner)
     }
 
-    fn connect(&self) -> Connect {
-        match self.path_mode {
-            PathMode::Transaction => Session::connect_stateless,
-            PathMode::TenantThenShared | PathMode::TenantOnly => Session::connect,
-        }
-    }
-
     /// The URL with a `connect_timeout`, so that a server that never answers is given up on.
     fn bounded(&self, url: &str) -> String {
         if url.contains("connect_timeout") || std::env::var_os("PGCONNECT_TIMEOUT").is_some() {
             return url.to_owned();
         }
-        let before = match (url.contains("://"), url.contains('?')) {
-            (true, true) if url.ends_with(['?', '&']) => "",
-            (true, true) => "&",
-            (true, false) => "?",
-            (false, _) => " ",
-        };
         // libpq takes 1 for 2.
         let seconds = self.checkout_timeout.as_secs().max(2);
-        format!("{url}{before}connect_timeout={seconds}")
+        let parameter = format!("connect_timeout={seconds}");
+        with_parameter(url, &parameter, &parameter)
     }
 }
 

@@ -11,7 +11,7 @@ mod transaction;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak, mpsc::Sender},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc::Sender},
     time::Duration,
 };
 
@@ -278,21 +278,25 @@ impl fmt::Debug for TenantPool {
 pub(crate) struct Manager {
     url: String,
     layout: Layout,
-    connect: Connect,
+    /// Whether nothing is kept between transactions.
+    stateless: bool,
+    /// See [`Session::connect_neutral`].
+    neutral: OnceLock<bool>,
     max_statements: usize,
     gauges: Gauges,
 }
-
-/// How a session is opened; the mode of the pool decides.
-type Connect = fn(&str, &Layout) -> Result<Session>;
 
 impl r2d2::ManageConnection for Manager {
     type Connection = Session;
     type Error = Error;
 
     fn connect(&self) -> Result<Session> {
-        let session =
-            (self.connect)(&self.url, &self.layout)?.limit_statements(self.max_statements);
+        let session = if self.stateless {
+            Session::connect_stateless(&self.url, &self.layout)?
+        } else {
+            Session::connect_neutral(&self.url, &self.layout, &self.neutral)?
+        };
+        let session = session.limit_statements(self.max_statements);
         let mut gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
         gauges.retain(|gauge| gauge.strong_count() > 0);
         gauges.push(Arc::downgrade(session.gauge()));

@@ -33,6 +33,11 @@ impl Session {
     /// Removes everything that a borrower can have left and puts the session on the neutral path, in one
     /// round trip. Says whether it can be lent again.
     pub(crate) fn clean(&mut self) -> bool {
+        let clean = if self.resets_to_neutral {
+            sql::CLEAN
+        } else {
+            sql::CLEAN_AND_SET
+        };
         let cleaned = if self.spoiled {
             return false;
         } else if self.is_stateless() {
@@ -41,11 +46,11 @@ impl Session {
         } else if self.marked {
             // Who had the bare connection can have put another one in its place.
             self.lent = true;
-            let message = sql::prove_backend(self.pid) + sql::CLEAN;
+            let message = sql::prove_backend(self.pid) + clean;
             self.run_outside_transaction(&message)
         } else {
             self.lent = true;
-            self.run_outside_transaction(sql::CLEAN)
+            self.run_outside_transaction(clean)
         };
         cleaned.is_ok() && self.settle()
     }
