@@ -62,8 +62,10 @@ struct Proof {
     number: u32,
     mark: Mark,
     in_use: bool,
-    /// See [`Claim::still`].
+    /// See [`Claim::still`](sql::Claim::still).
     still: String,
+    /// Whether that was asked, and so is prepared, too.
+    looked_again: bool,
 }
 
 impl Proof {
@@ -231,10 +233,11 @@ impl Session {
         }
         let stays = std::mem::take(&mut self.parked) && self.was_on(&binding.schema);
         if stays && self.in_use_since.elapsed() < PARKED {
-            let visited = self.visited.get(&binding.schema);
-            if let Some(proof) = visited.and_then(|visited| visited.proof.as_ref())
+            let visited = self.visited.get_mut(&binding.schema);
+            if let Some(proof) = visited.and_then(|visited| visited.proof.as_mut())
                 && proof.is_of(binding)
             {
+                proof.looked_again = true;
                 look_again(&mut self.pg, &proof.still)?;
                 self.now_on(binding);
                 return Ok(());
@@ -274,12 +277,14 @@ impl Session {
     /// they alone are more than the bound, each bind would forget what the one before has prepared.
     fn holds_too_many_statements(&self) -> bool {
         // Counted only where it can matter.
-        self.statements.prepared() + self.visited.len() > self.statements.most && {
-            let proofs = self
+        self.statements.prepared() + 2 * self.visited.len() > self.statements.most && {
+            let of_proofs: usize = self
                 .visited
                 .values()
-                .filter(|visited| visited.proof.is_some());
-            self.statements.prepared() + proofs.count() > self.statements.most
+                .filter_map(|visited| visited.proof.as_ref())
+                .map(|proof| 1 + usize::from(proof.looked_again))
+                .sum();
+            self.statements.prepared() + of_proofs > self.statements.most
         }
     }
 
@@ -301,6 +306,7 @@ impl Session {
                     mark: binding.mark,
                     in_use: binding.in_use,
                     still: binding.claim().still(),
+                    looked_again: false,
                 });
                 self.proofs
             }

@@ -127,8 +127,8 @@ impl TenantPoolBuilder {
     }
 
     /// Sets how many statements a connection may have prepared, of all tenants together, before it drops
-    /// them. Each takes about 15 kB of the server process. The proofs of the tenants, one each, are
-    /// among them. 0 counts as 1. Defaults to 2,000.
+    /// them. Each takes about 15 kB of the server process. The proofs of the tenants, one or two
+    /// each, are among them. 0 counts as 1. Defaults to 2,000.
     #[must_use]
     pub fn max_statements_per_connection(mut self, statements: usize) -> Self {
         self.max_statements_per_connection = statements.max(1);
@@ -198,7 +198,10 @@ impl TenantPoolBuilder {
     /// Opens the pool. One connection is opened at once, so that a wrong URL shows here.
     ///
     /// Where neither the URL nor the environment sets libpq's `connect_timeout`, it is set to the
-    /// checkout timeout, in whole seconds (PostgreSQL manual, 32.1.2 "Parameter Key Words").
+    /// checkout timeout, in whole seconds (PostgreSQL manual, 32.1.2 "Parameter Key Words"). Where they
+    /// name neither `options` nor a service, connections start with `options` that make a path that sees
+    /// nothing what `RESET search_path` leads to, and that save the clean three settings; what refuses such
+    /// a start, as some poolers do, is asked once more without.
     ///
     /// # Errors
     ///
