@@ -1,7 +1,7 @@
 //! What one borrower can leave for the next: nothing.
 
 use boardinghouse_core::{TenantConnection, TenantPool};
-use boardinghouse_tests::{TestDb, add_note, bodies, tenant, value};
+use boardinghouse_tests::{TestDb, add_note, bodies, tenant, until, value};
 use diesel::{
     connection::{InstrumentationEvent, SimpleConnection},
     prelude::*,
@@ -15,13 +15,17 @@ fn after(
     look: impl FnOnce(&mut TenantConnection),
 ) -> bool {
     let pid = |conn: &mut TenantConnection| value(conn, "SELECT pg_backend_pid()");
+    let (a, b) = (tenant(pool, "a"), tenant(pool, "b"));
+    // The pool has asked about both before, so that nothing but the bind stands between them.
+    drop(pool.get(&a).unwrap());
+    drop(pool.get(&b).unwrap());
     let before = {
-        let mut conn = pool.get(&tenant(pool, "a")).unwrap();
+        let mut conn = pool.get(&a).unwrap();
         let before = pid(&mut conn);
         leave(&mut conn);
         before
     };
-    let mut conn = pool.get(&tenant(pool, "b")).unwrap();
+    let mut conn = pool.get(&b).unwrap();
     look(&mut conn);
     assert_eq!(bodies(&mut conn).unwrap(), ["from-b"]);
     before == pid(&mut conn)
@@ -144,6 +148,30 @@ fn an_idle_session_is_on_a_path_that_sees_no_tenant_and_not_the_shared_schema() 
         ));
         assert!(last.ends_with("EXECUTE boardinghouse_unlock"), "{last}");
         assert_eq!(last.contains("SET search_path"), sets, "{last}");
+    }
+}
+
+#[test]
+fn a_new_connection_is_on_a_path_that_sees_no_tenant_and_not_the_shared_schema() {
+    let db = TestDb::new();
+    for url in [
+        format!("{}?application_name=new", db.url()),
+        format!(
+            "{}?application_name=new&options=-c%20work_mem%3D3MB",
+            db.url()
+        ),
+    ] {
+        let pool = TenantPool::builder()
+            .max_size(1)
+            .min_idle(1)
+            .without_listener()
+            .build_unchecked(&url);
+        until(|| pool.state().idle == 1);
+        let last = db.value("SELECT query FROM pg_stat_activity WHERE application_name = 'new'");
+        assert!(
+            last.starts_with("SET search_path TO pg_catalog,pg_temp;"),
+            "{last}"
+        );
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn may_define(text: &str) -> bool {
         word.len() < after.len() && (word.starts_with("temp ") || word.starts_with("temporary "))
     };
     text.contains("alter")
-        || text.contains("import foreign schema")
+        || text.contains("import")
         || text.split("create").skip(1).any(|after| !temporary(after))
 }
 
@@ -178,7 +178,7 @@ mod tests {
             "CREATE temporary_view",
             "DO $$ BEGIN EXECUTE 'CREATE POLICY p ON t'; END $$",
             "Alter table t rename to u",
-            "import foreign schema s from server x into y",
+            "import foreign\nschema s from server x into y",
         ] {
             assert!(may_define(text), "{text}");
         }

@@ -57,8 +57,8 @@ impl SchemaName {
     }
 }
 
-/// The path that sees neither a tenant nor the shared schema. `pg_temp` comes last everywhere, so that no
-/// temporary table can shadow a real one.
+/// The path that sees neither a tenant nor the shared schema, and what Diesel has set. `pg_temp` comes last
+/// everywhere, so that no temporary table can shadow a real one.
 macro_rules! set_neutral {
     () => {
         "SET search_path TO pg_catalog,pg_temp; \
@@ -94,11 +94,13 @@ macro_rules! discard {
 /// Sets everything to what the session started with.
 pub(crate) const RESET: &str = reset!();
 
-/// Whether what the session started with is all that [`START`] sets.
-pub(crate) const IS_NEUTRAL: &str = "pg_catalog.concat_ws('|', \
-     pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), \
-     pg_catalog.current_setting('client_encoding')) \
-     OPERATOR(pg_catalog.=) 'pg_catalog,pg_temp|UTC|UTF8'";
+/// Whether what the session started with is all that [`START`] sets, and was asked for by the client: what
+/// a file or a role sets can change while the session lasts.
+pub(crate) const IS_NEUTRAL: &str = "COALESCE((SELECT \
+     pg_catalog.string_agg(pg_catalog.concat_ws('=', name, setting), ' ' ORDER BY name COLLATE pg_catalog.\"C\") \
+     FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'client' \
+     AND name OPERATOR(pg_catalog.=) ANY ('{TimeZone,client_encoding,search_path}')) \
+     OPERATOR(pg_catalog.=) 'TimeZone=UTC client_encoding=UTF8 search_path=pg_catalog,pg_temp', false)";
 
 /// Makes a fresh connection ready.
 pub(crate) const START: &str = start!();

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,8 +13,12 @@ use super::{
     shelf::Shelf, spawn, state::Counters,
 };
 use crate::{
-    connection::TenantConnection, error::Result, layout::Layout, lock::LONGEST_WAIT,
-    session::with_parameter, tenant::Tenant,
+    connection::TenantConnection,
+    error::Result,
+    layout::Layout,
+    lock::LONGEST_WAIT,
+    session::{Refusals, with_parameter},
+    tenant::Tenant,
 };
 
 /// Configures a [`TenantPool`].
@@ -226,7 +230,7 @@ impl TenantPoolBuilder {
             url: self.bounded(url),
             layout: self.layout.clone(),
             stateless: self.path_mode == PathMode::Transaction,
-            neutral: OnceLock::new(),
+            refusals: Refusals::default(),
             max_statements: self.max_statements_per_connection,
             gauges: Gauges::default(),
         }

@@ -43,15 +43,15 @@ pub(crate) struct PooledSession {
 
 impl Drop for PooledSession {
     fn drop(&mut self) {
-        // While unwinding the session stays in doubt, and is closed.
-        if std::thread::panicking() {
-            self.turn.inner.counters.closed();
-            return;
-        }
         let inner = Arc::clone(&self.turn.inner);
         if self.was_reshaped() {
             // Whether anything hides behind a name was asked before.
             inner.known.changed(known::ALL);
+        }
+        // While unwinding the session stays in doubt, and is closed.
+        if std::thread::panicking() {
+            inner.counters.closed();
+            return;
         }
         if inner.max_lifetime.is_some_and(|most| self.age() >= most) {
             self.spoiled = true;

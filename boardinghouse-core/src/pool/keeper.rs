@@ -15,14 +15,25 @@ use crate::session::PARKED;
 /// How often idle sessions are looked at.
 const EVERY: Duration = Duration::from_millis(100);
 
+/// After how many rounds the tenants that nobody asks for are forgotten.
+const FORGET_EVERY: u32 = 600;
+
 /// Runs until the pool is gone.
 #[expect(clippy::needless_pass_by_value, reason = "the thread's own")]
 pub(super) fn run(pool: Weak<Inner>, end: Receiver<()>) {
+    let mut rounds = 0_u32;
     while end.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
         let Some(inner) = pool.upgrade() else { return };
-        // A panic is the hook's of some subscriber or instrumentation; the other sessions have the same need.
-        if catch_unwind(AssertUnwindSafe(|| tidy(&inner))).is_err() {
-            tracing::error!("a panic while idle sessions were looked after");
+        // Whatever panics, a subscriber's code or a borrower's instrumentation, the next session is looked
+        // after all the same.
+        let tidied = catch_unwind(AssertUnwindSafe(|| tidy(&inner)));
+        if tidied.is_err() {
+            let _ =
+                catch_unwind(|| tracing::error!("a panic while idle sessions were looked after"));
+        }
+        rounds = rounds.wrapping_add(1);
+        if rounds % FORGET_EVERY == 0 {
+            inner.known.tidy();
         }
     }
 }
@@ -51,7 +62,6 @@ fn tidy(inner: &Arc<Inner>) {
             inner.counters.closed();
         }
     }
-    inner.known.tidy();
     inner.keep_ready();
 }
 

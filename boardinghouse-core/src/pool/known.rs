@@ -48,7 +48,7 @@ pub(super) const ALL: &str = "*";
 /// How many notifications are remembered, for what was asked before them and is answered after.
 const REMEMBERED: usize = 64;
 
-/// After what time a tenant that nobody asked for is forgotten.
+/// After what time a tenant of which nobody asked the server is forgotten, unless it is in use.
 const FORGOTTEN: Duration = Duration::from_secs(3_600);
 
 /// What tells one tenant from another.
@@ -204,6 +204,7 @@ impl Knowledge {
         record.read_at = read_at;
         if state.changed_since(read_at, &record) {
             record.stale.store(true, SeqCst);
+            record.changed_at.store(state.changes, SeqCst);
         }
         let record = Arc::new(record);
         state.records.insert(key, Arc::clone(&record));
@@ -224,9 +225,10 @@ impl Knowledge {
 
     /// Forgets the tenants that nobody has asked for in a long time.
     pub(super) fn tidy(&self) {
-        lock(&self.state)
-            .records
-            .retain(|_, record| record.confirmed.elapsed() < FORGOTTEN);
+        let (now, after) = (Instant::now(), FORGOTTEN.max(self.ttl));
+        lock(&self.state).records.retain(|_, record| {
+            Arc::strong_count(record) > 1 || now.duration_since(record.confirmed) < after
+        });
     }
 
     /// A notification: the tenant of that id changed, or with `*` any of them. An empty one is the

@@ -11,7 +11,7 @@ mod transaction;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc::Sender},
+    sync::{Arc, Mutex, PoisonError, Weak, mpsc::Sender},
     time::Duration,
 };
 
@@ -27,7 +27,7 @@ use crate::{
     gauge::{ConnectionLoad, Gauge},
     layout::Layout,
     names::TenantId,
-    session::Session,
+    session::{Refusals, Session},
     tenant::Tenant,
 };
 
@@ -248,7 +248,8 @@ impl TenantPool {
         open.map(|gauge| gauge.load()).collect()
     }
 
-    /// The tenants of the registry with the most checkouts since the pool was built, the busiest first.
+    /// The tenants of the registry with the most checkouts, the busiest first. One that nobody asked for in an
+    /// hour counts anew.
     #[must_use]
     pub fn busiest(&self, most: usize) -> Vec<(TenantId, u64)> {
         self.0.known.busiest(most)
@@ -281,7 +282,7 @@ pub(crate) struct Manager {
     /// Whether nothing is kept between transactions.
     stateless: bool,
     /// See [`Session::connect_neutral`].
-    neutral: OnceLock<bool>,
+    refusals: Refusals,
     max_statements: usize,
     gauges: Gauges,
 }
@@ -294,7 +295,7 @@ impl r2d2::ManageConnection for Manager {
         let session = if self.stateless {
             Session::connect_stateless(&self.url, &self.layout)?
         } else {
-            Session::connect_neutral(&self.url, &self.layout, &self.neutral)?
+            Session::connect_neutral(&self.url, &self.layout, &self.refusals)?
         };
         let session = session.limit_statements(self.max_statements);
         let mut gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);

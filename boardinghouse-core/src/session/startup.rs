@@ -5,9 +5,12 @@
 //! the Shell": `options`): also a `RESET search_path` of a borrower's sees nothing, and the clean need not
 //! set them. Some poolers refuse such a start, and some take no notice of it.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use diesel::{connection::SimpleConnection, pg::PgConnection, prelude::*, sql_types};
+use diesel::{
+    connection::SimpleConnection, pg::PgConnection, prelude::*, result::Error as DieselError,
+    sql_types,
+};
 
 use super::Session;
 use crate::{
@@ -22,20 +25,57 @@ const IN_URL: &str = "options=-c%20search_path%3Dpg_catalog,pg_temp%20-c%20TimeZ
 const IN_WORDS: &str =
     "options='-c search_path=pg_catalog,pg_temp -c TimeZone=UTC -c client_encoding=UTF8'";
 
+/// How often in a row a start on the neutral path may be refused before it is no longer tried.
+const MOST_REFUSALS: u32 = 3;
+
+/// What a pool has learned of such starts.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(AtomicU32);
+
 /// A URL, or a string of libpq's words and values, with one more.
 pub(crate) fn with_parameter(url: &str, in_url: &str, in_words: &str) -> String {
-    match (url.contains("://"), url.contains('?')) {
-        (true, true) if url.ends_with(['?', '&']) => format!("{url}{in_url}"),
-        (true, true) => format!("{url}&{in_url}"),
-        (true, false) => format!("{url}?{in_url}"),
-        (false, _) => format!("{url} {in_words}"),
+    if !is_url(url) {
+        return format!("{url} {in_words}");
     }
+    match parameters(url) {
+        Some("") => format!("{url}{in_url}"),
+        Some(before) if before.ends_with('&') => format!("{url}{in_url}"),
+        Some(_) => format!("{url}&{in_url}"),
+        None => format!("{url}?{in_url}"),
+    }
+}
+
+/// As libpq tells it (PostgreSQL manual, 32.1.1 "Connection Strings").
+fn is_url(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+/// What follows the question mark of a URL. One before the `@` is of the password.
+fn parameters(url: &str) -> Option<&str> {
+    let rest = &url[url.find("://")? + 3..];
+    let host = match rest.find(['@', '/']) {
+        Some(at) if rest[at..].starts_with('@') => &rest[at..],
+        _ => rest,
+    };
+    host.split_once('?').map(|(_, parameters)| parameters)
+}
+
+/// Whether the user sets one of libpq's words, as far as can be seen: in a string of words, which may be
+/// quoted, anything that looks like it counts.
+fn sets(url: &str, word: &str) -> bool {
+    if is_url(url) {
+        return parameters(url).is_some_and(|all| {
+            all.split('&')
+                .any(|one| one.split('=').next() == Some(word))
+        });
+    }
+    url.contains(word)
 }
 
 /// The URL of sessions that start on the neutral path; `None` where the user has options, or can have.
 fn neutral(url: &str) -> Option<String> {
     let is_set = |name| std::env::var_os(name).is_some();
-    let taken = ["options", "service"].iter().any(|word| url.contains(word));
+    let taken = sets(url, "options") || sets(url, "service");
     (!taken && !is_set("PGOPTIONS") && !is_set("PGSERVICE"))
         .then(|| with_parameter(url, IN_URL, IN_WORDS))
 }
@@ -48,51 +88,46 @@ impl Session {
     }
 
     /// As [`connect`](Self::connect), on a path that is also neutral after a `RESET`, where that can be
-    /// had; `can_be_had` remembers whether.
-    pub(crate) fn connect_neutral(
-        url: &str,
-        layout: &Layout,
-        can_be_had: &OnceLock<bool>,
-    ) -> Result<Self> {
-        let neutral = match can_be_had.get() {
-            Some(false) => None,
-            _ => neutral(url),
-        };
-        let Some(neutral) = neutral else {
+    /// had. Where it cannot, it is no longer tried after a few times; one failure can be anything.
+    pub(crate) fn connect_neutral(url: &str, layout: &Layout, refusals: &Refusals) -> Result<Self> {
+        let tried = refusals.0.load(Relaxed) < MOST_REFUSALS;
+        let Some(neutral) = tried.then(|| neutral(url)).flatten() else {
             return Self::connect(url, layout);
         };
         match PgConnection::establish(&neutral) {
-            Ok(pg) => {
-                let session = Self::start(pg, layout)?;
-                can_be_had.get_or_init(|| session.resets_to_neutral);
+            Ok(mut pg) => {
+                refusals.0.store(0, Relaxed);
+                let resets_to_neutral = diesel::dsl::sql::<sql_types::Bool>(sql::IS_NEUTRAL);
+                let resets_to_neutral = pg
+                    .batch_execute(sql::RESET)
+                    .and_then(|()| diesel::select(resets_to_neutral).get_result(&mut pg))
+                    .map_err(not_ready)?;
+                let mut session = Self::start(pg, layout)?;
+                session.resets_to_neutral = resets_to_neutral;
                 Ok(session)
             }
-            Err(error) if can_be_had.get().is_some() => Err(Error::connect(error)),
-            Err(_) => {
+            Err(refused) => {
                 let session = Self::connect(url, layout)?;
-                can_be_had.get_or_init(|| false);
+                tracing::warn!(
+                    error = Error::connect(refused).chain(),
+                    "a connection could not be opened with options, but without"
+                );
+                refusals.0.fetch_add(1, Relaxed);
                 Ok(session)
             }
         }
     }
 
     fn start(mut pg: PgConnection, layout: &Layout) -> Result<Self> {
-        let started = Self::make_ready(&mut pg);
-        let (pid, resets_to_neutral) =
-            started.map_err(|error| Error::database("prepare a new connection", error))?;
-        let mut session = Self::new(pg, pid, layout);
-        session.resets_to_neutral = resets_to_neutral;
-        Ok(session)
-    }
-
-    fn make_ready(pg: &mut PgConnection) -> QueryResult<(i32, bool)> {
-        pg.batch_execute(sql::RESET)?;
         let pid = diesel::dsl::sql::<sql_types::Integer>("pg_catalog.pg_backend_pid()");
-        let neutral = diesel::dsl::sql::<sql_types::Bool>(sql::IS_NEUTRAL);
-        let (pid, is_neutral) = diesel::select((pid, neutral)).get_result(pg)?;
-        pg.batch_execute(sql::START)?;
-        Ok((pid, is_neutral))
+        let pid = diesel::select(pid).get_result(&mut pg).map_err(not_ready)?;
+        pg.batch_execute(sql::START).map_err(not_ready)?;
+        Ok(Self::new(pg, pid, layout))
     }
+}
+
+fn not_ready(error: DieselError) -> Error {
+    Error::database("prepare a new connection", error)
 }
 
 #[cfg(test)]
@@ -106,7 +141,12 @@ mod tests {
             ("postgres://h/d?", "postgres://h/d?a=1"),
             ("postgres://h/d?b=2", "postgres://h/d?b=2&a=1"),
             ("postgresql://h/d?b=2&", "postgresql://h/d?b=2&a=1"),
+            ("postgres://", "postgres://?a=1"),
+            ("postgres:///d?host=/tmp", "postgres:///d?host=/tmp&a=1"),
+            ("postgres://u:p?w@h,i/d", "postgres://u:p?w@h,i/d?a=1"),
+            ("postgres://u:p?w@h/d?b=@", "postgres://u:p?w@h/d?b=@&a=1"),
             ("host=h dbname=d", "host=h dbname=d a='1'"),
+            ("host=h password=a://b?", "host=h password=a://b? a='1'"),
         ] {
             assert_eq!(with_parameter(url, "a=1", "a='1'"), expected);
         }
@@ -114,7 +154,19 @@ mod tests {
 
     #[test]
     fn options_of_the_users_own_are_left_alone() {
-        assert_eq!(neutral("postgres://h/d?options=-c%20work_mem%3D1MB"), None);
-        assert_eq!(neutral("service=mine"), None);
+        for url in [
+            "postgres://h/d?options=-c%20work_mem%3D1MB",
+            "postgres://h/d?sslmode=require&service=mine",
+            "service=mine",
+            "host=h options = '-c work_mem=1MB'",
+        ] {
+            assert_eq!(neutral(url), None, "{url}");
+        }
+        for url in [
+            "postgres://app:options@db-service:5432/customer_service?sslmode=disable",
+            "host=h dbname=d",
+        ] {
+            assert!(neutral(url).is_some_and(|neutral| neutral.contains("TimeZone")));
+        }
     }
 }
