@@ -32,7 +32,7 @@ pub(super) fn run(pool: Weak<Inner>, end: Receiver<()>) {
                 catch_unwind(|| tracing::error!("a panic while idle sessions were looked after"));
         }
         rounds = rounds.wrapping_add(1);
-        if rounds % FORGET_EVERY == 0 {
+        if rounds.is_multiple_of(FORGET_EVERY) {
             inner.known.tidy();
         }
     }
