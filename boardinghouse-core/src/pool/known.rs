@@ -204,7 +204,6 @@ impl Knowledge {
         record.read_at = read_at;
         if state.changed_since(read_at, &record) {
             record.stale.store(true, SeqCst);
-            record.changed_at.store(state.changes, SeqCst);
         }
         let record = Arc::new(record);
         state.records.insert(key, Arc::clone(&record));
