@@ -31,11 +31,18 @@ fn after(
     before == pid(&mut conn)
 }
 
+/// Whose sessions cannot start on the neutral path.
+fn url_with_options(db: &TestDb) -> String {
+    format!("{}?options=-c%20work_mem%3D3MB", db.url())
+}
+
 /// Pools of one connection: one whose sessions start on the neutral path, and one whose user has options
 /// of his own, so that they cannot.
 fn both(db: &TestDb) -> [TenantPool; 2] {
-    let url = format!("{}?options=-c%20work_mem%3D3MB", db.url());
-    let own = TenantPool::builder().max_size(1).build(&url).unwrap();
+    let own = TenantPool::builder()
+        .max_size(1)
+        .build(&url_with_options(db))
+        .unwrap();
     let mut conn = own.get_shared().unwrap();
     assert_eq!(
         value(&mut conn, "SELECT current_setting('work_mem')"),
@@ -156,10 +163,7 @@ fn a_new_connection_is_on_a_path_that_sees_no_tenant_and_not_the_shared_schema()
     let db = TestDb::new();
     for url in [
         format!("{}?application_name=new", db.url()),
-        format!(
-            "{}?application_name=new&options=-c%20work_mem%3D3MB",
-            db.url()
-        ),
+        format!("{}&application_name=new", url_with_options(&db)),
     ] {
         let pool = TenantPool::builder()
             .max_size(1)

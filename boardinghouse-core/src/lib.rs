@@ -151,6 +151,7 @@
 mod across;
 mod catalog;
 mod connection;
+mod conninfo;
 pub mod console;
 mod copy;
 mod doctor;

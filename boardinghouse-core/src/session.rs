@@ -30,7 +30,7 @@ use diesel::{
 };
 
 pub(crate) use binding::{BindError, Binding};
-pub(crate) use startup::{Refusals, with_parameter};
+pub(crate) use startup::Refusals;
 pub(crate) use statements::Shape;
 use statements::Statements;
 

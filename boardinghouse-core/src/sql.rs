@@ -57,12 +57,18 @@ impl SchemaName {
     }
 }
 
-/// The path that sees neither a tenant nor the shared schema, and what Diesel has set. `pg_temp` comes last
+/// What Diesel sets on a new connection.
+macro_rules! set_diesels {
+    () => {
+        "SET TIME ZONE 'UTC'; SET client_encoding TO 'UTF8'"
+    };
+}
+
+/// The path that sees neither a tenant nor the shared schema, and what Diesel sets. `pg_temp` comes last
 /// everywhere, so that no temporary table can shadow a real one.
 macro_rules! set_neutral {
     () => {
-        "SET search_path TO pg_catalog,pg_temp; \
-         SET TIME ZONE 'UTC'; SET client_encoding TO 'UTF8'"
+        concat!("SET search_path TO pg_catalog,pg_temp; ", set_diesels!())
     };
 }
 
@@ -141,10 +147,10 @@ pub(crate) static COMMIT_AND_CLEAN: LazyLock<String> = LazyLock::new(|| {
     );
     format!(
         "SELECT {ours}; SET CONSTRAINTS ALL IMMEDIATE; \
-         SET SESSION AUTHORIZATION DEFAULT; RESET ALL; \
-         SET TIME ZONE 'UTC'; SET client_encoding TO 'UTF8'; \
+         {RESET}; {}; \
          CLOSE ALL; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); \
-         DISCARD TEMP; DISCARD SEQUENCES; COMMIT"
+         DISCARD TEMP; DISCARD SEQUENCES; COMMIT",
+        set_diesels!()
     )
 });
 

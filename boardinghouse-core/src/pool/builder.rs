@@ -14,10 +14,11 @@ use super::{
 };
 use crate::{
     connection::TenantConnection,
+    conninfo::{sets, with_parameter},
     error::Result,
     layout::Layout,
     lock::LONGEST_WAIT,
-    session::{Refusals, with_parameter},
+    session::Refusals,
     tenant::Tenant,
 };
 
@@ -278,7 +279,7 @@ impl TenantPoolBuilder {
 
     /// The URL with a `connect_timeout`, so that a server that never answers is given up on.
     fn bounded(&self, url: &str) -> String {
-        if url.contains("connect_timeout") || std::env::var_os("PGCONNECT_TIMEOUT").is_some() {
+        if sets(url, "connect_timeout") || std::env::var_os("PGCONNECT_TIMEOUT").is_some() {
             return url.to_owned();
         }
         // libpq takes 1 for 2.

@@ -5,7 +5,10 @@ use diesel::{
 };
 
 use super::probe::{Look, Probe, look, set_mark};
-use crate::error::Result;
+use crate::{
+    conninfo::{sets, with_parameter},
+    error::Result,
+};
 
 /// How many connections are opened at most, beside the one that tries an option.
 const MOST: usize = 25;
@@ -258,25 +261,23 @@ fn prepared_statements(opened: &[Opened]) -> String {
 
 /// Whether options in the URL reach the server, where it has none yet.
 fn options(url: &str) -> Option<String> {
-    if url.contains("options") {
+    if sets(url, "options") {
         return None;
     }
-    let (option, before) = match (url.contains("://"), url.contains('?')) {
-        (true, true) => ("options=-csearch_path%3Dpg_catalog", "&"),
-        (true, false) => ("options=-csearch_path%3Dpg_catalog", "?"),
-        (false, _) => ("options='-csearch_path=pg_catalog'", " "),
-    };
-    Some(
-        match Probe::open(&format!("{url}{before}{option}"), String::new())? {
-            Err(_) => "a search_path in the URL's options is refused".to_owned(),
-            Ok((probe, _)) => match probe.ask(path).wait()? {
-                Ok(path) if path == "pg_catalog" => {
-                    "a search_path in the URL's options is obeyed".to_owned()
-                }
-                _ => "a search_path in the URL's options is silently dropped".to_owned(),
-            },
+    let with_option = with_parameter(
+        url,
+        "options=-csearch_path%3Dpg_catalog",
+        "options='-csearch_path=pg_catalog'",
+    );
+    Some(match Probe::open(&with_option, String::new())? {
+        Err(_) => "a search_path in the URL's options is refused".to_owned(),
+        Ok((probe, _)) => match probe.ask(path).wait()? {
+            Ok(path) if path == "pg_catalog" => {
+                "a search_path in the URL's options is obeyed".to_owned()
+            }
+            _ => "a search_path in the URL's options is silently dropped".to_owned(),
         },
-    )
+    })
 }
 
 #[derive(QueryableByName)]
