@@ -16,23 +16,63 @@ use crate::{
     names::SchemaName,
 };
 
-pub(crate) mod read;
+pub(crate) mod address;
+pub(crate) mod define;
 pub(crate) mod refuse;
+pub(crate) mod tables;
 
 /// An object, as `pg_depend` names it: the name of its catalog, and its oid there.
 pub(crate) type Object = (String, u32);
 
-/// Everything that would disappear with the schema, by kind.
+/// One object that would disappear with the schema.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) class: String,
+    pub(crate) oid: u32,
+    /// As `pg_class.relkind`; empty for what is no relation.
+    pub(crate) relkind: String,
+    /// What it is a part of.
+    pub(crate) parent: Object,
+}
+
+/// Everything that would disappear with the schema.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
-    pub(crate) tables: Vec<u32>,
-    pub(crate) sequences: Vec<u32>,
-    pub(crate) indexes: Vec<u32>,
-    pub(crate) constraints: Vec<u32>,
-    /// All of the above, and what comes with them: defaults, row types, TOAST tables.
+    /// What can be cloned, and what comes with it: defaults, row types, TOAST tables.
+    pub(crate) list: Vec<Member>,
     pub(crate) known: HashSet<Object>,
     /// What cannot be cloned, with the words for its kind.
     pub(crate) refused: Vec<(Object, &'static str)>,
+}
+
+impl Members {
+    /// The members in one catalog.
+    pub(crate) fn of(&self, class: &str) -> Vec<u32> {
+        let members = self.list.iter().filter(|member| member.class == class);
+        members.map(|member| member.oid).collect()
+    }
+
+    /// The relations of some kinds, which are those of `pg_class.relkind`.
+    pub(crate) fn relations(&self, kinds: &[&str]) -> Vec<u32> {
+        let members = self.list.iter();
+        members
+            .filter(|member| kinds.contains(&member.relkind.as_str()))
+            .map(|member| member.oid)
+            .collect()
+    }
+
+    /// Adds the casts, which are in no schema.
+    pub(crate) fn add_casts(&mut self, casts: &[u32]) {
+        for &oid in casts {
+            self.known.insert(("pg_cast".to_owned(), oid));
+            self.list.push(Member {
+                class: "pg_cast".to_owned(),
+                oid,
+                relkind: String::new(),
+                parent: ("pg_cast".to_owned(), oid),
+            });
+        }
+    }
 }
 
 /// That `object` uses `target`, in the way that `kind` says (`pg_depend.deptype`).
@@ -78,6 +118,9 @@ struct Edge {
 
 /// The members of schema `$1`: what is in it, then what is part of that, and so on.
 ///
+/// Whatever names the schema in an expression depends on it, too, and need not be in it; so those
+/// that can hold an expression are asked where they are.
+///
 /// `OFFSET 0` keeps the planner from turning the look-up of each object's parts into a join that
 /// reads all of `pg_depend`.
 const MEMBERS: &str = "
@@ -92,6 +135,26 @@ const MEMBERS: &str = "
             WHERE d.refclassid = member.class AND d.refobjid = member.object
               AND (d.deptype IN ('a', 'i', 'P', 'S')
                    OR member.class = 'pg_catalog.pg_namespace'::pg_catalog.regclass)
+              AND CASE WHEN member.class <> 'pg_catalog.pg_namespace'::pg_catalog.regclass THEN true
+                  ELSE CASE d.classid
+                      WHEN 'pg_catalog.pg_class'::pg_catalog.regclass THEN EXISTS (
+                          SELECT FROM pg_catalog.pg_class c WHERE c.oid = d.objid
+                          AND c.relnamespace = $1 AND c.relkind NOT IN ('i', 'I'))
+                      WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN EXISTS (
+                          SELECT FROM pg_catalog.pg_proc p WHERE p.oid = d.objid
+                          AND p.pronamespace = $1)
+                      WHEN 'pg_catalog.pg_type'::pg_catalog.regclass THEN EXISTS (
+                          SELECT FROM pg_catalog.pg_type t WHERE t.oid = d.objid
+                          AND t.typnamespace = $1)
+                      WHEN 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass THEN EXISTS (
+                          SELECT FROM pg_catalog.pg_statistic_ext x WHERE x.oid = d.objid
+                          AND x.stxnamespace = $1)
+                      WHEN 'pg_catalog.pg_attrdef'::pg_catalog.regclass THEN false
+                      WHEN 'pg_catalog.pg_constraint'::pg_catalog.regclass THEN false
+                      WHEN 'pg_catalog.pg_rewrite'::pg_catalog.regclass THEN false
+                      WHEN 'pg_catalog.pg_policy'::pg_catalog.regclass THEN false
+                      WHEN 'pg_catalog.pg_trigger'::pg_catalog.regclass THEN false
+                      ELSE true END END
             OFFSET 0
         ) part
     )";
@@ -173,30 +236,23 @@ pub(crate) fn members(conn: &mut PgConnection, schema: u32) -> Result<Members> {
             if !seen.insert(object.clone()) {
                 continue;
             }
-            match refuse::kind(
-                edge.class.as_str(),
-                edge.relkind.as_str(),
-                parent.0.as_str(),
-            ) {
+            if let Some(kind) = refuse::kind(edge.class.as_str(), edge.relkind.as_str()) {
                 // Its parts go with it: they would only repeat the message.
-                Some(kind) => members.refused.push((object, kind)),
-                None => {
-                    match (edge.class.as_str(), edge.relkind.as_str()) {
-                        ("pg_class", "r") => members.tables.push(edge.object),
-                        ("pg_class", "t") => {
-                            toast.insert(object.clone());
-                        }
-                        ("pg_class", "S") => members.sequences.push(edge.object),
-                        ("pg_class", "i") if !toast.contains(&parent) => {
-                            members.indexes.push(edge.object);
-                        }
-                        ("pg_constraint", _) => members.constraints.push(edge.object),
-                        _ => {}
-                    }
-                    members.known.insert(object.clone());
-                    open.push(object);
-                }
+                members.refused.push((object, kind));
+                continue;
             }
+            if edge.relkind == "t" {
+                toast.insert(object.clone());
+            } else if !toast.contains(&parent) {
+                members.list.push(Member {
+                    class: edge.class.clone(),
+                    oid: edge.object,
+                    relkind: edge.relkind.clone(),
+                    parent: parent.clone(),
+                });
+            }
+            members.known.insert(object.clone());
+            open.push(object);
         }
     }
     Ok(members)

@@ -102,7 +102,7 @@ fn words(statement: &str) -> Vec<String> {
 
 /// Where the token that begins at `at` ends (PostgreSQL manual, 4.1 "Lexical Structure"). One that
 /// is not closed ends with the text.
-fn token(bytes: &[u8], at: usize) -> usize {
+pub(crate) fn token(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at..];
     let length = match rest {
         [b'-', b'-', ..] => rest.iter().position(|&b| b == b'\n'),
@@ -161,7 +161,7 @@ fn dollar(bytes: &[u8], at: usize) -> usize {
     }
 }
 
-fn is_name(byte: u8) -> bool {
+pub(crate) fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || !byte.is_ascii()
 }
 

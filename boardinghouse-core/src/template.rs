@@ -1,5 +1,7 @@
 //! The template schema, and the plan that makes another schema like it.
 
+use std::collections::HashSet;
+
 use diesel::{
     Connection, PgConnection, connection::TransactionManager, result::Error as DieselError,
 };
@@ -11,11 +13,13 @@ use crate::{
 };
 
 mod build;
-mod comments;
+mod graph;
+mod mentions;
 mod plan;
 mod rows;
 mod session;
-mod strings;
+mod text;
+mod write;
 
 pub use plan::{ClonePlan, ObjectKind, Step};
 
@@ -38,19 +42,34 @@ const MOST_ROWS: usize = 1_000;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(SchemaName);
+pub struct Template {
+    schema: SchemaName,
+    allowed: HashSet<String>,
+}
 
 impl Template {
     /// The template in `schema`. Nothing is read yet.
     #[must_use]
     pub fn new(schema: SchemaName) -> Self {
-        Self(schema)
+        Self {
+            schema,
+            allowed: HashSet::new(),
+        }
+    }
+
+    /// Answers for the text of an object, as a refusal calls it, for example
+    /// `function "report"(integer)`: that it names the schema is no reason to refuse, and the clone gets
+    /// it as it is.
+    #[must_use]
+    pub fn allow(mut self, object: impl Into<String>) -> Self {
+        self.allowed.insert(object.into());
+        self
     }
 
     /// The schema of the template.
     #[must_use]
     pub fn schema(&self) -> &SchemaName {
-        &self.0
+        &self.schema
     }
 
     /// Reads the template and writes down the statements that create a schema like it.
@@ -76,7 +95,7 @@ impl Template {
     /// # use diesel::{Connection, PgConnection};
     /// # let mut conn = PgConnection::establish("postgres://localhost/app")?;
     /// let plan = Template::new(SchemaName::existing("__template__")?).compile(&mut conn)?;
-    /// println!("{}", plan.script());
+    /// println!("{}", plan.script(&SchemaName::parse("acme")?));
     ///
     /// let missing = Template::new(SchemaName::existing("nowhere")?).compile(&mut conn);
     /// assert_eq!(missing.unwrap_err().kind(), ErrorKind::TemplateMissing);
@@ -105,56 +124,67 @@ impl Template {
     }
 
     fn read(&self, conn: &mut PgConnection) -> Result<ClonePlan> {
-        let oid = catalog::schema_oid(conn, &self.0)?.ok_or_else(|| {
+        let oid = catalog::schema_oid(conn, &self.schema)?.ok_or_else(|| {
             Error::new(
                 ErrorKind::TemplateMissing,
-                format!(
-                    "template schema {:?} is not there: set the database up first",
-                    self.0.as_str()
-                ),
+                format!("schema {:?} is not there", self.schema.as_str()),
             )
         })?;
-        // Until the schema is known to hold no functions and operators of its own, it must not be
-        // on the path: they could be called in place of PostgreSQL's.
+        // Until the schema is known to hold no operators that hide PostgreSQL's, it must not be on the
+        // path: they could be called in their place.
         session::prepare_to_read(conn)?;
         let version = catalog::server_version(conn)?;
-        let members = catalog::members(conn, oid)?;
+        let mut members = catalog::members(conn, oid)?;
+        let casts = catalog::define::casts_of(conn, &members)?;
+        members.add_casts(&casts);
         let references = catalog::references(conn, &members)?;
-        let refusals = catalog::refuse::refusals(conn, oid, version, &members, &references)?;
+        let refusals = catalog::refuse::refusals(conn, oid, &members, &references)?;
         self.refuse(&refusals)?;
 
-        session::read_in(conn, &self.0)?;
-        let found = catalog::read::definitions(conn, &self.0, version, &members, references)?;
-        let mut builder = build::Builder::new(&found);
-        let mut refusals = builder.refusals();
-        refusals.extend(strings::names_in_expressions(&found, &self.0));
-        self.refuse(&refusals)?;
-        let rows = self.rows(conn, &builder)?;
-        Ok(ClonePlan::new(builder.steps(&rows), self.0.clone()))
+        session::read_in(conn, &self.schema)?;
+        let found = build::Found {
+            tables: catalog::tables::read(conn, &self.schema, version, &members)?,
+            defines: catalog::define::read(conn, oid, version, &members)?,
+            addresses: catalog::address::read(conn, oid, &members)?,
+        };
+        let builder = build::Builder::new(&found);
+        let rows = self.rows(conn, &builder.tables_with_columns())?;
+        let steps = builder
+            .build(&rows)
+            .and_then(|graph| steps(graph, &members, &references, &mut self.mentions(&found)))
+            .or_else(|refusals| self.refuse(&refusals).map(|()| Vec::new()))?;
+        let schema = &found.addresses.schema;
+        let owner = (schema.owner != schema.role).then(|| schema.owner.clone());
+        Ok(ClonePlan::new(steps, owner, self.schema.clone()))
+    }
+
+    /// Whoever reads the definitions for the schema's name.
+    fn mentions<'a>(&'a self, found: &'a build::Found) -> mentions::Mentions<'a> {
+        mentions::Mentions::new(&self.schema, found.names(), &self.allowed)
     }
 
     /// The rows of the template: those of Diesel's table of migrations, and what migrations wrote.
     fn rows<'a>(
         &self,
         conn: &mut PgConnection,
-        builder: &build::Builder<'a>,
+        tables: &[(&'a str, Vec<&'a str>)],
     ) -> Result<Vec<rows::TableRows<'a>>> {
+        let names: Vec<&str> = tables.iter().map(|(table, _)| *table).collect();
+        let filled = catalog::tables::with_rows(conn, &self.schema, &names)?;
         let mut all = Vec::new();
         let mut refusals = Vec::new();
-        for (table, columns) in builder.tables_with_columns() {
-            let rows = catalog::read::rows(conn, &self.0, table, &columns, MOST_ROWS + 1)?;
+        for (table, columns) in filled.into_iter().filter_map(|number| tables.get(number)) {
+            let rows = catalog::tables::rows(conn, &self.schema, table, columns, MOST_ROWS + 1)?;
             if rows.len() > MOST_ROWS {
                 refusals.push(format!(
-                    "table {table}: more than {MOST_ROWS} rows cannot be cloned yet"
+                    "table {table}: more than {MOST_ROWS} rows cannot be part of a plan"
                 ));
             }
-            if !rows.is_empty() {
-                all.push(rows::TableRows {
-                    table,
-                    columns,
-                    rows,
-                });
-            }
+            all.push(rows::TableRows {
+                table,
+                columns: columns.clone(),
+                rows: Some(rows),
+            });
         }
         self.refuse(&refusals)?;
         Ok(all)
@@ -167,13 +197,32 @@ impl Template {
         Err(Error::new(
             ErrorKind::TemplateUnsupported,
             format!(
-                "template schema {:?} cannot be cloned faithfully; change or move these {}:\n{}",
-                self.0.as_str(),
+                "schema {:?} cannot be cloned faithfully; change or move these {}:\n{}",
+                self.schema.as_str(),
                 refusals.len(),
                 refusals.join("\n"),
             ),
         ))
     }
+}
+
+/// Puts the graph in order and writes its statements down.
+fn steps(
+    mut graph: graph::Graph,
+    members: &catalog::Members,
+    references: &[catalog::Reference],
+    mentions: &mut mentions::Mentions<'_>,
+) -> std::result::Result<Vec<Step>, Vec<String>> {
+    for member in &members.list {
+        graph.adopt(&member.class, member.oid, &member.parent);
+    }
+    let order = graph.order(references).map_err(|circle| {
+        vec![format!(
+            "these need each other, in a circle: {}",
+            circle.join(", ")
+        )]
+    })?;
+    write::steps(&graph, &order, mentions)
 }
 
 /// How a transaction that only reads ends: with a rollback, whatever was read.

@@ -1,11 +1,14 @@
-//! The statements that create a schema like the template, as data.
+//! The statements that create a schema like another, as data.
 
 use std::fmt;
 
 use diesel::{Connection, PgConnection};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::session::create_in;
+use super::{
+    session::{create_in, create_schema, settings},
+    text::{Piece, render},
+};
 use crate::{
     catalog,
     error::{Error, ErrorKind, Result},
@@ -13,30 +16,56 @@ use crate::{
 };
 
 /// What a [`Step`] creates or sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ObjectKind {
+    /// A collation.
+    Collation,
+    /// An enum, composite type, domain or range.
+    Type,
+    /// A function, procedure or aggregate.
+    Function,
+    /// An operator, operator class or operator family.
+    Operator,
+    /// A cast from or to one of the schema's types.
+    Cast,
+    /// A parser, template, dictionary or configuration of text search.
+    TextSearch,
     /// A sequence that is not part of an identity column.
     Sequence,
-    /// A table with its columns and those constraints that need no other table.
+    /// A table with its columns and those constraints that can be said with it, or where it is attached.
     Table,
-    /// A property of a table or index that cannot be said where it is created.
+    /// A view.
+    View,
+    /// A materialised view.
+    MaterializedView,
+    /// A property of an object that cannot be said where it is created.
     Property,
-    /// The column that a sequence belongs to.
+    /// Whom an object belongs to, or the column that a sequence belongs to.
     Owner,
-    /// A default that needs a table or sequence created after its own table.
+    /// A default that needs something created after its own table.
     Default,
-    /// An index that is not part of a constraint.
+    /// An index that is not part of a constraint, or where one is attached.
     Index,
     /// A constraint that cannot be said where its table is created.
     Constraint,
     /// Foreign keys.
     ForeignKey,
+    /// Extended statistics.
+    Statistics,
+    /// A rewrite rule.
+    Rule,
+    /// A policy of row-level security.
+    Policy,
+    /// A trigger.
+    Trigger,
     /// The position of a sequence that was moved from its start.
     Position,
     /// Rows.
     Rows,
+    /// Who may use an object.
+    Privilege,
     /// A comment.
     Comment,
 }
@@ -44,36 +73,49 @@ pub enum ObjectKind {
 impl fmt::Display for ObjectKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Collation => "collation",
+            Self::Type => "type",
+            Self::Function => "function",
+            Self::Operator => "operator",
+            Self::Cast => "cast",
+            Self::TextSearch => "text search",
             Self::Sequence => "sequence",
             Self::Table => "table",
+            Self::View => "view",
+            Self::MaterializedView => "materialized view",
             Self::Property => "property",
             Self::Owner => "owner",
             Self::Default => "default",
             Self::Index => "index",
             Self::Constraint => "constraint",
             Self::ForeignKey => "foreign key",
+            Self::Statistics => "statistics",
+            Self::Rule => "rule",
+            Self::Policy => "policy",
+            Self::Trigger => "trigger",
             Self::Position => "position",
             Self::Rows => "rows",
+            Self::Privilege => "privilege",
             Self::Comment => "comment",
         })
     }
 }
 
 /// One statement of a [`ClonePlan`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Step {
     /// What the statement creates or sets.
     pub object: ObjectKind,
-    /// The statement, without a semicolon. It names neither the template nor the clone: run it with
-    /// the path on the clone.
-    pub sql: String,
+    /// The text, with the name of the schema left open.
+    pub(super) pieces: Vec<Piece>,
 }
 
-/// The statements that create a schema like the template, in order.
+/// The statements that create a schema like another, in order.
 ///
-/// A plan is plain data: print it, compare it, or [`apply`](ClonePlan::apply) it to any number of
-/// schemas. It says what the template held when it was compiled.
+/// A plan is plain data: print it, compare it, keep it as JSON, or [`apply`](ClonePlan::apply) it to any
+/// number of schemas. It holds the name of no clone, and says what the schema held when it was compiled,
+/// for the role that compiled it.
 ///
 /// # Examples
 ///
@@ -83,21 +125,27 @@ pub struct Step {
 /// # let mut conn = PgConnection::establish("postgres://localhost/app")?;
 /// let plan = Template::new(SchemaName::existing("__template__")?).compile(&mut conn)?;
 /// for step in plan.steps() {
-///     println!("{}: {}", step.object, step.sql);
+///     println!("{}", step.object);
 /// }
+/// println!("{}", plan.script(&SchemaName::parse("acme")?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClonePlan {
     steps: Vec<Step>,
-    /// Only to prove that a clone does not use it.
-    #[serde(skip)]
+    /// The role that owns the schema, where it is not the one that compiled; quoted.
+    owner: Option<String>,
+    /// The schema that it was compiled from: to copy its rows, and to prove that a clone does not use it.
     source: SchemaName,
 }
 
 impl ClonePlan {
-    pub(super) fn new(steps: Vec<Step>, source: SchemaName) -> Self {
-        Self { steps, source }
+    pub(super) fn new(steps: Vec<Step>, owner: Option<String>, source: SchemaName) -> Self {
+        Self {
+            steps,
+            owner,
+            source,
+        }
     }
 
     /// The statements, in the order in which they must run.
@@ -106,22 +154,39 @@ impl ClonePlan {
         &self.steps
     }
 
-    /// All statements as one message for the server.
-    ///
-    /// To run it by hand, create the schema, put it first on the path, and have
-    /// `standard_conforming_strings` on before it is sent.
+    /// The schema that the plan was compiled from.
     #[must_use]
-    pub fn script(&self) -> String {
-        let mut script = String::new();
+    pub fn source(&self) -> &SchemaName {
+        &self.source
+    }
+
+    /// One statement, without a semicolon, as it creates schema `target`: run it with the path on that
+    /// schema, then `pg_catalog`.
+    #[must_use]
+    pub fn statement(&self, step: &Step, target: &SchemaName) -> String {
+        render(&step.pieces, target, &self.source)
+    }
+
+    /// All statements as a script that creates schema `target`, in one transaction.
+    ///
+    /// Have `standard_conforming_strings` on, as it is by default, before it is sent.
+    #[must_use]
+    pub fn script(&self, target: &SchemaName) -> String {
+        format!("BEGIN;\n{}{}COMMIT;\n", settings(), self.message(target))
+    }
+
+    /// The same without the transaction and the settings.
+    fn message(&self, target: &SchemaName) -> String {
+        let mut script = create_schema(target, self.owner.as_deref());
         for step in &self.steps {
-            script.push_str(&step.sql);
+            script.push_str(&self.statement(step, target));
             script.push_str(";\n");
         }
         script
     }
 
     /// Creates schema `target` and everything in it, and proves that nothing in it uses the
-    /// template.
+    /// schema that was cloned.
     ///
     /// All or nothing: when it fails, the open transaction goes on as if it had not been called.
     /// Without one it commits by itself. The settings of the transaction, its `search_path` too,
@@ -152,7 +217,7 @@ impl ClonePlan {
     /// ```
     pub fn apply(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
         let result = conn.transaction(|conn| {
-            create_in(conn, target, &self.script())?;
+            create_in(conn, target, &self.message(target))?;
             let leaks = catalog::leaks(conn, target, &self.source)?;
             if leaks.is_empty() {
                 return Ok(());

@@ -1,29 +1,48 @@
-//! The rows of a template, as statements.
+//! The rows of a schema, as statements.
 
+use super::graph::{Draft, Fragment};
 use crate::sql::Ident;
 
-/// The rows of one table, each as a list of literals.
+/// The rows of one table.
 #[derive(Debug)]
 pub(super) struct TableRows<'a> {
     pub(super) table: &'a str,
     pub(super) columns: Vec<&'a str>,
-    pub(super) rows: Vec<String>,
+    /// Each as a list of literals; nothing where the server is to copy them.
+    pub(super) rows: Option<Vec<String>>,
 }
 
 impl TableRows<'_> {
-    pub(super) fn insert(&self) -> String {
-        if self.columns.is_empty() {
-            // A row without a column of its own: one statement each.
-            let one = format!("INSERT INTO {} DEFAULT VALUES", Ident(self.table));
-            return vec![one; self.rows.len()].join(";\n");
-        }
+    pub(super) fn draft(&self) -> Draft {
+        let table = Ident(self.table);
         let columns: Vec<_> = self.columns.iter().map(|c| Ident(c).to_string()).collect();
-        let rows: Vec<_> = self.rows.iter().map(|row| format!("({row})")).collect();
-        format!(
-            "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES {}",
-            Ident(self.table),
-            columns.join(", "),
-            rows.join(", "),
-        )
+        let columns = columns.join(", ");
+        match &self.rows {
+            // A row without a column of its own: one statement each.
+            Some(rows) if columns.is_empty() => {
+                let one = format!("INSERT INTO {table} DEFAULT VALUES");
+                vec![Fragment::Data(vec![one; rows.len()].join(";\n"))]
+            }
+            Some(rows) => {
+                let rows: Vec<_> = rows.iter().map(|row| format!("({row})")).collect();
+                vec![Fragment::Data(format!(
+                    "INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE VALUES {}",
+                    rows.join(", "),
+                ))]
+            }
+            None => {
+                let (into, select) = match columns.is_empty() {
+                    true => (String::new(), String::new()),
+                    false => (format!(" ({columns}) OVERRIDING SYSTEM VALUE"), columns),
+                };
+                vec![
+                    Fragment::Data(format!(
+                        "INSERT INTO {table}{into} SELECT {select} FROM ONLY "
+                    )),
+                    Fragment::Source,
+                    Fragment::Data(format!(".{table}")),
+                ]
+            }
+        }
     }
 }

@@ -53,12 +53,34 @@ const PUT_BACK: &str = "
     SELECT pg_catalog.set_config(s.name, s.value, true)
     FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS s (name, value)";
 
-/// Creates schema `target`, runs `script` with the path on it alone, and puts the caller's settings
-/// back.
+/// The settings under which a script creates a clone, as statements.
+pub(super) fn settings() -> String {
+    let settings = NEUTRAL.iter().chain(CREATING);
+    settings
+        .map(|(name, value)| format!("SET LOCAL {name} TO {};\n", Literal(value)))
+        .collect()
+}
+
+/// What a script begins with.
 ///
-/// The schema and the script travel as one message.
+/// The schema comes first on the path, even before PostgreSQL's own, so that every name in it can be
+/// written bare. `pg_temp` is named last so that a temporary table cannot be taken for one of the clone's.
+pub(super) fn create_schema(target: &SchemaName, owner: Option<&str>) -> String {
+    let schema = target.quoted();
+    let owner = owner.map_or_else(String::new, |owner| format!(" AUTHORIZATION {owner}"));
+    format!("CREATE SCHEMA {schema}{owner};\n{};\n", path_on(target))
+}
+
+fn path_on(schema: &SchemaName) -> String {
+    format!(
+        "SET LOCAL search_path TO {}, pg_catalog, pg_temp",
+        schema.quoted()
+    )
+}
+
+/// Runs `script`, which creates schema `target`, and puts the caller's settings back.
 pub(super) fn create_in(conn: &mut PgConnection, target: &SchemaName, script: &str) -> Result<()> {
-    let what = format!("create schema {:?} from the template", target.as_str());
+    let what = format!("create schema {:?} as a clone", target.as_str());
     let failed = |error| Error::database(&what, error);
     let names: Vec<&str> = std::iter::once("search_path")
         .chain(NEUTRAL.iter().chain(CREATING).map(|(name, _)| *name))
@@ -70,12 +92,7 @@ pub(super) fn create_in(conn: &mut PgConnection, target: &SchemaName, script: &s
     // In a message of their own: the server splits a message into tokens before it runs any of it,
     // so that standard_conforming_strings would come too late for the script.
     set(conn, NEUTRAL.iter().chain(CREATING)).map_err(failed)?;
-    // pg_temp is named last so that a temporary table cannot be taken for one of the clone's.
-    let schema = target.quoted();
-    conn.batch_execute(&format!(
-        "CREATE SCHEMA {schema}; SET LOCAL search_path TO {schema}, pg_temp;\n{script}"
-    ))
-    .map_err(failed)?;
+    conn.batch_execute(script).map_err(failed)?;
     sql_query(PUT_BACK)
         .bind::<Array<Text>, _>(&names)
         .bind::<Array<Text>, _>(&saved.values)
@@ -103,11 +120,8 @@ fn set<'a>(
     conn.batch_execute(&statements.join("; "))
 }
 
-/// Puts `schema` on the path, so that the server writes names in it bare.
+/// Puts `schema` on the path, before PostgreSQL's own, so that the server writes names in it bare.
 pub(super) fn read_in(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
-    conn.batch_execute(&format!(
-        "SET LOCAL search_path TO {}, pg_temp",
-        schema.quoted()
-    ))
-    .map_err(|error| Error::database("prepare to read the template", error))
+    conn.batch_execute(&path_on(schema))
+        .map_err(|error| Error::database("prepare to read the schema", error))
 }

@@ -143,7 +143,11 @@ impl Database {
             let plan = Template::new(schema(name)).compile(&mut self.conn);
             let plan = plan.unwrap_or_else(|e| panic!("{}", e.chain()));
             // The plan has the order in which things were created.
-            let mut statements: Vec<_> = plan.steps().iter().map(|s| s.sql.clone()).collect();
+            let mut statements: Vec<_> = plan
+                .steps()
+                .iter()
+                .map(|s| plan.statement(s, &schema("same")))
+                .collect();
             statements.sort();
             return statements.join(";\n");
         };

@@ -1,32 +1,31 @@
-//! The definitions of a schema's tables, sequences, indexes and constraints.
+//! Tables, and what is part of them: columns, sequences, constraints and indexes.
 //!
-//! Read while `search_path` is the schema: the server then writes names in it bare, and all others
-//! qualified, so that the text means the same in any schema that is first on the path.
+//! Read under the same path as [`define`](super::define).
 
 use diesel::{
     PgConnection, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Oid, Text},
 };
 
-use super::{Members, Reference};
+use super::Members;
 use crate::{
     error::{Error, Result},
     names::SchemaName,
     sql::Ident,
 };
 
-/// The definitions of all members of a schema.
 #[derive(Debug)]
-pub(crate) struct Definitions {
+pub(crate) struct Tables {
     pub(crate) tables: Vec<Table>,
+    /// Of tables and of views.
     pub(crate) columns: Vec<Column>,
+    pub(crate) parents: Vec<Parent>,
     pub(crate) sequences: Vec<Sequence>,
     pub(crate) values: Vec<SequenceValue>,
+    /// Of tables and of domains.
     pub(crate) constraints: Vec<Constraint>,
     pub(crate) indexes: Vec<Index>,
     pub(crate) index_statistics: Vec<IndexStatistics>,
-    pub(crate) comments: Vec<Comment>,
-    pub(crate) references: Vec<Reference>,
     /// From version 18, NOT NULL is a constraint with a name.
     pub(crate) not_null_is_a_constraint: bool,
 }
@@ -37,11 +36,41 @@ pub(crate) struct Table {
     pub(crate) oid: u32,
     #[diesel(sql_type = Text)]
     pub(crate) name: String,
+    /// As `pg_class.relkind`: `r`, or `p` where it is partitioned.
+    #[diesel(sql_type = Text)]
+    pub(crate) kind: String,
     #[diesel(sql_type = Bool)]
     pub(crate) unlogged: bool,
     /// Storage parameters, ready for `WITH (…)`.
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) options: Option<String>,
+    /// The type of a typed table.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) of_type: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) partition_key: Option<String>,
+    /// `FOR VALUES …`, where it is a partition.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) bound: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) access_method: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) tablespace: Option<String>,
+    /// As `pg_class.relreplident`.
+    #[diesel(sql_type = Text)]
+    pub(crate) replica_identity: String,
+    #[diesel(sql_type = Bool)]
+    pub(crate) row_security: bool,
+    #[diesel(sql_type = Bool)]
+    pub(crate) forced_row_security: bool,
+}
+
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Parent {
+    #[diesel(sql_type = Oid)]
+    pub(crate) child: u32,
+    #[diesel(sql_type = Oid)]
+    pub(crate) parent: u32,
 }
 
 #[derive(Debug, QueryableByName)]
@@ -68,12 +97,23 @@ pub(crate) struct Column {
     pub(crate) default_oid: Option<u32>,
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) expression: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub(crate) storage: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub(crate) storage: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) storage_of_type: String,
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) compression: Option<String>,
     #[diesel(sql_type = Nullable<Integer>)]
     pub(crate) statistics: Option<i32>,
+    /// Ready for `SET (…)`.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) options: Option<String>,
+    /// Whether the table itself has it, if perhaps from a parent, too.
+    #[diesel(sql_type = Bool)]
+    pub(crate) local: bool,
+    /// From how many parents the table has it.
+    #[diesel(sql_type = Integer)]
+    pub(crate) inherited: i32,
 }
 
 #[derive(Debug, QueryableByName)]
@@ -114,8 +154,11 @@ pub(crate) struct SequenceValue {
 pub(crate) struct Constraint {
     #[diesel(sql_type = Oid)]
     pub(crate) oid: u32,
-    #[diesel(sql_type = Oid)]
-    pub(crate) table: u32,
+    /// Nothing where it is of a domain.
+    #[diesel(sql_type = Nullable<Oid>)]
+    pub(crate) table: Option<u32>,
+    #[diesel(sql_type = Nullable<Oid>)]
+    pub(crate) domain: Option<u32>,
     #[diesel(sql_type = Text)]
     pub(crate) name: String,
     /// As `pg_constraint.contype`.
@@ -125,10 +168,18 @@ pub(crate) struct Constraint {
     pub(crate) definition: String,
     #[diesel(sql_type = Bool)]
     pub(crate) validated: bool,
+    #[diesel(sql_type = Bool)]
+    pub(crate) deferrable: bool,
     #[diesel(sql_type = Oid)]
     pub(crate) index: u32,
     #[diesel(sql_type = Oid)]
     pub(crate) foreign_table: u32,
+    /// Whether the table itself has it, if perhaps from a parent, too.
+    #[diesel(sql_type = Bool)]
+    pub(crate) local: bool,
+    /// The constraint of a partitioned table that made this one.
+    #[diesel(sql_type = Nullable<Oid>)]
+    pub(crate) parent: Option<u32>,
 }
 
 #[derive(Debug, QueryableByName)]
@@ -137,11 +188,22 @@ pub(crate) struct Index {
     pub(crate) oid: u32,
     #[diesel(sql_type = Text)]
     pub(crate) name: String,
+    #[diesel(sql_type = Oid)]
+    pub(crate) table: u32,
     #[diesel(sql_type = Text)]
     pub(crate) definition: String,
     /// Storage parameters, ready for `SET (…)`.
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) options: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) tablespace: Option<String>,
+    /// The index of the partitioned table that this one is attached to.
+    #[diesel(sql_type = Nullable<Oid>)]
+    pub(crate) parent: Option<u32>,
+    #[diesel(sql_type = Bool)]
+    pub(crate) clustered: bool,
+    #[diesel(sql_type = Bool)]
+    pub(crate) replica_identity: bool,
 }
 
 #[derive(Debug, QueryableByName)]
@@ -154,60 +216,33 @@ pub(crate) struct IndexStatistics {
     pub(crate) target: i32,
 }
 
-#[derive(Debug, QueryableByName)]
-pub(crate) struct Comment {
-    #[diesel(sql_type = Text)]
-    pub(crate) class: String,
-    #[diesel(sql_type = Oid)]
-    pub(crate) object: u32,
-    #[diesel(sql_type = Integer)]
-    pub(crate) column: i32,
-    #[diesel(sql_type = Text)]
-    pub(crate) text: String,
-}
-
 #[derive(QueryableByName)]
 struct RowValues {
     #[diesel(sql_type = Text)]
     values: String,
 }
 
-/// Reads the definitions of `members`, whose references to other objects are `references`.
-pub(crate) fn definitions(
+/// Reads the tables among the members.
+pub(crate) fn read(
     conn: &mut PgConnection,
     schema: &SchemaName,
     version: i32,
     members: &Members,
-    references: Vec<Reference>,
-) -> Result<Definitions> {
-    let relations = [
-        &members.tables[..],
-        &members.sequences[..],
-        &members.indexes[..],
-        &members.constraints[..],
-    ]
-    .concat();
-    let columns = COLUMNS.replace(
-        "{compression}",
-        // Introduced in version 14; an unknown method makes the clone fail rather than differ.
-        if version < 140_000 {
-            "NULL"
-        } else {
-            "nullif(a.attcompression::pg_catalog.text, '')"
-        },
-    );
-    let sequences: Vec<Sequence> = load(conn, SEQUENCES, &members.sequences)?;
+) -> Result<Tables> {
+    let tables = members.relations(&["r", "p"]);
+    let with_columns = members.relations(&["r", "p", "v", "m"]);
+    let indexes = members.relations(&["i", "I"]);
+    let sequences: Vec<Sequence> = load(conn, SEQUENCES, &members.relations(&["S"]))?;
     let values = sequence_values(conn, schema, &sequences)?;
-    Ok(Definitions {
-        tables: load(conn, TABLES, &members.tables)?,
-        columns: load(conn, &columns, &members.tables)?,
+    Ok(Tables {
+        tables: load(conn, TABLES, &tables)?,
+        columns: load(conn, COLUMNS, &with_columns)?,
+        parents: load(conn, PARENTS, &tables)?,
         sequences,
         values,
-        constraints: load(conn, CONSTRAINTS, &members.constraints)?,
-        indexes: load(conn, INDEXES, &members.indexes)?,
-        index_statistics: load(conn, INDEX_STATISTICS, &members.indexes)?,
-        comments: load(conn, COMMENTS, &relations)?,
-        references,
+        constraints: load(conn, CONSTRAINTS, &members.of("pg_constraint"))?,
+        indexes: load(conn, INDEXES, &indexes)?,
+        index_statistics: load(conn, INDEX_STATISTICS, &indexes)?,
         not_null_is_a_constraint: version >= 180_000,
     })
 }
@@ -234,7 +269,7 @@ pub(crate) fn rows(
         literals.push("''".to_owned());
     }
     sql_query(format!(
-        "SELECT pg_catalog.concat_ws(', ', {}) AS values FROM {}.{} ORDER BY 1 LIMIT {most}",
+        "SELECT pg_catalog.concat_ws(', ', {}) AS values FROM ONLY {}.{} ORDER BY 1 LIMIT {most}",
         literals.join(", "),
         schema.quoted(),
         Ident(table),
@@ -244,14 +279,53 @@ pub(crate) fn rows(
     .map_err(|error| Error::database("read the rows of the template", error))
 }
 
+/// The tables among `tables` that hold a row; all are asked in one query.
+pub(crate) fn with_rows(
+    conn: &mut PgConnection,
+    schema: &SchemaName,
+    tables: &[&str],
+) -> Result<Vec<usize>> {
+    #[derive(QueryableByName)]
+    struct Filled {
+        #[diesel(sql_type = Integer)]
+        number: i32,
+    }
+    if tables.is_empty() {
+        return Ok(Vec::new());
+    }
+    let selects: Vec<String> = tables
+        .iter()
+        .enumerate()
+        .map(|(number, table)| {
+            format!(
+                "SELECT {number}::pg_catalog.int4 AS number WHERE EXISTS (SELECT FROM ONLY {}.{})",
+                schema.quoted(),
+                Ident(table),
+            )
+        })
+        .collect();
+    sql_query(selects.join(" UNION ALL "))
+        .load::<Filled>(conn)
+        .map(|rows| {
+            let numbers = rows.into_iter();
+            numbers
+                .filter_map(|row| usize::try_from(row.number).ok())
+                .collect()
+        })
+        .map_err(|error| Error::database("look for rows in the template", error))
+}
+
 fn load<T>(conn: &mut PgConnection, sql: &str, oids: &[u32]) -> Result<Vec<T>>
 where
     T: QueryableByName<diesel::pg::Pg> + 'static,
 {
+    if oids.is_empty() {
+        return Ok(Vec::new());
+    }
     sql_query(sql)
         .bind::<Array<Oid>, _>(oids)
         .load(conn)
-        .map_err(|error| Error::database("read the definitions in the template", error))
+        .map_err(|error| Error::database("read the tables of the schema", error))
 }
 
 /// Where each sequence is: each is a relation of one row, and all are read in one query.
@@ -276,11 +350,12 @@ fn sequence_values(
         .collect();
     sql_query(selects.join(" UNION ALL "))
         .load(conn)
-        .map_err(|error| Error::database("read the sequences of the template", error))
+        .map_err(|error| Error::database("read the sequences of the schema", error))
 }
 
 const TABLES: &str = "
-    SELECT c.oid, c.relname::pg_catalog.text AS name, c.relpersistence = 'u' AS unlogged,
+    SELECT c.oid, c.relname::pg_catalog.text AS name, c.relkind::pg_catalog.text AS kind,
+           c.relpersistence = 'u' AS unlogged,
            (SELECT pg_catalog.string_agg(o.text, ', ') FROM (
                 SELECT pg_catalog.format('%I=%L', option_name, option_value) AS text
                 FROM pg_catalog.pg_options_to_table(c.reloptions)
@@ -289,10 +364,25 @@ const TABLES: &str = "
                 FROM pg_catalog.pg_class t,
                      pg_catalog.pg_options_to_table(t.reloptions)
                 WHERE t.oid = c.reltoastrelid
-           ) o) AS options
+           ) o) AS options,
+           CASE WHEN c.reloftype <> 0 THEN pg_catalog.format_type(c.reloftype, NULL) END AS of_type,
+           CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key,
+           CASE WHEN c.relispartition THEN pg_catalog.pg_get_expr(c.relpartbound, c.oid) END AS bound,
+           (SELECT m.amname::pg_catalog.text FROM pg_catalog.pg_am m
+            WHERE m.oid = c.relam AND m.amname <> 'heap') AS access_method,
+           (SELECT s.spcname::pg_catalog.text FROM pg_catalog.pg_tablespace s
+            WHERE s.oid = c.reltablespace) AS tablespace,
+           c.relreplident::pg_catalog.text AS replica_identity,
+           c.relrowsecurity AS row_security, c.relforcerowsecurity AS forced_row_security
     FROM pg_catalog.pg_class c
     WHERE c.oid = ANY ($1)
     ORDER BY c.relname";
+
+const PARENTS: &str = "
+    SELECT i.inhrelid AS child, i.inhparent AS parent
+    FROM pg_catalog.pg_inherits i
+    WHERE i.inhrelid = ANY ($1)
+    ORDER BY i.inhrelid, i.inhseqno";
 
 const COLUMNS: &str = "
     SELECT a.attrelid AS table, a.attnum::pg_catalog.int4 AS number,
@@ -303,17 +393,19 @@ const COLUMNS: &str = "
            a.attnotnull AS not_null, a.attidentity::pg_catalog.text AS identity,
            a.attgenerated::pg_catalog.text AS generated, d.oid AS default_oid,
            pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS expression,
-           CASE WHEN a.attstorage <> t.typstorage THEN CASE a.attstorage
-                WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL'
-                WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END END AS storage,
-           CASE {compression} WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4'
-                ELSE {compression} END AS compression,
-           nullif(coalesce(a.attstattarget::pg_catalog.int4, -1), -1) AS statistics
+           a.attstorage::pg_catalog.text AS storage,
+           t.typstorage::pg_catalog.text AS storage_of_type,
+           nullif(pg_catalog.to_jsonb(a) ->> 'attcompression', '') AS compression,
+           nullif(coalesce(a.attstattarget::pg_catalog.int4, -1), -1) AS statistics,
+           (SELECT pg_catalog.string_agg(
+                pg_catalog.format('%I=%L', option_name, option_value), ', ')
+            FROM pg_catalog.pg_options_to_table(a.attoptions)) AS options,
+           a.attislocal AS local, a.attinhcount::pg_catalog.int4 AS inherited
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
-    ORDER BY a.attrelid::pg_catalog.regclass::pg_catalog.text, a.attnum";
+    ORDER BY a.attrelid, a.attnum";
 
 const SEQUENCES: &str = "
     SELECT c.oid, c.relname::pg_catalog.text AS name, c.relpersistence = 'u' AS unlogged,
@@ -332,23 +424,31 @@ const SEQUENCES: &str = "
     WHERE c.oid = ANY ($1)
     ORDER BY c.relname";
 
+/// Not those of constraint triggers, which come with the trigger.
 const CONSTRAINTS: &str = "
-    SELECT k.oid, k.conrelid AS table, k.conname::pg_catalog.text AS name,
-           k.contype::pg_catalog.text AS kind,
+    SELECT k.oid, nullif(k.conrelid, 0) AS table, nullif(k.contypid, 0) AS domain,
+           k.conname::pg_catalog.text AS name, k.contype::pg_catalog.text AS kind,
            pg_catalog.pg_get_constraintdef(k.oid) AS definition, k.convalidated AS validated,
-           k.conindid AS index, k.confrelid AS foreign_table
+           k.condeferrable AS deferrable, k.conindid AS index, k.confrelid AS foreign_table,
+           k.conislocal AS local, nullif(k.conparentid, 0) AS parent
     FROM pg_catalog.pg_constraint k
-    JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
-    WHERE k.oid = ANY ($1)
+    LEFT JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+    WHERE k.oid = ANY ($1) AND k.contype <> 't'
     ORDER BY c.relname, k.conname";
 
 const INDEXES: &str = "
-    SELECT c.oid, c.relname::pg_catalog.text AS name,
+    SELECT c.oid, c.relname::pg_catalog.text AS name, i.indrelid AS table,
            pg_catalog.pg_get_indexdef(c.oid, 0, true) AS definition,
            (SELECT pg_catalog.string_agg(
                 pg_catalog.format('%I=%L', option_name, option_value), ', ')
-            FROM pg_catalog.pg_options_to_table(c.reloptions)) AS options
+            FROM pg_catalog.pg_options_to_table(c.reloptions)) AS options,
+           (SELECT s.spcname::pg_catalog.text FROM pg_catalog.pg_tablespace s
+            WHERE s.oid = c.reltablespace) AS tablespace,
+           h.inhparent AS parent, i.indisclustered AS clustered,
+           i.indisreplident AS replica_identity
     FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+    LEFT JOIN pg_catalog.pg_inherits h ON h.inhrelid = c.oid
     WHERE c.oid = ANY ($1)
     ORDER BY c.relname";
 
@@ -358,11 +458,3 @@ const INDEX_STATISTICS: &str = "
     FROM pg_catalog.pg_attribute a
     WHERE a.attrelid = ANY ($1) AND a.attstattarget >= 0
     ORDER BY a.attrelid, a.attnum";
-
-const COMMENTS: &str = "
-    SELECT d.classoid::pg_catalog.regclass::pg_catalog.text AS class, d.objoid AS object,
-           d.objsubid AS column, d.description AS text
-    FROM pg_catalog.pg_description d
-    WHERE d.objoid = ANY ($1)
-      AND d.classoid IN ('pg_catalog.pg_class'::pg_catalog.regclass,
-                         'pg_catalog.pg_constraint'::pg_catalog.regclass)";
