@@ -209,6 +209,19 @@ pub(crate) enum Command {
         #[arg(value_name = "SQL", allow_hyphen_values = true)]
         statement: String,
     },
+    /// Clones a schema, any schema, with everything in it
+    ///
+    /// Works on every database: no registry and no template are needed. The clone is created in one
+    /// transaction, and nobody can tell it from the original; or nothing is created, and the list of what
+    /// cannot be cloned is printed, with exit code 2.
+    ///
+    /// Without --data the clone gets no rows, except those of Diesel's table of migrations. Sequences go on
+    /// where the original's are. The clone belongs to whom the original belongs.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse clone acme acme_staging --data --exclude-data sessions\n  \
+        boardinghouse clone __template__ preview --dry-run\n  \
+        boardinghouse clone legacy copy --allow 'function report(integer)'")]
+    Clone(CloneSchema),
     /// Runs a private PostgreSQL server in the foreground
     ///
     /// Prints its URL and runs until Ctrl-C; the server and all data are then gone. With a command
@@ -324,6 +337,34 @@ pub(crate) struct Create {
     /// Takes this schema, which exists, as it is instead of a clone. It is then never dropped
     #[arg(long, value_name = "SCHEMA")]
     pub(crate) adopt: Option<SchemaName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CloneSchema {
+    /// The schema to clone, as it is called in the database
+    #[arg(value_name = "SRC", value_parser = existing)]
+    pub(crate) source: SchemaName,
+    /// The schema to create
+    #[arg(value_name = "DST", value_parser = existing)]
+    pub(crate) target: SchemaName,
+    /// Copies the rows, too, all in one snapshot
+    #[arg(long)]
+    pub(crate) data: bool,
+    /// Leaves the rows of this table out; can be repeated
+    #[arg(long, value_name = "TABLE", requires = "data")]
+    pub(crate) exclude_data: Vec<String>,
+    /// Answers for an object whose text names the schema, called as in the list of what cannot be cloned;
+    /// can be repeated
+    #[arg(long, value_name = "OBJECT")]
+    pub(crate) allow: Vec<String>,
+    /// Prints the script, and does nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Any name that PostgreSQL allows.
+fn existing(name: &str) -> Result<SchemaName, String> {
+    SchemaName::existing(name).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Args)]

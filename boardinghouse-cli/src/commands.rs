@@ -1,5 +1,6 @@
 //! One function a command: parse, call core, report, exit.
 
+mod clone;
 #[cfg(unix)]
 mod dev;
 mod fleet;
@@ -30,6 +31,7 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
         Command::Check { pooler: true } => check_pooler(context, output),
         Command::Check { pooler: false } => check(context, output),
         Command::Sql { whom, statement } => sql(context, output, &whom, statement),
+        Command::Clone(wanted) => clone::clone(context, output, &wanted),
         #[cfg(unix)]
         Command::Dev { command } => dev::dev(output, &command),
     }

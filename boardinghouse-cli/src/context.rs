@@ -154,7 +154,7 @@ impl Context {
             .steps()
             .iter()
             .filter(|s| s.object == ObjectKind::Table);
-        Ok(tables.any(|step| !step.sql.contains(DIESELS_TABLE)))
+        Ok(tables.any(|step| !plan.statement(step, plan.source()).contains(DIESELS_TABLE)))
     }
 
     /// What a person may have meant by the id of a tenant that is not there.

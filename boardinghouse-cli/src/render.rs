@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod checkup;
+pub(crate) mod clone;
 #[cfg(unix)]
 pub(crate) mod dev;
 pub(crate) mod migration;

@@ -1,6 +1,6 @@
 //! The template schema, and the plan that makes another schema like it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use diesel::{
     Connection, PgConnection, connection::TransactionManager, result::Error as DieselError,
@@ -26,6 +26,9 @@ pub use plan::{ClonePlan, ObjectKind, Step};
 /// How many rows of one table a plan holds at the most: they are part of its text.
 const MOST_ROWS: usize = 1_000;
 
+/// How often a schema may change before it is locked.
+const MOST_TRIES: usize = 5;
+
 /// The schema that new tenants are cloned from.
 ///
 /// # Examples
@@ -45,7 +48,23 @@ const MOST_ROWS: usize = 1_000;
 pub struct Template {
     schema: SchemaName,
     allowed: HashSet<String>,
+    rows: Rows,
+    without_rows: BTreeSet<String>,
 }
+
+/// Which rows a clone gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
+    /// Those that migrations wrote: they are part of the plan.
+    Planned,
+    /// All: the server copies them when the plan is applied.
+    Copied,
+    /// None but those of Diesel's table of migrations, which say what the structure is.
+    Versions,
+}
+
+/// Where Diesel remembers which migrations it has run.
+const VERSIONS: &str = "__diesel_schema_migrations";
 
 impl Template {
     /// The template in `schema`. Nothing is read yet.
@@ -54,7 +73,32 @@ impl Template {
         Self {
             schema,
             allowed: HashSet::new(),
+            rows: Rows::Planned,
+            without_rows: BTreeSet::new(),
         }
+    }
+
+    /// Gives the clone all rows that the schema has when the plan is applied. The server copies them
+    /// itself, so that there may be any number.
+    #[must_use]
+    pub fn with_data(mut self) -> Self {
+        self.rows = Rows::Copied;
+        self
+    }
+
+    /// Gives the clone no rows, except those of Diesel's table of migrations: they say what its structure
+    /// is.
+    #[must_use]
+    pub fn without_data(mut self) -> Self {
+        self.rows = Rows::Versions;
+        self
+    }
+
+    /// Leaves the rows of one table out. A table of that name must be there when the schema is read.
+    #[must_use]
+    pub fn exclude_data(mut self, table: impl Into<String>) -> Self {
+        self.without_rows.insert(table.into());
+        self
     }
 
     /// Answers for the text of an object, as a refusal calls it, for example
@@ -102,10 +146,7 @@ impl Template {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn compile(&self, conn: &mut PgConnection) -> Result<ClonePlan> {
-        let depth =
-            <PgConnection as Connection>::TransactionManager::transaction_manager_status_mut(conn)
-                .transaction_depth()
-                .map_err(|error| Error::database("read the template", error))?;
+        let depth = depth_of(conn)?;
         // Ended by a rollback either way, which also takes back every SET LOCAL.
         let outcome = if depth.is_none() {
             conn.build_transaction()
@@ -123,13 +164,75 @@ impl Template {
         }
     }
 
+    /// Clones the schema to `target`, in a transaction of its own: reads it, creates the clone, and copies
+    /// the rows that are wanted. All of it sees one snapshot, and nobody can change the schema's tables
+    /// meanwhile. Gives the plan that was carried out.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`compile`](Self::compile) and [`ClonePlan::apply`]. [`ErrorKind::InvalidInput`] when a
+    /// transaction is open, and [`ErrorKind::Locked`] when the schema was changed again and again.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use boardinghouse_core::{SchemaName, Template};
+    /// # use diesel::{Connection, PgConnection};
+    /// # let mut conn = PgConnection::establish("postgres://localhost/app")?;
+    /// let acme = Template::new(SchemaName::parse("acme")?);
+    /// acme.with_data()
+    ///     .exclude_data("sessions")
+    ///     .clone_to(&mut conn, &SchemaName::parse("acme_staging")?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn clone_to(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<ClonePlan> {
+        let depth = depth_of(conn)?;
+        if depth.is_some() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "clone_to begins a transaction itself, and one is open",
+            ));
+        }
+        for _ in 0..MOST_TRIES {
+            let Some(oid) = catalog::schema_oid(conn, &self.schema)? else {
+                return Err(self.missing());
+            };
+            // A lock that is taken before the first query does not fix the snapshot, so that what is read
+            // under it is what is locked (PostgreSQL manual, SQL command LOCK).
+            let tables = catalog::tables::names(conn, oid)?;
+            let plan = conn.build_transaction().repeatable_read().run(|conn| {
+                catalog::tables::lock(conn, &self.schema, &tables)?;
+                if catalog::schema_oid(conn, &self.schema)? != Some(oid)
+                    || catalog::tables::names(conn, oid)? != tables
+                {
+                    return Ok::<_, Error>(None);
+                }
+                let plan = self.compile(conn)?;
+                plan.apply(conn, target)?;
+                Ok(Some(plan))
+            })?;
+            if let Some(plan) = plan {
+                return Ok(plan);
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Locked,
+            format!(
+                "schema {:?} was changed again and again: try again later",
+                self.schema.as_str()
+            ),
+        ))
+    }
+
+    fn missing(&self) -> Error {
+        Error::new(
+            ErrorKind::TemplateMissing,
+            format!("schema {:?} is not there", self.schema.as_str()),
+        )
+    }
+
     fn read(&self, conn: &mut PgConnection) -> Result<ClonePlan> {
-        let oid = catalog::schema_oid(conn, &self.schema)?.ok_or_else(|| {
-            Error::new(
-                ErrorKind::TemplateMissing,
-                format!("schema {:?} is not there", self.schema.as_str()),
-            )
-        })?;
+        let oid = catalog::schema_oid(conn, &self.schema)?.ok_or_else(|| self.missing())?;
         // Until the schema is known to hold no operators that hide PostgreSQL's, it must not be on the
         // path: they could be called in their place.
         session::prepare_to_read(conn)?;
@@ -169,15 +272,40 @@ impl Template {
         conn: &mut PgConnection,
         tables: &[(&'a str, Vec<&'a str>)],
     ) -> Result<Vec<rows::TableRows<'a>>> {
-        let names: Vec<&str> = tables.iter().map(|(table, _)| *table).collect();
+        for excluded in &self.without_rows {
+            if !tables.iter().any(|(table, _)| table == excluded) {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    format!(
+                        "schema {:?} has no table {excluded:?} whose rows could be left out",
+                        self.schema.as_str()
+                    ),
+                ));
+            }
+        }
+        let wanted = tables.iter().filter(|(table, _)| {
+            !self.without_rows.contains(*table)
+                && (self.rows != Rows::Versions || *table == VERSIONS)
+        });
+        let wanted: Vec<_> = wanted.collect();
+        if self.rows == Rows::Copied {
+            let all = wanted.into_iter().map(|(table, columns)| rows::TableRows {
+                table,
+                columns: columns.clone(),
+                rows: None,
+            });
+            return Ok(all.collect());
+        }
+        let names: Vec<&str> = wanted.iter().map(|(table, _)| *table).collect();
         let filled = catalog::tables::with_rows(conn, &self.schema, &names)?;
         let mut all = Vec::new();
         let mut refusals = Vec::new();
-        for (table, columns) in filled.into_iter().filter_map(|number| tables.get(number)) {
+        for (table, columns) in filled.into_iter().filter_map(|number| wanted.get(number)) {
             let rows = catalog::tables::rows(conn, &self.schema, table, columns, MOST_ROWS + 1)?;
             if rows.len() > MOST_ROWS {
                 refusals.push(format!(
-                    "table {table}: more than {MOST_ROWS} rows cannot be part of a plan"
+                    "table {table}: more than {MOST_ROWS} rows cannot be part of a plan; clone it with \
+                     its data"
                 ));
             }
             all.push(rows::TableRows {
@@ -223,6 +351,12 @@ fn steps(
         )]
     })?;
     write::steps(&graph, &order, mentions)
+}
+
+fn depth_of(conn: &mut PgConnection) -> Result<Option<std::num::NonZeroU32>> {
+    <PgConnection as Connection>::TransactionManager::transaction_manager_status_mut(conn)
+        .transaction_depth()
+        .map_err(|error| Error::database("read the schema", error))
 }
 
 /// How a transaction that only reads ends: with a rollback, whatever was read.

@@ -5,7 +5,7 @@
 
 use diesel::{
     PgConnection, QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{Array, Bool, Integer, Oid, Text},
+    sql_types::{Array, Bool, Oid, Text},
 };
 
 use super::Members;
@@ -46,9 +46,6 @@ pub(crate) struct Privilege {
     pub(crate) grantor: String,
     #[diesel(sql_type = Text)]
     pub(crate) grantee: String,
-    /// In the order of the list; what was granted under an option comes after it.
-    #[diesel(sql_type = Integer)]
-    pub(crate) position: i32,
     #[diesel(sql_type = Text)]
     pub(crate) privilege: String,
     #[diesel(sql_type = Bool)]
@@ -260,6 +257,8 @@ const COMMENTS: &str = "
     LEFT JOIN pg_catalog.pg_attribute t ON t.attrelid = c.oid AND t.attnum = d.objsubid
     ORDER BY 1";
 
+/// What was granted under an option comes after the option.
+///
 /// What the list of an object has more, or less, than one that was just created: that has what
 /// `ALTER DEFAULT PRIVILEGES` says for the role in every schema, or else PostgreSQL's own.
 const PRIVILEGES: &str = r#", listed AS (
@@ -313,7 +312,7 @@ const PRIVILEGES: &str = r#", listed AS (
              ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(d.grantor)) END AS grantor,
         CASE WHEN d.grantee = 0 THEN 'PUBLIC'
              ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(d.grantee)) END AS grantee,
-        d.position, d.privilege_type AS privilege, d.is_grantable AS grantable
+        d.privilege_type AS privilege, d.is_grantable AS grantable
     FROM difference d
     ORDER BY d.object, d.column, NOT d.revoked, d.grantor <> d.owner, d.position, d.privilege_type"#;
 

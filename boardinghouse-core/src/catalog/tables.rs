@@ -3,7 +3,9 @@
 //! Read under the same path as [`define`](super::define).
 
 use diesel::{
-    PgConnection, QueryableByName, RunQueryDsl, sql_query,
+    PgConnection, QueryableByName, RunQueryDsl,
+    connection::SimpleConnection,
+    sql_query,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Oid, Text},
 };
 
@@ -111,9 +113,6 @@ pub(crate) struct Column {
     /// Whether the table itself has it, if perhaps from a parent, too.
     #[diesel(sql_type = Bool)]
     pub(crate) local: bool,
-    /// From how many parents the table has it.
-    #[diesel(sql_type = Integer)]
-    pub(crate) inherited: i32,
 }
 
 #[derive(Debug, QueryableByName)]
@@ -168,8 +167,6 @@ pub(crate) struct Constraint {
     pub(crate) definition: String,
     #[diesel(sql_type = Bool)]
     pub(crate) validated: bool,
-    #[diesel(sql_type = Bool)]
-    pub(crate) deferrable: bool,
     #[diesel(sql_type = Oid)]
     pub(crate) index: u32,
     #[diesel(sql_type = Oid)]
@@ -315,6 +312,44 @@ pub(crate) fn with_rows(
         .map_err(|error| Error::database("look for rows in the template", error))
 }
 
+/// The names of the tables in a schema, in the order of their oids.
+pub(crate) fn names(conn: &mut PgConnection, schema: u32) -> Result<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Name {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    sql_query(
+        "SELECT c.relname::pg_catalog.text AS name
+         FROM pg_catalog.pg_depend d
+         JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relnamespace = $1
+          AND c.relkind IN ('r', 'p')
+         WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.refobjid = $1
+           AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+         ORDER BY c.oid",
+    )
+    .bind::<Oid, _>(schema)
+    .load::<Name>(conn)
+    .map(|rows| rows.into_iter().map(|row| row.name).collect())
+    .map_err(|error| Error::database("list the tables of the schema", error))
+}
+
+/// Keeps others from changing these tables until the transaction ends.
+pub(crate) fn lock(conn: &mut PgConnection, schema: &SchemaName, tables: &[String]) -> Result<()> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = tables
+        .iter()
+        .map(|table| format!("ONLY {}.{}", schema.quoted(), Ident(table)))
+        .collect();
+    conn.batch_execute(&format!(
+        "LOCK TABLE {} IN ACCESS SHARE MODE",
+        names.join(", ")
+    ))
+    .map_err(|error| Error::database("lock the tables of the schema", error))
+}
+
 fn load<T>(conn: &mut PgConnection, sql: &str, oids: &[u32]) -> Result<Vec<T>>
 where
     T: QueryableByName<diesel::pg::Pg> + 'static,
@@ -400,7 +435,7 @@ const COLUMNS: &str = "
            (SELECT pg_catalog.string_agg(
                 pg_catalog.format('%I=%L', option_name, option_value), ', ')
             FROM pg_catalog.pg_options_to_table(a.attoptions)) AS options,
-           a.attislocal AS local, a.attinhcount::pg_catalog.int4 AS inherited
+           a.attislocal AS local
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -429,7 +464,7 @@ const CONSTRAINTS: &str = "
     SELECT k.oid, nullif(k.conrelid, 0) AS table, nullif(k.contypid, 0) AS domain,
            k.conname::pg_catalog.text AS name, k.contype::pg_catalog.text AS kind,
            pg_catalog.pg_get_constraintdef(k.oid) AS definition, k.convalidated AS validated,
-           k.condeferrable AS deferrable, k.conindid AS index, k.confrelid AS foreign_table,
+           k.conindid AS index, k.confrelid AS foreign_table,
            k.conislocal AS local, nullif(k.conparentid, 0) AS parent
     FROM pg_catalog.pg_constraint k
     LEFT JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
