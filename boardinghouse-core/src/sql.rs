@@ -27,6 +27,36 @@ impl fmt::Display for Ident<'_> {
     }
 }
 
+impl Ident<'_> {
+    /// As people write it: with quotes only where it needs them.
+    pub(crate) fn bare_if_possible(&self) -> String {
+        let begins = |c: u8| c.is_ascii_lowercase() || c == b'_';
+        let goes_on = |c: u8| begins(c) || c.is_ascii_digit() || c == b'$';
+        let plain = self.0.bytes().next().is_some_and(begins) && self.0.bytes().all(goes_on);
+        match plain && !KEYWORDS.split_ascii_whitespace().any(|word| word == self.0) {
+            true => self.0.to_owned(),
+            false => self.to_string(),
+        }
+    }
+}
+
+/// The words that mean something else, in some place, than the name (PostgreSQL manual, appendix C "SQL
+/// Key Words"): all that are not called non-reserved, up to version 18.
+const KEYWORDS: &str = "all analyse analyze and any array as asc asymmetric authorization between bigint \
+    binary bit boolean both case cast char character check coalesce collate collation column concurrently \
+    constraint create cross current_catalog current_date current_role current_schema current_time \
+    current_timestamp current_user dec decimal default deferrable desc distinct do else end except exists \
+    extract false fetch float for foreign freeze from full grant greatest group grouping having ilike in \
+    initially inner inout int integer intersect interval into is isnull join json json_array \
+    json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize json_table \
+    json_value lateral leading least left like limit localtime localtimestamp merge_action national natural \
+    nchar none normalize not notnull null nullif numeric offset on only or order out outer overlaps overlay \
+    placing position precision primary real references returning right row select session_user setof \
+    similar smallint some substring symmetric system_user table tablesample then time timestamp to trailing \
+    treat trim true union unique user using values varchar variadic verbose when where window with \
+    xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot \
+    xmlserialize xmltable";
+
 /// A string constant, for use in SQL text (PostgreSQL manual, 4.1.2 "Constants").
 ///
 /// A backslash makes it an escape string, so that it means the same under either setting of

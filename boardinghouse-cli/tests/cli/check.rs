@@ -52,12 +52,7 @@ fn everything_that_can_break_is_found_alone() {
             0,
             &["BH005"],
         ),
-        (
-            "CREATE VIEW __template__.v AS SELECT 1 AS x",
-            &[],
-            2,
-            &["BH006"],
-        ),
+        ("CREATE TYPE __template__.shell", &[], 2, &["BH006"]),
         ("DROP SCHEMA a CASCADE", &[], 2, &["BH007"]),
         ("", &["--reserved", "a"], 2, &["BH009"]),
         (

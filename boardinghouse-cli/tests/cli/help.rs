@@ -28,6 +28,7 @@ fn every_command_explains_itself() {
         &["status"],
         &["check"],
         &["sql"],
+        &["clone"],
         &["dev"],
     ] {
         let name = [&["help"], command].concat().join("-");

@@ -5,10 +5,12 @@
 //! `BOARDINGHOUSE_BENCH_ROWS=1,3` runs some of it.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 
+#[path = "../common/backend.rs"]
 mod backend;
 mod fleet;
 mod latency;
 mod load;
+#[path = "../common/measure.rs"]
 mod measure;
 mod memory;
 mod wire;

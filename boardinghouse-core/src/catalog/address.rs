@@ -207,6 +207,11 @@ const ADDRESSES: &str = r#"
         FROM member m JOIN pg_catalog.pg_collation c ON c.oid = m.oid
         WHERE m.class = 'pg_catalog.pg_collation'::pg_catalog.regclass
       UNION ALL
+        SELECT m.class, m.oid, 'CONVERSION ' || pg_catalog.quote_ident(c.conname),
+            c.conowner, NULL, NULL
+        FROM member m JOIN pg_catalog.pg_conversion c ON c.oid = m.oid
+        WHERE m.class = 'pg_catalog.pg_conversion'::pg_catalog.regclass
+      UNION ALL
         SELECT m.class, m.oid, 'STATISTICS ' || pg_catalog.quote_ident(s.stxname),
             s.stxowner, NULL, NULL
         FROM member m JOIN pg_catalog.pg_statistic_ext s ON s.oid = m.oid
@@ -257,7 +262,8 @@ const COMMENTS: &str = "
     LEFT JOIN pg_catalog.pg_attribute t ON t.attrelid = c.oid AND t.attnum = d.objsubid
     ORDER BY 1";
 
-/// What was granted under an option comes after the option.
+/// The schema comes first, without which nothing in it can be granted by another role; what was granted
+/// under an option comes after the option.
 ///
 /// What the list of an object has more, or less, than one that was just created: that has what
 /// `ALTER DEFAULT PRIVILEGES` says for the role in every schema, or else PostgreSQL's own.
@@ -280,7 +286,7 @@ const PRIVILEGES: &str = r#", listed AS (
         WHERE a.class = 'pg_catalog.pg_class'::pg_catalog.regclass AND NOT t.attisdropped
     ), compared AS (
         SELECT l.*, coalesce(l.acl, pg_catalog.acldefault(l.acl_kind::"char", l.owner)) AS has,
-            CASE WHEN l.acl_kind = 'c' THEN '{}'::pg_catalog._aclitem ELSE coalesce(
+            CASE WHEN l.acl_kind = 'c' THEN NULL::pg_catalog._aclitem ELSE coalesce(
                 (SELECT d.defaclacl FROM pg_catalog.pg_default_acl d
                  JOIN pg_catalog.pg_roles r ON r.oid = d.defaclrole AND r.rolname = current_user
                  WHERE d.defaclnamespace = 0
@@ -314,7 +320,7 @@ const PRIVILEGES: &str = r#", listed AS (
              ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(d.grantee)) END AS grantee,
         d.privilege_type AS privilege, d.is_grantable AS grantable
     FROM difference d
-    ORDER BY d.object, d.column, NOT d.revoked, d.grantor <> d.owner, d.position, d.privilege_type"#;
+    ORDER BY d.object <> 'SCHEMA', d.object, d.column, NOT d.revoked, d.grantor <> d.owner, d.position, d.privilege_type"#;
 
 const DEFAULT_PRIVILEGES: &str = r#"
     SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(d.defaclrole)) AS role,

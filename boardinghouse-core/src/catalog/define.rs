@@ -154,6 +154,7 @@ pub(crate) struct Defines {
     pub(crate) loose: Vec<Defined>,
     pub(crate) classes: Vec<Defined>,
     pub(crate) casts: Vec<Defined>,
+    pub(crate) conversions: Vec<Defined>,
     pub(crate) parsers: Vec<Defined>,
     pub(crate) templates: Vec<Defined>,
     pub(crate) dictionaries: Vec<Defined>,
@@ -224,6 +225,7 @@ pub(crate) fn read(
         loose: reader.load(LOOSE, &families)?,
         classes: reader.load(CLASSES, &classes)?,
         casts: reader.load(CASTS, &types)?,
+        conversions: reader.load(CONVERSIONS, &members.of("pg_conversion"))?,
         parsers: reader.load(PARSERS, &members.of("pg_ts_parser"))?,
         templates: reader.load(TEMPLATES, &members.of("pg_ts_template"))?,
         dictionaries: reader.load(DICTIONARIES, &members.of("pg_ts_dict"))?,
@@ -477,39 +479,39 @@ macro_rules! items {
     ($family:literal, $class:literal, $owner:literal) => {
         concat!(
             "(SELECT pg_catalog.string_agg(item.text, ', ' ORDER BY item.text COLLATE pg_catalog.\"C\") FROM (
-                SELECT 'OPERATOR ' || o.amopstrategy || ' '
+                SELECT 'OPERATOR ' || operator.amopstrategy || ' '
                     || ",
-            operator_symbol!("o.amopopr"),
-            " || ' (' || pg_catalog.format_type(o.amoplefttype, NULL) || ', '
-                    || pg_catalog.format_type(o.amoprighttype, NULL) || ')'
+            operator_symbol!("operator.amopopr"),
+            " || ' (' || pg_catalog.format_type(operator.amoplefttype, NULL) || ', '
+                    || pg_catalog.format_type(operator.amoprighttype, NULL) || ')'
                     || coalesce(' FOR ORDER BY ' || ",
-            family_name!("o.amopsortfamily"),
+            family_name!("operator.amopsortfamily"),
             ", '') AS text
-                FROM pg_catalog.pg_amop o
+                FROM pg_catalog.pg_amop operator
                 JOIN pg_catalog.pg_depend d
-                  ON d.classid = 'pg_catalog.pg_amop'::pg_catalog.regclass AND d.objid = o.oid
+                  ON d.classid = 'pg_catalog.pg_amop'::pg_catalog.regclass AND d.objid = operator.oid
                  AND d.refclassid = '",
             $class,
             "'::pg_catalog.regclass AND d.refobjid = ",
             $owner,
             "
-                WHERE o.amopfamily = ",
+                WHERE operator.amopfamily = ",
             $family,
             "
                 UNION ALL
-                SELECT 'FUNCTION ' || f.amprocnum || ' ('
-                    || pg_catalog.format_type(f.amproclefttype, NULL) || ', '
-                    || pg_catalog.format_type(f.amprocrighttype, NULL) || ') '
-                    || f.amproc::pg_catalog.oid::pg_catalog.regprocedure::pg_catalog.text
-                FROM pg_catalog.pg_amproc f
+                SELECT 'FUNCTION ' || function.amprocnum || ' ('
+                    || pg_catalog.format_type(function.amproclefttype, NULL) || ', '
+                    || pg_catalog.format_type(function.amprocrighttype, NULL) || ') '
+                    || function.amproc::pg_catalog.oid::pg_catalog.regprocedure::pg_catalog.text
+                FROM pg_catalog.pg_amproc function
                 JOIN pg_catalog.pg_depend d
-                  ON d.classid = 'pg_catalog.pg_amproc'::pg_catalog.regclass AND d.objid = f.oid
+                  ON d.classid = 'pg_catalog.pg_amproc'::pg_catalog.regclass AND d.objid = function.oid
                  AND d.refclassid = '",
             $class,
             "'::pg_catalog.regclass AND d.refobjid = ",
             $owner,
             "
-                WHERE f.amprocfamily = ",
+                WHERE function.amprocfamily = ",
             $family,
             ") item)"
         )
@@ -564,6 +566,19 @@ const CASTS: &str = "
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                       WHERE d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass
                         AND d.objid = c.oid AND d.deptype = 'i')";
+
+const CONVERSIONS: &str = concat!(
+    "
+    SELECT c.oid, c.conname::pg_catalog.text AS name,
+        pg_catalog.format('CREATE %sCONVERSION %I FOR %L TO %L FROM %s',
+            CASE WHEN c.condefault THEN 'DEFAULT ' END, c.conname,
+            pg_catalog.pg_encoding_to_char(c.conforencoding),
+            pg_catalog.pg_encoding_to_char(c.contoencoding), ",
+    proc_name!("c.conproc::pg_catalog.oid"),
+    ") AS sql
+    FROM pg_catalog.pg_conversion c
+    WHERE c.oid = ANY ($1) AND c.connamespace = $2"
+);
 
 const PARSERS: &str = concat!(
     "

@@ -18,11 +18,10 @@ pub(super) fn kind(class: &str, relkind: &str) -> Option<&'static str> {
             "pg_attrdef" | "pg_constraint" | "pg_trigger" | "pg_rewrite" | "pg_policy" | "pg_type"
             | "pg_proc" | "pg_operator" | "pg_opclass" | "pg_opfamily" | "pg_amop" | "pg_amproc"
             | "pg_collation" | "pg_statistic_ext" | "pg_ts_config" | "pg_ts_dict" | "pg_ts_parser"
-            | "pg_ts_template" | "pg_default_acl" | "pg_cast",
+            | "pg_ts_template" | "pg_default_acl" | "pg_cast" | "pg_conversion",
             _,
         ) => return None,
         ("pg_class", "f") => "foreign tables",
-        ("pg_conversion", _) => "conversions",
         ("pg_extension", _) => "extensions",
         ("pg_publication_rel" | "pg_publication_namespace", _) => {
             "publications, which belong to the database,"
@@ -101,7 +100,8 @@ pub(crate) fn refusals(
 /// Unites what the caller found (`$1` to `$3`) with the properties of the members `$4` and of schema
 /// `$5` that cannot be cloned, and describes each object.
 ///
-/// An oid is unique in its catalog only, so that each part asks where the object is.
+/// An oid is unique in its catalog only, so that each part asks where the object is. The index of a
+/// partitioned table that some partition lacks is invalid, too, and its clone will be.
 const PROPERTIES: &str = r#"
 SELECT pg_catalog.pg_describe_object(f.class, f.object, f.sub) AS object, f.what
 FROM (
@@ -125,6 +125,7 @@ FROM (
   UNION ALL
     SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, i.indexrelid, 0, 'an invalid index'
     FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid AND c.relkind = 'i'
     WHERE i.indexrelid = ANY ($4) AND NOT (i.indisvalid AND i.indisready AND i.indislive)
   UNION ALL
     SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, 0, p.what

@@ -99,6 +99,8 @@ pub(super) struct Builder<'a> {
     tables: HashMap<u32, &'a Table>,
     columns: HashMap<u32, Vec<&'a Column>>,
     parents: HashMap<u32, Vec<u32>>,
+    /// The tables that are created with what their parents have.
+    created: HashSet<u32>,
     rows: HashSet<&'a str>,
     graph: Graph,
     refusals: Vec<String>,
@@ -129,6 +131,7 @@ impl<'a> Builder<'a> {
             tables: found.tables.tables.iter().map(|t| (t.oid, t)).collect(),
             columns,
             parents,
+            created: HashSet::new(),
             rows: HashSet::new(),
             graph: Graph::default(),
             refusals: Vec::new(),
@@ -155,8 +158,15 @@ impl<'a> Builder<'a> {
         self.defined();
         self.routines();
         self.sequences();
-        for table in &self.found.tables.tables {
-            self.table(table);
+        let tables = &self.found.tables.tables;
+        let inheritances: Vec<Inheritance> = tables.iter().map(|t| self.inheritance(t)).collect();
+        for (table, inheritance) in tables.iter().zip(&inheritances) {
+            if *inheritance == Inheritance::Created {
+                self.created.insert(table.oid);
+            }
+        }
+        for (table, inheritance) in tables.iter().zip(inheritances) {
+            self.table(table, inheritance);
         }
         self.views();
         self.constraints();
@@ -214,7 +224,7 @@ impl<'a> Builder<'a> {
     fn defined(&mut self) {
         use ObjectKind as K;
         let d = &self.found.defines;
-        let groups: [(&[Defined], &str, K, u8); 17] = [
+        let groups: [(&[Defined], &str, K, u8); 18] = [
             (
                 &d.collations,
                 "pg_collation",
@@ -229,6 +239,12 @@ impl<'a> Builder<'a> {
             (&d.families, "pg_opfamily", K::Operator, phase::OPERATOR),
             (&d.classes, "pg_opclass", K::Operator, phase::CLASS),
             (&d.casts, "pg_cast", K::Cast, phase::CLASS),
+            (
+                &d.conversions,
+                "pg_conversion",
+                K::Conversion,
+                phase::OPERATOR,
+            ),
             (&d.parsers, "pg_ts_parser", K::TextSearch, phase::OPERATOR),
             (
                 &d.templates,
@@ -388,6 +404,18 @@ impl<'a> Builder<'a> {
         self.parents.get(&table).map_or(&[], Vec::as_slice)
     }
 
+    /// A table that is attached to what it is a partition of, and its partitions to it: what is created on
+    /// it before that is created on each of them as they are attached.
+    fn attached(&self, table: u32) -> Vec<Object> {
+        let parents = self.found.tables.parents.iter();
+        parents
+            .filter(|parent| parent.parent == table)
+            .map(|parent| parent.child)
+            .chain([table])
+            .map(|oid| class("attached", oid))
+            .collect()
+    }
+
     /// The same column of the parents.
     fn inherited_columns(&self, column: &Column) -> Vec<&'a Column> {
         let parents = self.parents_of(column.table).iter();
@@ -428,9 +456,8 @@ impl<'a> Builder<'a> {
         Inheritance::Attached
     }
 
-    fn table(&mut self, table: &'a Table) {
+    fn table(&mut self, table: &'a Table, inheritance: Inheritance) {
         let name = Ident(&table.name);
-        let inheritance = self.inheritance(table);
         let created = inheritance == Inheritance::Created;
         let columns = self.columns.get(&table.oid).cloned().unwrap_or_default();
         let mut head = format!(
@@ -484,8 +511,10 @@ impl<'a> Builder<'a> {
             if !inherited {
                 texts.extend(self.column(table, column, node, place));
             }
-            if inherited {
+            if created && !self.inherited_columns(column).is_empty() {
                 self.inherited_default(column, node, &only);
+            }
+            if inherited {
                 let theirs = self.inherited_columns(column);
                 if column.not_null
                     && !self.found.tables.not_null_is_a_constraint
@@ -647,33 +676,42 @@ impl<'a> Builder<'a> {
         (!typed || has_default || sql.len() > bare).then_some(sql)
     }
 
-    /// The default of a column that is created with its parent's.
+    /// What a column's default is when its table has just been created.
+    fn default_at_first(&self, column: &Column) -> Option<&'a str> {
+        let created = self.created.contains(&column.table);
+        let columns = self.columns.get(&column.table).into_iter().flatten();
+        let own = columns.copied().find(|own| own.number == column.number);
+        let own = own.and_then(|own| own.expression.as_deref());
+        if !created || column.local && own.is_some() {
+            return own;
+        }
+        let theirs = self.inherited_columns(column).into_iter();
+        theirs
+            .filter_map(|theirs| self.default_at_first(theirs))
+            .next()
+    }
+
+    /// The default of a column that a parent has, too, where it is not the parent's.
     fn inherited_default(&mut self, column: &Column, node: usize, only: &str) {
         let theirs = self.inherited_columns(column);
-        let same = theirs
-            .iter()
-            .any(|c| c.expression == column.expression && c.generated == column.generated);
         let name = Ident(&column.name);
-        if let Some(oid) = column.default_oid {
+        if let (Some(oid), false) = (column.default_oid, column.local) {
             self.graph.creates(node, "pg_attrdef", oid);
         }
-        if same && theirs.len() == 1 {
+        if self.default_at_first(column) == column.expression.as_deref() {
             return;
         }
-        let action = match (&column.expression, column.generated.as_str()) {
-            (_, "s" | "v") if same => return,
-            (Some(expression), "") => format!("ALTER COLUMN {name} SET DEFAULT {expression}"),
-            (None, "") if theirs.iter().any(|c| c.expression.is_some()) => {
-                format!("ALTER COLUMN {name} DROP DEFAULT")
-            }
-            (None, "") => return,
-            _ => {
-                self.refusals.push(format!(
-                    "column {}: a generated value unlike that of its parent cannot be cloned",
-                    column.name
-                ));
-                return;
-            }
+        let is_generated = |column: &Column| !column.generated.is_empty();
+        if is_generated(column) || theirs.iter().copied().any(is_generated) {
+            self.refusals.push(format!(
+                "column {}: a generated value unlike that of its parent cannot be cloned",
+                column.name
+            ));
+            return;
+        }
+        let action = match &column.expression {
+            Some(expression) => format!("ALTER COLUMN {name} SET DEFAULT {expression}"),
+            None => format!("ALTER COLUMN {name} DROP DEFAULT"),
         };
         let needs = vec![class("pg_class", column.table)];
         // Its default may need more than the table; then it is read from the table's references.
@@ -834,7 +872,7 @@ impl<'a> Builder<'a> {
                 )
             }
             "p" | "u" | "x" => {
-                needs.push(class("attached", table.oid));
+                needs.extend(self.attached(table.oid));
                 let index = self.found.tables.indexes.iter();
                 let elsewhere = index
                     .clone()
@@ -930,10 +968,8 @@ impl<'a> Builder<'a> {
                     Some(space) => in_tablespace(space, &index.definition),
                     None => index.definition.clone(),
                 };
-                let needs = vec![
-                    class("pg_class", index.table),
-                    class("attached", index.table),
-                ];
+                let mut needs = self.attached(index.table);
+                needs.push(class("pg_class", index.table));
                 let statement = Statement::Draft(draft(sql));
                 let node = self.node(
                     ObjectKind::Index,

@@ -108,6 +108,14 @@ impl Graph {
     /// The nodes in an order in which each comes after what it needs, or the names of those for which
     /// there is none.
     pub(super) fn order(&mut self, references: &[Reference]) -> Result<Vec<usize>, Vec<String>> {
+        // A constraint trigger has a constraint of its own, which comes with it.
+        for reference in references {
+            if (&*reference.class, &*reference.target_class) == ("pg_constraint", "pg_trigger")
+                && let Some(trigger) = self.node_of("pg_trigger", reference.target)
+            {
+                self.creates(trigger, "pg_constraint", reference.object);
+            }
+        }
         for reference in references {
             let object = (reference.class.clone(), reference.object);
             // What a sequence belongs to, and what a partition is attached to, is said later.

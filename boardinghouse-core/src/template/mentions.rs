@@ -196,7 +196,12 @@ impl<'a> Mentions<'a> {
                     || !text_at(place + 2)
                         .starts_with(|c: char| c == '"' || c == '_' || c.is_alphabetic());
                 match (member, alone || is_variable) {
-                    (true, false) => replaced.push((solid[place], vec![Piece::Schema])),
+                    (true, false) => {
+                        // In quotes as its author wrote it.
+                        let quoted = token.text.starts_with('"');
+                        let piece = if quoted { Piece::Schema } else { Piece::Bare };
+                        replaced.push((solid[place], vec![piece]));
+                    }
                     (true, true) => {
                         refused.push((solid[place], "it may also be an alias or a variable"));
                     }
@@ -247,7 +252,7 @@ impl<'a> Mentions<'a> {
                 };
                 let is_name = whole_identifier(&content).as_deref() == Some(self.schema.as_str());
                 if is_name && (casts_to(&["regnamespace"]) || called(&["to_regnamespace"])) {
-                    replaced.push((solid[place], vec![Piece::Quoted(vec![Piece::Schema])]));
+                    replaced.push((solid[place], vec![Piece::Quoted(vec![Piece::Bare])]));
                     if escapes {
                         replaced.push((solid[place - 1], Vec::new()));
                     }
@@ -272,7 +277,7 @@ impl<'a> Mentions<'a> {
                         "regdictionary",
                     ];
                     if casts_to(KINDS) || called(LOOK_UPS) {
-                        let name = vec![Piece::Schema, Piece::Text(member)];
+                        let name = vec![Piece::Bare, Piece::Text(member)];
                         replaced.push((solid[place], vec![Piece::Quoted(name)]));
                         if escapes {
                             replaced.push((solid[place - 1], Vec::new()));

@@ -30,6 +30,8 @@ pub enum ObjectKind {
     Operator,
     /// A cast from or to one of the schema's types.
     Cast,
+    /// A conversion between encodings.
+    Conversion,
     /// A parser, template, dictionary or configuration of text search.
     TextSearch,
     /// A sequence that is not part of an identity column.
@@ -78,6 +80,7 @@ impl fmt::Display for ObjectKind {
             Self::Function => "function",
             Self::Operator => "operator",
             Self::Cast => "cast",
+            Self::Conversion => "conversion",
             Self::TextSearch => "text search",
             Self::Sequence => "sequence",
             Self::Table => "table",

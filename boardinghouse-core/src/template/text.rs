@@ -15,6 +15,8 @@ pub(super) enum Piece {
     Text(String),
     /// The schema, as an identifier.
     Schema,
+    /// The same, without quotes if it can do without.
+    Bare,
     /// The name of the schema, for use inside of a string constant.
     Name,
     /// The schema that is cloned, as an identifier: in statements that copy its rows.
@@ -30,6 +32,7 @@ pub(super) fn render(pieces: &[Piece], schema: &SchemaName, source: &SchemaName)
         match piece {
             Piece::Text(piece) => text.push_str(piece),
             Piece::Schema => text.push_str(&schema.quoted().to_string()),
+            Piece::Bare => text.push_str(&schema.quoted().bare_if_possible()),
             Piece::Name => text.push_str(schema.as_str()),
             Piece::Source => text.push_str(&source.quoted().to_string()),
             Piece::Quoted(pieces) => {

@@ -260,7 +260,6 @@ fn a_template_is_refused_with_the_whole_list() {
     assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
     let message = error.to_string();
     for line in [
-        "conversion tmpl.conv: conversions",
         "foreign table tmpl.far: foreign tables",
         "type tmpl.shell: a shell type",
         "operator tmpl.=(integer,integer): an operator that PostgreSQL has, too,",

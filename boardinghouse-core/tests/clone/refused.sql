@@ -2,7 +2,6 @@
 CREATE SCHEMA tmpl;
 SET search_path TO tmpl, public;
 CREATE TABLE good (id integer PRIMARY KEY, body text, tags text[]);
-CREATE CONVERSION conv FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
 DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'citext') THEN
         CREATE EXTENSION citext SCHEMA tmpl;

@@ -1,0 +1,316 @@
+//! What creating a tenant costs: `cargo bench -p boardinghouse-core --bench provision`.
+//!
+//! Every figure is a ratio to a rival that was measured in the same round. `BOARDINGHOUSE_BENCH_ROUNDS`
+//! sizes the run; `BOARDINGHOUSE_BENCH_FLEET` says how many tenants there are in the end (2000).
+//!
+//! The server writes to disk, as in production (`fsync` on).
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
+
+#[path = "../common/backend.rs"]
+mod backend;
+#[path = "../common/measure.rs"]
+mod measure;
+mod saas;
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use boardinghouse_core::{
+    NewTenant, Provisioner, SchemaName, Template, TenantId, TenantPool, embedded::Server,
+};
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
+use measure::{Spread, Table, Target, Way, ratio, rounds, setting};
+// Links the bundled libpq.
+use pq_sys as _;
+
+/// A database with a template, and everything that is measured on it.
+struct Bench {
+    conn: PgConnection,
+    provisioner: Provisioner,
+    /// The template's own `pg_dump`, with a word for the schema's name that is nowhere else in it.
+    dump: Option<String>,
+    next: usize,
+}
+
+const PLACE: &str = "zzz_template_zzz";
+
+impl Bench {
+    fn new(server: &Server) -> Self {
+        let url = server.socket_url();
+        let mut conn = PgConnection::establish(url).unwrap();
+        let pool = TenantPool::builder().max_size(4).build(url).unwrap();
+        boardinghouse_core::Migrator::new(pool.clone())
+            .init()
+            .unwrap();
+        conn.batch_execute(saas::SHARED).unwrap();
+        conn.batch_execute(&format!(
+            "CREATE SCHEMA {PLACE}; SET search_path TO {PLACE}; {}; RESET search_path",
+            saas::tables()
+        ))
+        .unwrap();
+        let dump = dump(server);
+        conn.batch_execute(&format!(
+            "DROP SCHEMA __template__ CASCADE; ALTER SCHEMA {PLACE} RENAME TO __template__"
+        ))
+        .unwrap();
+        Self {
+            conn,
+            provisioner: Provisioner::new(pool),
+            dump,
+            next: 0,
+        }
+    }
+
+    fn name(&mut self) -> SchemaName {
+        self.next += 1;
+        SchemaName::parse(&format!("b{}", self.next)).unwrap()
+    }
+
+    fn drop(&mut self, schema: &SchemaName) {
+        self.conn
+            .batch_execute(&format!("DROP SCHEMA {} CASCADE", schema.as_str()))
+            .unwrap();
+    }
+
+    /// The time and the server's CPU time of one clone by the library; the clone is dropped again.
+    fn clone(&mut self, compiled: bool) -> (Duration, Duration) {
+        let name = self.name();
+        let template = Template::new(SchemaName::existing("__template__").unwrap());
+        let plan = compiled.then(|| template.compile(&mut self.conn).unwrap());
+        let (begun, cpu) = (Instant::now(), backend::cpu());
+        let plan = plan.unwrap_or_else(|| template.compile(&mut self.conn).unwrap());
+        plan.apply(&mut self.conn, &name).unwrap();
+        let took = (begun.elapsed(), backend::cpu().saturating_sub(cpu));
+        self.drop(&name);
+        took
+    }
+
+    /// The same by the template's own dump, sent as one message.
+    fn floor(&mut self) -> (Duration, Duration) {
+        let name = self.name();
+        let script = self.dump.as_ref().unwrap().replace(PLACE, name.as_str());
+        let (begun, cpu) = (Instant::now(), backend::cpu());
+        self.conn.batch_execute(&script).unwrap();
+        let took = (begun.elapsed(), backend::cpu().saturating_sub(cpu));
+        self.drop(&name);
+        took
+    }
+
+    /// A tenant, with its row.
+    fn create(&mut self) -> Duration {
+        let name = self.name();
+        let id: TenantId = name.as_str().parse().unwrap();
+        let begun = Instant::now();
+        self.provisioner
+            .create(&NewTenant::new(id.clone()))
+            .unwrap();
+        let took = begun.elapsed();
+        self.provisioner.delete(&id).unwrap();
+        took
+    }
+
+    /// The migrations one by one, each in a transaction, as `diesel_migrations` runs them.
+    fn migrate(&mut self) -> Duration {
+        let name = self.name();
+        let begun = Instant::now();
+        self.conn
+            .batch_execute(&format!(
+                "CREATE SCHEMA {0}; SET search_path TO {0};
+                 CREATE TABLE __diesel_schema_migrations (version varchar(50) PRIMARY KEY,
+                     run_on timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP)",
+                name.as_str()
+            ))
+            .unwrap();
+        for (number, sql) in saas::migrations().iter().enumerate() {
+            self.conn
+                .transaction(|conn| {
+                    conn.batch_execute(sql)?;
+                    conn.batch_execute(&format!(
+                        "INSERT INTO __diesel_schema_migrations (version) VALUES ('{number}')"
+                    ))
+                })
+                .unwrap();
+        }
+        self.conn.batch_execute("RESET search_path").unwrap();
+        let took = begun.elapsed();
+        self.drop(&name);
+        took
+    }
+
+    /// More tenants, which stay.
+    fn grow(&mut self, to: usize) {
+        let template = Template::new(SchemaName::existing("__template__").unwrap());
+        let plan = template.compile(&mut self.conn).unwrap();
+        for number in 0..to {
+            let name = SchemaName::parse(&format!("fleet_{number}")).unwrap();
+            plan.apply(&mut self.conn, &name).unwrap();
+        }
+        self.conn.batch_execute("ANALYZE").unwrap();
+    }
+}
+
+/// The statements of a dump, in one transaction.
+fn dump(server: &Server) -> Option<String> {
+    let beside = server.bin_dir().join("pg_dump");
+    let program = std::env::var_os("PG_DUMP").map_or(beside, Into::into);
+    let output = Command::new(program)
+        .args([
+            "--schema-only",
+            "--no-owner",
+            "--schema",
+            PLACE,
+            "--dbname",
+            server.socket_url(),
+        ])
+        .output()
+        .ok()?;
+    if !output.status.success() {
+        return None;
+    }
+    let text = String::from_utf8(output.stdout).ok()?;
+    let kept = text.lines().filter(|line| {
+        !line.starts_with('\\')
+            && !line.starts_with("--")
+            && !line.starts_with("SET ")
+            && !line.starts_with("SELECT pg_catalog.set_config")
+    });
+    let statements: Vec<&str> = kept.collect();
+    Some(format!(
+        "BEGIN; SET LOCAL check_function_bodies TO off; SET LOCAL search_path TO '';\n{}\nCOMMIT",
+        statements.join("\n")
+    ))
+}
+
+fn main() {
+    let count = setting("BOARDINGHOUSE_BENCH_ROUNDS", 15).max(7);
+    let fleet = setting("BOARDINGHOUSE_BENCH_FLEET", 2_000);
+    let server = Server::builder()
+        .durable(true)
+        .setting("max_locks_per_transaction", "1024")
+        .start()
+        .unwrap();
+    println!(
+        "PostgreSQL {}, {count} rounds; ratios: median (min - max)",
+        server.version()
+    );
+    let mut table = Table::default();
+    let mut bench = Bench::new(&server);
+    if bench.dump.is_none() {
+        println!("no pg_dump beside the server: set PG_DUMP for the rows that need it");
+    }
+    let alone = rows(&mut table, &mut bench, count, "1 tenant", None);
+    let _ = migrations(&mut table, &mut bench, count);
+    bench.grow(fleet);
+    rows(
+        &mut table,
+        &mut bench,
+        count,
+        &format!("{fleet} tenants"),
+        Some(alone),
+    );
+    table.end();
+}
+
+/// What a clone takes, to be compared with later.
+fn rows(
+    table: &mut Table,
+    bench: &mut Bench,
+    count: usize,
+    fleet: &str,
+    before: Option<f64>,
+) -> f64 {
+    let mut cpu: Vec<[Duration; 2]> = Vec::new();
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); 4];
+    let with_floor = bench.dump.is_some();
+    for round in 0..=count {
+        let (own, own_cpu) = bench.clone(true);
+        let (floor, floor_cpu) = match with_floor {
+            true => bench.floor(),
+            false => (own, own_cpu),
+        };
+        let (first, _) = bench.clone(false);
+        let create = bench.create();
+        // The first round warms the caches.
+        if round > 0 {
+            cpu.push([own_cpu, floor_cpu]);
+            for (all, one) in times.iter_mut().zip([own, floor, first, create]) {
+                all.push(one.as_secs_f64());
+            }
+        }
+    }
+    let [own, floor, first, create] = &times[..] else {
+        unreachable!()
+    };
+    let dump = "its own pg_dump DDL as one message";
+    if with_floor {
+        let target = Target::AtMost(1.0);
+        table.row(
+            &format!("clone, plan compiled, {fleet}"),
+            target,
+            ratio(own, floor),
+            dump,
+        );
+        let sum = |at: usize| {
+            cpu.iter()
+                .map(|one| one[at])
+                .sum::<Duration>()
+                .as_secs_f64()
+        };
+        let spent = Spread::one(sum(0) / sum(1).max(0.001));
+        table.row(
+            &format!("the same, CPU of the server, {fleet}"),
+            target,
+            spent,
+            dump,
+        );
+        let target = Target::AtMost(2.5);
+        table.row(
+            &format!("clone, compiled anew, {fleet}"),
+            target,
+            ratio(first, floor),
+            dump,
+        );
+        table.row(
+            &format!("create, with the registry, {fleet}"),
+            Target::None,
+            ratio(create, floor),
+            dump,
+        );
+    }
+    let median = Spread::of(own.clone()).median;
+    table.note(&format!(
+        "clone {:.1} ms, floor {:.1} ms, compiled anew {:.1} ms, create {:.1} ms",
+        median * 1e3,
+        Spread::of(floor.clone()).median * 1e3,
+        Spread::of(first.clone()).median * 1e3,
+        Spread::of(create.clone()).median * 1e3,
+    ));
+    if let Some(before) = before {
+        let grown = Spread::one(median / before);
+        table.row(
+            &format!("clone, plan compiled, {fleet}"),
+            Target::AtMost(1.3),
+            grown,
+            "itself at 1 tenant",
+        );
+    }
+    median
+}
+
+fn migrations(table: &mut Table, bench: &mut Bench, count: usize) -> Option<()> {
+    let bench = std::cell::RefCell::new(bench);
+    let mut ways: Vec<Way<'_>> = vec![
+        Box::new(|| bench.borrow_mut().migrate()),
+        Box::new(|| bench.borrow_mut().clone(true).0),
+    ];
+    let times = rounds(count, &mut ways);
+    table.row(
+        "40 migrations, one by one",
+        Target::AtLeast(3.0),
+        ratio(&times[0], &times[1]),
+        "clone, plan compiled",
+    );
+    Some(())
+}
