@@ -169,7 +169,9 @@ const ADDRESSES: &str = r#"
       UNION ALL
         SELECT m.class, m.oid, 'TRIGGER ' || pg_catalog.quote_ident(t.tgname) || ' ON '
             || pg_catalog.quote_ident(c.relname), NULL, NULL, NULL
-        FROM member m JOIN pg_catalog.pg_trigger t ON t.oid = m.oid AND NOT t.tgisinternal
+        FROM member m JOIN pg_catalog.pg_trigger t ON t.oid = m.oid
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
+                         WHERE k.oid = t.tgconstraint AND k.contype <> 't')
         JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
         WHERE m.class = 'pg_catalog.pg_trigger'::pg_catalog.regclass
       UNION ALL

@@ -713,7 +713,8 @@ const TRIGGERS: &str = "
     WHERE t.oid = ANY ($1) AND NOT t.tgisinternal AND t.tgparentid = 0 AND $2 <> 0
     ORDER BY 2";
 
-/// A trigger of a partition is created in the state of its parent.
+/// A trigger of a partition is created in the state of its parent. Before version 15 it counts as internal,
+/// as do those of constraints.
 const TRIGGER_STATES: &str = "
     SELECT t.oid, c.relname || ' ' || t.tgname AS name,
         pg_catalog.format('ALTER TABLE ONLY %I %s TRIGGER %I', c.relname, CASE t.tgenabled
@@ -722,8 +723,10 @@ const TRIGGER_STATES: &str = "
     FROM pg_catalog.pg_trigger t
     JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
     LEFT JOIN pg_catalog.pg_trigger parent ON parent.oid = t.tgparentid
-    WHERE t.oid = ANY ($1) AND NOT t.tgisinternal AND $2 <> 0
-      AND (t.tgenabled <> 'O' OR parent.tgenabled <> 'O')";
+    WHERE t.oid = ANY ($1) AND $2 <> 0
+      AND (t.tgenabled <> 'O' OR parent.tgenabled <> 'O')
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
+                      WHERE k.oid = t.tgconstraint AND k.contype <> 't')";
 
 const RULES: &str = "
     SELECT r.oid, c.relname || ' ' || r.rulename AS name,
