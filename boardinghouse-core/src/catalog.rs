@@ -18,6 +18,7 @@ use crate::{
 
 pub(crate) mod address;
 pub(crate) mod define;
+pub(crate) mod fingerprint;
 pub(crate) mod refuse;
 pub(crate) mod tables;
 

@@ -341,6 +341,22 @@ fn steps(
     references: &[catalog::Reference],
     mentions: &mut mentions::Mentions<'_>,
 ) -> std::result::Result<Vec<Step>, Vec<String>> {
+    // What an operator family lists belongs to one of its classes or is added to it, and not to the
+    // operator or function that is listed.
+    for reference in references {
+        if matches!(&*reference.class, "pg_amop" | "pg_amproc") {
+            let home = match reference.target_class.as_str() {
+                "pg_opclass" => "pg_opclass",
+                "pg_opfamily" => build::ADDED_TO_FAMILY,
+                _ => continue,
+            };
+            graph.adopt(
+                &reference.class,
+                reference.object,
+                &(home.to_owned(), reference.target),
+            );
+        }
+    }
     for member in &members.list {
         graph.adopt(&member.class, member.oid, &member.parent);
     }

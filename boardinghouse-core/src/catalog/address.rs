@@ -144,11 +144,13 @@ const ADDRESSES: &str = r#"
                 ELSE 'FUNCTION ' END || pg_catalog.quote_ident(p.proname) || '('
             || CASE WHEN p.prokind = 'a' AND p.pronargs = 0 THEN '*'
                     ELSE pg_catalog.pg_get_function_identity_arguments(p.oid) END || ')',
-            p.proowner, 'f', p.proacl
+            CASE WHEN NOT i.internal THEN p.proowner END,
+            CASE WHEN NOT i.internal OR p.proacl IS NOT NULL THEN 'f' END, p.proacl
         FROM member m JOIN pg_catalog.pg_proc p ON p.oid = m.oid
+        CROSS JOIN LATERAL (
+            SELECT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = m.class
+                           AND d.objid = p.oid AND d.deptype = 'i') AS internal) i
         WHERE m.class = 'pg_catalog.pg_proc'::pg_catalog.regclass
-          AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                          WHERE d.classid = m.class AND d.objid = p.oid AND d.deptype = 'i')
       UNION ALL
         SELECT m.class, m.oid, CASE t.typtype WHEN 'd' THEN 'DOMAIN ' ELSE 'TYPE ' END
             || pg_catalog.quote_ident(t.typname),
@@ -273,6 +275,8 @@ const PRIVILEGES: &str = r#", listed AS (
         SELECT a.class, a.oid, a.object, '' AS column, a.acl_kind, a.acl, CASE a.class
             WHEN 'pg_catalog.pg_class'::pg_catalog.regclass THEN
                 (SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.oid = a.oid)
+            WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN
+                (SELECT p.proowner FROM pg_catalog.pg_proc p WHERE p.oid = a.oid)
             WHEN 'pg_catalog.pg_namespace'::pg_catalog.regclass THEN
                 (SELECT n.nspowner FROM pg_catalog.pg_namespace n WHERE n.oid = a.oid)
             WHEN 'pg_catalog.pg_type'::pg_catalog.regclass THEN

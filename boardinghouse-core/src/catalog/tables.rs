@@ -350,6 +350,38 @@ pub(crate) fn lock(conn: &mut PgConnection, schema: &SchemaName, tables: &[Strin
     .map_err(|error| Error::database("lock the tables of the schema", error))
 }
 
+/// The tables of a schema that have rows, or once had some, and its sequences.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Filled {
+    pub(crate) tables: Vec<String>,
+    pub(crate) sequences: Vec<String>,
+}
+
+/// For each table, an expression whose value is another when its rows are.
+pub(crate) fn versions_of_rows(schema: &SchemaName, tables: &[String]) -> Vec<String> {
+    let version = |table: &String| {
+        format!(
+            "(SELECT pg_catalog.string_agg(t.xmin::pg_catalog.text || t.ctid::pg_catalog.text, ' ') \
+             FROM ONLY {}.{} t)",
+            schema.quoted(),
+            Ident(table)
+        )
+    };
+    tables.iter().map(version).collect()
+}
+
+/// For each sequence, an expression whose value is another when it has moved.
+pub(crate) fn sequence_positions(schema: &SchemaName, sequences: &[String]) -> Vec<String> {
+    let position = |sequence: &String| {
+        format!(
+            "(SELECT last_value || is_called::pg_catalog.text FROM {}.{})",
+            schema.quoted(),
+            Ident(sequence)
+        )
+    };
+    sequences.iter().map(position).collect()
+}
+
 fn load<T>(conn: &mut PgConnection, sql: &str, oids: &[u32]) -> Result<Vec<T>>
 where
     T: QueryableByName<diesel::pg::Pg> + 'static,

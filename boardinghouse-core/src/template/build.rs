@@ -19,6 +19,9 @@ use crate::{
     sql::{Ident, Literal},
 };
 
+/// Stands for a catalog: what is added to an operator family once it is there.
+pub(super) const ADDED_TO_FAMILY: &str = "added to pg_opfamily";
+
 /// Everything that was read of a schema.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -313,7 +316,10 @@ impl<'a> Builder<'a> {
             for one in all {
                 let statement = Statement::Draft(draft(one.sql.as_str()));
                 let needs = vec![class(catalog, one.oid)];
-                self.node(kind, phase, &one.name, statement, needs);
+                let node = self.node(kind, phase, &one.name, statement, needs);
+                if catalog == "pg_opfamily" {
+                    self.graph.creates(node, ADDED_TO_FAMILY, one.oid);
+                }
             }
         }
     }

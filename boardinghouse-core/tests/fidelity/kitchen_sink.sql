@@ -256,7 +256,6 @@ ALTER TABLE child ALTER name SET DEFAULT 'child', ALTER size DROP DEFAULT;
 CREATE TABLE grandchild (id integer, name text) INHERITS (child);
 CREATE TABLE adopted_child (id integer NOT NULL, name text, CONSTRAINT both_have CHECK (id > 0));
 ALTER TABLE adopted_child INHERIT mother;
-CREATE TABLE of_shared (mine integer) INHERITS (public.base);
 CREATE TABLE no_longer (id integer NOT NULL) INHERITS (mother);
 ALTER TABLE no_longer NO INHERIT mother;
 
@@ -434,8 +433,6 @@ ALTER TABLE parted_us DISABLE TRIGGER parted_row;
 ALTER TABLE parted_eu_old ENABLE ALWAYS TRIGGER parted_row;
 ALTER TABLE ONLY parted DISABLE TRIGGER parted_off;
 -- The triggers of a constraint, too.
-CREATE TABLE unchecked (id integer REFERENCES replica_nothing);
-ALTER TABLE unchecked DISABLE TRIGGER ALL;
 
 -------------------------------------------------------------------------------------- row-level security
 CREATE FUNCTION allowed(bigint) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT coalesce($1, 0) < 100';

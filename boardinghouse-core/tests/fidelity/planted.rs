@@ -871,12 +871,6 @@ const PLANTS: &[Plant] = &[
         "ALTER TEXT SEARCH CONFIGURATION conf ALTER MAPPING FOR word WITH pg_catalog.simple",
         0,
     ),
-    (
-        "use of another schema",
-        "uses n = table public.base",
-        "ALTER TABLE of_shared NO INHERIT public.base",
-        0,
-    ),
 ];
 
 /// The plants that make no difference that mentions them.

@@ -1,0 +1,176 @@
+//! Whether a schema is still what it was when it was last read.
+//!
+//! Each row of a catalog knows the transaction that wrote it (`xmin`, PostgreSQL manual, 5.5 "System
+//! Columns"). A hash of those, over every row that a plan is made of, is another as soon as anybody changes
+//! anything about the schema; to take it costs a fraction of reading the definitions.
+
+use diesel::{
+    PgConnection, QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{Array, Text},
+};
+
+use super::tables::{Filled, sequence_positions, versions_of_rows};
+use crate::{
+    error::{Error, Result},
+    names::SchemaName,
+};
+
+#[derive(QueryableByName)]
+struct Hash {
+    #[diesel(sql_type = Text)]
+    hash: String,
+}
+
+/// What tells one state of a schema from every other, on any server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Fingerprint(String);
+
+/// The fingerprint of a schema. `filled` are its tables with rows and its sequences, as they were known
+/// when it was last read; without them the hash does not tell that rows changed.
+pub(crate) fn fingerprint(
+    conn: &mut PgConnection,
+    schema: &SchemaName,
+    filled: &Filled,
+) -> Result<Fingerprint> {
+    let rows = versions_of_rows(schema, &filled.tables);
+    let positions = sequence_positions(schema, &filled.sequences);
+    let data = [rows, positions].concat();
+    let data = match data.is_empty() {
+        true => "NULL".to_owned(),
+        false => format!("ARRAY[{}]", data.join(", ")),
+    };
+    sql_query(FINGERPRINT.replace("{data}", &data))
+        .bind::<Text, _>(schema.as_str())
+        .bind::<Array<Text>, _>(&filled.tables)
+        .get_result::<Hash>(conn)
+        .map(|row| Fingerprint(row.hash))
+        .map_err(|error| Error::database("look whether the template has changed", error))
+}
+
+/// `$1` is the schema, `$2` its tables with rows: what has no rows has no pages, or never had any.
+///
+/// Run under a path without the schema. The oids of several catalogs may be the same number, which makes a
+/// hash depend on a row too many, never on one too few.
+const FINGERPRINT: &str = "
+WITH schema AS MATERIALIZED (
+    SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = $1
+), own AS MATERIALIZED (
+    SELECT d.classid AS class, d.objid AS oid
+    FROM pg_catalog.pg_depend d
+    WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = (SELECT oid FROM schema)
+), arrays AS MATERIALIZED (
+    SELECT ARRAY(SELECT oid FROM own) AS own,
+        ARRAY(SELECT oid FROM own WHERE class = 'pg_class'::regclass) AS rels,
+        ARRAY(SELECT oid FROM own WHERE class = 'pg_type'::regclass) AS types,
+        ARRAY(SELECT oid FROM own WHERE class IN ('pg_proc'::regclass)) AS procs,
+        ARRAY(SELECT oid FROM own WHERE class = 'pg_opfamily'::regclass) AS families,
+        ARRAY(SELECT oid FROM own WHERE class = 'pg_ts_config'::regclass) AS configurations
+), more AS MATERIALIZED (
+    SELECT a.*,
+        ARRAY(SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = ANY (a.rels)) AS indexes,
+        ARRAY(SELECT t.typrelid FROM pg_type t WHERE t.oid = ANY (a.types) AND t.typrelid <> 0)
+            AS composites,
+        ARRAY(SELECT c.reltype FROM pg_class c WHERE c.oid = ANY (a.rels) AND c.reltype <> 0)
+            AS row_types
+    FROM arrays a
+), line (class, oid, sub, version) AS MATERIALIZED (
+    SELECT 'pg_namespace'::regclass::oid, n.oid, 0, n.xmin::text FROM pg_namespace n, schema
+    WHERE n.oid = schema.oid
+  UNION ALL SELECT 'pg_class'::regclass, r.oid, CASE WHEN r.relkind = 'r' AND r.relname <> ALL ($2)
+                   THEN pg_relation_size(r.oid) END::int, r.xmin::text FROM more, pg_class r
+    WHERE r.oid = ANY (more.rels || more.indexes || more.composites)
+  UNION ALL SELECT 'pg_class'::regclass, t.oid, 0, t.reloptions::text FROM more, pg_class r, pg_class t
+    WHERE r.oid = ANY (more.rels) AND t.oid = r.reltoastrelid AND t.reloptions IS NOT NULL
+  UNION ALL SELECT 'pg_class'::regclass, r.attrelid, r.attnum, r.xmin::text FROM more, pg_attribute r
+    WHERE r.attrelid = ANY (more.rels || more.indexes || more.composites) AND r.attnum > 0
+  UNION ALL SELECT 'pg_attrdef'::regclass, r.oid, 0, r.xmin::text FROM more, pg_attrdef r
+    WHERE r.adrelid = ANY (more.rels)
+  UNION ALL SELECT 'pg_constraint'::regclass, r.oid, 0, r.xmin::text FROM more, pg_constraint r
+    WHERE r.conrelid = ANY (more.rels)
+  UNION ALL SELECT 'pg_constraint'::regclass, r.oid, 0, r.xmin::text FROM more, pg_constraint r
+    WHERE r.contypid = ANY (more.types) AND r.contypid <> 0
+  UNION ALL SELECT 'pg_index'::regclass, r.indexrelid, 0, r.xmin::text FROM more, pg_index r
+    WHERE r.indexrelid = ANY (more.indexes)
+  UNION ALL SELECT 'pg_inherits'::regclass, r.inhrelid, r.inhseqno, r.xmin::text FROM more, pg_inherits r
+    WHERE r.inhrelid = ANY (more.rels || more.indexes)
+  UNION ALL SELECT 'pg_partitioned_table'::regclass, r.partrelid, 0, r.xmin::text
+    FROM more, pg_partitioned_table r WHERE r.partrelid = ANY (more.rels)
+  UNION ALL SELECT 'pg_trigger'::regclass, r.oid, 0, r.xmin::text FROM more, pg_trigger r
+    WHERE r.tgrelid = ANY (more.rels)
+  UNION ALL SELECT 'pg_rewrite'::regclass, r.oid, 0, r.xmin::text FROM more, pg_rewrite r
+    WHERE r.ev_class = ANY (more.rels)
+  UNION ALL SELECT 'pg_policy'::regclass, r.oid, 0, r.xmin::text FROM more, pg_policy r
+    WHERE r.polrelid = ANY (more.rels)
+  UNION ALL SELECT 'pg_sequence'::regclass, r.seqrelid, 0, r.xmin::text FROM more, pg_sequence r
+    WHERE r.seqrelid = ANY (more.rels)
+  UNION ALL SELECT 'pg_statistic_ext'::regclass, r.oid, 0, r.xmin::text FROM more, pg_statistic_ext r
+    WHERE r.stxrelid = ANY (more.rels) OR r.oid = ANY (more.own)
+  UNION ALL SELECT 'pg_type'::regclass, r.oid, 0, r.xmin::text FROM more, pg_type r
+    WHERE r.oid = ANY (more.types || more.row_types)
+  UNION ALL SELECT 'pg_enum'::regclass, r.oid, 0, r.xmin::text FROM more, pg_enum r
+    WHERE r.enumtypid = ANY (more.types)
+  UNION ALL SELECT 'pg_range'::regclass, r.rngtypid, 0, r.xmin::text FROM more, pg_range r
+    WHERE r.rngtypid = ANY (more.types)
+  UNION ALL SELECT 'pg_cast'::regclass, r.oid, 0, r.xmin::text FROM more, pg_cast r
+    WHERE r.castsource = ANY (more.types || more.row_types)
+       OR r.casttarget = ANY (more.types || more.row_types)
+  UNION ALL SELECT 'pg_proc'::regclass, r.oid, 0, r.xmin::text FROM more, pg_proc r
+    WHERE r.oid = ANY (more.procs)
+  UNION ALL SELECT 'pg_aggregate'::regclass, r.aggfnoid, 0, r.xmin::text FROM more, pg_aggregate r
+    WHERE r.aggfnoid = ANY (more.procs)
+  UNION ALL SELECT 'pg_operator'::regclass, r.oid, 0, r.xmin::text FROM more, pg_operator r
+    WHERE r.oid = ANY (more.own) AND r.oprnamespace = (SELECT oid FROM schema)
+  UNION ALL SELECT 'pg_opclass'::regclass, r.oid, 0, r.xmin::text FROM more, pg_opclass r
+    WHERE r.oid = ANY (more.own) AND r.opcnamespace = (SELECT oid FROM schema)
+  UNION ALL SELECT 'pg_opfamily'::regclass, r.oid, 0, r.xmin::text FROM more, pg_opfamily r
+    WHERE r.oid = ANY (more.families)
+  UNION ALL SELECT 'pg_amop'::regclass, r.oid, 0, r.xmin::text FROM more, pg_amop r
+    WHERE r.amopfamily = ANY (more.families)
+  UNION ALL SELECT 'pg_amproc'::regclass, r.oid, 0, r.xmin::text FROM more, pg_amproc r
+    WHERE r.amprocfamily = ANY (more.families)
+  UNION ALL SELECT 'pg_collation'::regclass, r.oid, 0, r.xmin::text FROM more, pg_collation r
+    WHERE r.oid = ANY (more.own) AND r.collnamespace = (SELECT oid FROM schema)
+  UNION ALL SELECT 'pg_conversion'::regclass, r.oid, 0, r.xmin::text FROM more, pg_conversion r
+    WHERE r.oid = ANY (more.own) AND r.connamespace = (SELECT oid FROM schema)
+  UNION ALL SELECT 'pg_ts_config'::regclass, r.oid, 0, r.xmin::text FROM more, pg_ts_config r
+    WHERE r.oid = ANY (more.configurations)
+  UNION ALL SELECT 'pg_ts_config_map'::regclass, r.mapcfg, r.mapseqno, r.xmin::text
+    FROM more, pg_ts_config_map r WHERE r.mapcfg = ANY (more.configurations)
+  UNION ALL SELECT 'pg_ts_dict'::regclass, r.oid, 0, r.xmin::text FROM more, pg_ts_dict r
+    WHERE r.oid = ANY (more.own) AND r.dictnamespace = (SELECT oid FROM schema)
+  UNION ALL SELECT 'pg_ts_parser'::regclass, r.oid, 0, r.xmin::text FROM more, pg_ts_parser r
+    WHERE r.oid = ANY (more.own) AND r.prsnamespace = (SELECT oid FROM schema)
+  UNION ALL SELECT 'pg_ts_template'::regclass, r.oid, 0, r.xmin::text FROM more, pg_ts_template r
+    WHERE r.oid = ANY (more.own) AND r.tmplnamespace = (SELECT oid FROM schema)
+  UNION ALL SELECT 'pg_default_acl'::regclass, r.oid, 0, r.xmin::text FROM pg_default_acl r
+  UNION ALL SELECT 'pg_publication_rel'::regclass, r.oid, 0, r.xmin::text FROM more, pg_publication_rel r
+    WHERE r.prrelid = ANY (more.rels)
+), described AS MATERIALIZED (
+    SELECT l.class, l.oid, d.objsubid AS sub, d.xmin::text AS version
+    FROM (SELECT DISTINCT oid, class FROM line) l
+    JOIN pg_description d ON d.objoid = l.oid AND d.classoid = l.class
+  UNION ALL
+    SELECT l.class, l.oid, s.objsubid, s.label FROM pg_seclabel s
+    JOIN (SELECT DISTINCT oid, class FROM line) l ON s.objoid = l.oid AND s.classoid = l.class
+), used AS MATERIALIZED (
+    SELECT DISTINCT d.refclassid AS class, d.refobjid AS oid, d.deptype IN ('e', 'x') AS extension
+    FROM (SELECT DISTINCT class, oid FROM line) l, more, LATERAL (
+        SELECT d.* FROM pg_depend d WHERE d.classid = l.class AND d.objid = l.oid
+        AND d.refobjid >= 16384 OFFSET 0) d
+    WHERE d.refobjid <> ALL (more.own || more.indexes || more.row_types || more.composites)
+      AND d.refclassid <> 'pg_namespace'::regclass
+      AND NOT EXISTS (SELECT FROM line x WHERE x.class = d.refclassid AND x.oid = d.refobjid)
+)
+SELECT encode(sha256(convert_to(concat_ws(' ',
+    current_database(), current_user, current_setting('server_version_num'),
+    pg_postmaster_start_time(), $1,
+    (SELECT string_agg(concat_ws(' ', class, oid, sub, version), ',' ORDER BY class, oid, sub, version)
+     FROM (SELECT * FROM line UNION ALL SELECT * FROM described) l),
+    (SELECT string_agg(concat_ws(' ', class, oid, extension, i.identity), ',' ORDER BY class, oid, extension)
+     FROM used, pg_identify_object(used.class, used.oid, 0) i),
+    (SELECT string_agg(concat_ws(' ', rolname, oid), ',' ORDER BY oid) FROM pg_roles WHERE oid IN (
+        SELECT r.refobjid FROM pg_shdepend r JOIN line l ON r.classid = l.class AND r.objid = l.oid
+        WHERE r.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND r.refclassid = 'pg_authid'::regclass)),
+    (SELECT string_agg(item, ',') FROM unnest({data}::text[]) item)
+), 'UTF8')), 'hex') AS hash";
