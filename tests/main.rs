@@ -19,6 +19,7 @@ mod names;
 mod notifications;
 mod own_types;
 mod parked;
+mod plans;
 mod pooler;
 mod provision;
 mod registry;

@@ -454,10 +454,7 @@ fn suspended_tenants_are_migrated_and_pending_ones_are_skipped_and_named() {
 fn a_template_that_can_no_longer_be_cloned_is_a_warning_of_the_run_that_made_it_so() {
     let db = TestDb::new();
     let pool = db.pool(1);
-    let folder = Folder::new().add(
-        "2026-02-01-000000_view",
-        "CREATE VIEW bodies AS SELECT body FROM notes",
-    );
+    let folder = Folder::new().add("2026-02-01-000000_shell", "CREATE TYPE bodies");
     let report = folder.migrator(&pool).run().unwrap();
     assert!(report.is_success());
     assert_eq!(report.warnings.len(), 1);

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The first key of every lock of ours: "bh" and a kind.
-const SCHEMA: i32 = 0x6268_0001;
+pub(crate) const SCHEMA: i32 = 0x6268_0001;
 const MIGRATOR: i32 = 0x6268_0002;
 /// Held shared by every checkout of a tenant, for as long as it is out.
 pub(crate) const IN_USE: i32 = 0x6268_0003;

@@ -1,5 +1,7 @@
 //! Creating and deleting tenants: registry row and schema in one transaction.
 
+mod create;
+
 use std::time::Duration;
 
 use diesel::{connection::SimpleConnection, prelude::*, sql_types};
@@ -13,13 +15,14 @@ use crate::{
     names::{SchemaName, TenantId},
     pool::TenantPool,
     registry, sql,
-    template::Template,
+    template::{KeptPlan, Template},
     tenant::Tenant,
 };
 
 /// Creates and deletes tenants.
 ///
-/// Cheap to clone.
+/// Cheap to clone, and worth keeping: it keeps the plan into which the template was compiled, for as long as
+/// the template stays as it is.
 ///
 /// # Examples
 ///
@@ -41,6 +44,8 @@ use crate::{
 pub struct Provisioner {
     pub(crate) pool: TenantPool,
     pub(crate) lock_wait: Duration,
+    /// The plan that was last used.
+    plan: KeptPlan,
 }
 
 /// What a tenant is to be like.
@@ -128,6 +133,7 @@ impl Provisioner {
         Self {
             pool,
             lock_wait: Duration::from_secs(30),
+            plan: KeptPlan::default(),
         }
     }
 
@@ -158,10 +164,14 @@ impl Provisioner {
         let mut conn = self.pool.get_shared()?;
         let span = tracing::info_span!("create tenant", tenant = %tenant.id());
         let _entered = span.enter();
-        conn.build_transaction()
-            .read_committed()
-            .run(|conn| self.create_checked(conn, new, &tenant))
-            .map_err(|error| error.with_tenant(&new.id))
+        let created = match tenant.is_adopted() {
+            true => conn
+                .build_transaction()
+                .read_committed()
+                .run(|conn| self.create_checked(conn, new, &tenant)),
+            false => self.clone_template(&mut conn, &new.domains, &tenant),
+        };
+        created.map_err(|error| error.with_tenant(&new.id))
     }
 
     /// As [`create`](Self::create), inside a transaction of the caller, who may still roll it back.
@@ -304,17 +314,12 @@ impl Provisioner {
             return Ok(created);
         }
         if exists {
-            return Err(Error::new(
-                ErrorKind::SchemaExists,
-                format!(
-                    "schema {} exists already and is no tenant's: choose another id, or adopt it",
-                    tenant.schema()
-                ),
-            ));
+            return Err(is_no_tenants(tenant.schema()));
         }
         lock::schema_shared_for_transaction(conn, layout.template(), self.lock_wait)?;
         let template = Template::new(layout.template().clone());
-        template.compile(conn)?.apply(conn, tenant.schema())?;
+        let plan = self.plan.current(conn, &template)?;
+        plan.apply(conn, tenant.schema())?;
         lock::restore_waiting(conn, &waiting)?;
         Ok(created)
     }
@@ -360,6 +365,15 @@ fn nobody_depends_on(conn: &mut PgConnection, schema: &SchemaName) -> Result<()>
             dependents.join("\n")
         ),
     ))
+}
+
+fn is_no_tenants(schema: &SchemaName) -> Error {
+    Error::new(
+        ErrorKind::SchemaExists,
+        format!(
+            "schema {schema} exists already and is no tenant's: choose another id, or adopt it"
+        ),
+    )
 }
 
 fn nothing_to_adopt(schema: &SchemaName) -> Error {

@@ -8,6 +8,7 @@ mod confirm;
 use std::{
     fmt::{self, Write as _},
     sync::LazyLock,
+    time::Duration,
 };
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
@@ -373,6 +374,34 @@ pub(crate) fn tag(schema: &SchemaName, epoch: i64) -> String {
         let digits: String = name.bytes().map(|b| format!("{b:02x}")).collect();
         format!("/*x'{digits}'.{epoch}*/ ")
     }
+}
+
+/// Begins the transaction in which `target` becomes a clone of `template`: under `settings`, with a path
+/// that sees neither. Fails with a proof unless it gets the right to write to the one, and to read the other.
+pub(crate) fn begin_clone(
+    template: &SchemaName,
+    target: &SchemaName,
+    lock_timeout: Duration,
+    settings: &str,
+) -> String {
+    let try_lock = |function: &str, schema: &SchemaName| {
+        format!(
+            "pg_catalog.{function}({}, pg_catalog.hashtext({}))",
+            lock::SCHEMA,
+            schema.literal()
+        )
+    };
+    let locked = format!(
+        "CASE WHEN NOT {} THEN 0 WHEN {} THEN 1 ELSE 0 END",
+        try_lock("pg_try_advisory_xact_lock_shared", template),
+        try_lock("pg_try_advisory_xact_lock", target),
+    );
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; {settings} SET LOCAL lock_timeout TO {}; \
+         SET LOCAL search_path TO pg_catalog, pg_temp; SELECT {}",
+        lock_timeout.as_millis().max(1),
+        proof(&locked)
+    )
 }
 
 /// Creates a schema unless it is there.

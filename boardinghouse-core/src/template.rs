@@ -7,13 +7,14 @@ use diesel::{
 };
 
 use crate::{
-    catalog,
+    catalog::{self, fingerprint::Question, tables::Filled},
     error::{Error, ErrorKind, Result},
     names::SchemaName,
 };
 
 mod build;
 mod graph;
+mod kept;
 mod mentions;
 mod plan;
 mod rows;
@@ -21,6 +22,7 @@ mod session;
 mod text;
 mod write;
 
+pub(crate) use kept::{KeptPlan, Known};
 pub use plan::{ClonePlan, ObjectKind, Step};
 
 /// How many rows of one table a plan holds at the most: they are part of its text.
@@ -258,7 +260,30 @@ impl Template {
             .or_else(|refusals| self.refuse(&refusals).map(|()| Vec::new()))?;
         let schema = &found.addresses.schema;
         let owner = (schema.owner != schema.role).then(|| schema.owner.clone());
-        Ok(ClonePlan::new(steps, owner, self.schema.clone()))
+        let filled = Filled {
+            tables: rows.iter().map(|rows| rows.table.to_owned()).collect(),
+            sequences: found
+                .tables
+                .sequences
+                .iter()
+                .map(|s| s.name.clone())
+                .collect(),
+        };
+        Ok(ClonePlan::new(steps, owner, self.schema.clone(), filled))
+    }
+
+    /// The settings under which a clone is created, as statements for a transaction.
+    pub(crate) fn settings() -> String {
+        session::settings()
+    }
+
+    /// How to ask whether the template is what it was when a plan was made.
+    pub(crate) fn fingerprint_of(&self, known: Option<&kept::Known>) -> Question {
+        let nothing = Filled::default();
+        Question::new(
+            &self.schema,
+            known.map_or(&nothing, |known| known.plan().filled()),
+        )
     }
 
     /// Whoever reads the definitions for the schema's name.

@@ -13,6 +13,8 @@ mod load;
 #[path = "../common/measure.rs"]
 mod measure;
 mod memory;
+#[path = "../common/proxy.rs"]
+mod proxy;
 mod wire;
 
 use boardinghouse_core::embedded::Server;

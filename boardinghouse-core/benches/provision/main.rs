@@ -10,6 +10,8 @@
 mod backend;
 #[path = "../common/measure.rs"]
 mod measure;
+#[path = "../common/proxy.rs"]
+mod proxy;
 mod saas;
 
 use std::{
@@ -41,9 +43,10 @@ impl Bench {
         let url = server.socket_url();
         let mut conn = PgConnection::establish(url).unwrap();
         let pool = TenantPool::builder().max_size(4).build(url).unwrap();
-        boardinghouse_core::Migrator::new(pool.clone())
+        let report = boardinghouse_core::Migrator::new(pool.clone())
             .init()
             .unwrap();
+        assert!(report.is_success());
         conn.batch_execute(saas::SHARED).unwrap();
         conn.batch_execute(&format!(
             "CREATE SCHEMA {PLACE}; SET search_path TO {PLACE}; {}; RESET search_path",
@@ -201,7 +204,8 @@ fn main() {
         println!("no pg_dump beside the server: set PG_DUMP for the rows that need it");
     }
     let alone = rows(&mut table, &mut bench, count, "1 tenant", None);
-    let _ = migrations(&mut table, &mut bench, count);
+    migrations(&mut table, &mut bench, count);
+    trips(&mut table, &server);
     bench.grow(fleet);
     rows(
         &mut table,
@@ -299,7 +303,7 @@ fn rows(
     median
 }
 
-fn migrations(table: &mut Table, bench: &mut Bench, count: usize) -> Option<()> {
+fn migrations(table: &mut Table, bench: &mut Bench, count: usize) {
     let bench = std::cell::RefCell::new(bench);
     let mut ways: Vec<Way<'_>> = vec![
         Box::new(|| bench.borrow_mut().migrate()),
@@ -312,5 +316,29 @@ fn migrations(table: &mut Table, bench: &mut Bench, count: usize) -> Option<()> 
         ratio(&times[0], &times[1]),
         "clone, plan compiled",
     );
-    Some(())
+}
+
+/// Counted on the wire, from the second tenant on.
+fn trips(table: &mut Table, server: &Server) {
+    let proxy = proxy::Proxy::start(server.url());
+    let pool = TenantPool::builder()
+        .max_size(1)
+        .without_listener()
+        .build(&proxy.url(server.url()))
+        .unwrap();
+    let provisioner = Provisioner::new(pool);
+    let create = |id: &str| {
+        let new = NewTenant::new(id.parse().unwrap());
+        provisioner.create(&new).unwrap();
+    };
+    create("first");
+    create("second");
+    let trips = proxy.trips(|| create("third"));
+    let seen = Spread::one(trips as f64);
+    table.row(
+        "round trips of one create, with its checkout and its clean",
+        Target::None,
+        seen,
+        "",
+    );
 }

@@ -5,55 +5,86 @@
 //! anything about the schema; to take it costs a fraction of reading the definitions.
 
 use diesel::{
-    PgConnection, QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{Array, Text},
+    Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection,
+    result::Error as DieselError, sql_query, sql_types::Text,
 };
 
 use super::tables::{Filled, sequence_positions, versions_of_rows};
 use crate::{
     error::{Error, Result},
     names::SchemaName,
+    sql::Literal,
 };
 
 #[derive(QueryableByName)]
 struct Hash {
     #[diesel(sql_type = Text)]
-    hash: String,
+    fingerprint: String,
 }
 
 /// What tells one state of a schema from every other, on any server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Fingerprint(String);
+pub(crate) struct Fingerprint(pub(crate) String);
 
-/// The fingerprint of a schema. `filled` are its tables with rows and its sequences, as they were known
-/// when it was last read; without them the hash does not tell that rows changed.
-pub(crate) fn fingerprint(
-    conn: &mut PgConnection,
-    schema: &SchemaName,
-    filled: &Filled,
-) -> Result<Fingerprint> {
-    let rows = versions_of_rows(schema, &filled.tables);
-    let positions = sequence_positions(schema, &filled.sequences);
-    let data = [rows, positions].concat();
-    let data = match data.is_empty() {
-        true => "NULL".to_owned(),
-        false => format!("ARRAY[{}]", data.join(", ")),
-    };
-    sql_query(FINGERPRINT.replace("{data}", &data))
-        .bind::<Text, _>(schema.as_str())
-        .bind::<Array<Text>, _>(&filled.tables)
-        .get_result::<Hash>(conn)
-        .map(|row| Fingerprint(row.hash))
-        .map_err(|error| Error::database("look whether the template has changed", error))
+/// The question for the fingerprint of a schema.
+#[derive(Debug)]
+pub(crate) struct Question {
+    /// An expression.
+    pub(crate) sql: String,
 }
 
-/// `$1` is the schema, `$2` its tables with rows: what has no rows has no pages, or never had any.
+impl Question {
+    /// `filled` are the schema's tables with rows and its sequences, as they were known when it was last
+    /// read. A table that is not among them must not get its first page.
+    pub(crate) fn new(schema: &SchemaName, filled: &Filled) -> Self {
+        let rows = versions_of_rows(schema, &filled.tables);
+        let positions = sequence_positions(schema, &filled.sequences);
+        let data = [rows, positions].concat();
+        let data = match data.is_empty() {
+            true => "NULL".to_owned(),
+            false => format!("ARRAY[{}]", data.join(", ")),
+        };
+        let tables: Vec<String> = filled
+            .tables
+            .iter()
+            .map(|t| Literal(t).to_string())
+            .collect();
+        let sql = FINGERPRINT
+            .replace("{schema}", &schema.literal().to_string())
+            .replace("{tables}", &tables.join(", "))
+            .replace("{data}", &data);
+        Self { sql }
+    }
+}
+
+/// The answer. The path and everything else in the session stay as they were.
+pub(crate) fn read(conn: &mut PgConnection, question: &Question) -> Result<Fingerprint> {
+    let mut answer = None;
+    // Ended by a rollback, which takes the path back.
+    let ended = conn.transaction::<(), DieselError, _>(|conn| {
+        conn.batch_execute("SET LOCAL search_path TO pg_catalog, pg_temp")?;
+        answer = Some(
+            sql_query(format!("SELECT ({}) AS fingerprint", question.sql))
+                .get_result::<Hash>(conn)?,
+        );
+        Err(DieselError::RollbackTransaction)
+    });
+    match (answer, ended) {
+        (Some(row), Err(DieselError::RollbackTransaction)) => Ok(Fingerprint(row.fingerprint)),
+        (_, ended) => Err(Error::database(
+            "look whether the template has changed",
+            ended.err().unwrap_or(DieselError::NotFound),
+        )),
+    }
+}
+
+/// What has no rows has no pages, or never had any.
 ///
-/// Run under a path without the schema. The oids of several catalogs may be the same number, which makes a
+/// The oids of several catalogs may be the same number, which makes a
 /// hash depend on a row too many, never on one too few.
 const FINGERPRINT: &str = "
 WITH schema AS MATERIALIZED (
-    SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = $1
+    SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = {schema}
 ), own AS MATERIALIZED (
     SELECT d.classid AS class, d.objid AS oid
     FROM pg_catalog.pg_depend d
@@ -76,7 +107,7 @@ WITH schema AS MATERIALIZED (
 ), line (class, oid, sub, version) AS MATERIALIZED (
     SELECT 'pg_namespace'::regclass::oid, n.oid, 0, n.xmin::text FROM pg_namespace n, schema
     WHERE n.oid = schema.oid
-  UNION ALL SELECT 'pg_class'::regclass, r.oid, CASE WHEN r.relkind = 'r' AND r.relname <> ALL ($2)
+  UNION ALL SELECT 'pg_class'::regclass, r.oid, CASE WHEN r.relkind = 'r' AND r.relname <> ALL (ARRAY[{tables}]::text[])
                    THEN pg_relation_size(r.oid) END::int, r.xmin::text FROM more, pg_class r
     WHERE r.oid = ANY (more.rels || more.indexes || more.composites)
   UNION ALL SELECT 'pg_class'::regclass, t.oid, 0, t.reloptions::text FROM more, pg_class r, pg_class t
@@ -163,7 +194,7 @@ WITH schema AS MATERIALIZED (
 )
 SELECT encode(sha256(convert_to(concat_ws(' ',
     current_database(), current_user, current_setting('server_version_num'),
-    pg_postmaster_start_time(), $1,
+    pg_postmaster_start_time(), {schema},
     (SELECT string_agg(concat_ws(' ', class, oid, sub, version), ',' ORDER BY class, oid, sub, version)
      FROM (SELECT * FROM line UNION ALL SELECT * FROM described) l),
     (SELECT string_agg(concat_ws(' ', class, oid, extension, i.identity), ',' ORDER BY class, oid, extension)
@@ -173,4 +204,4 @@ SELECT encode(sha256(convert_to(concat_ws(' ',
         WHERE r.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
           AND r.refclassid = 'pg_authid'::regclass)),
     (SELECT string_agg(item, ',') FROM unnest({data}::text[]) item)
-), 'UTF8')), 'hex') AS hash";
+), 'UTF8')), 'hex')";

@@ -305,9 +305,11 @@ pub(crate) fn with_rows(
         .load::<Filled>(conn)
         .map(|rows| {
             let numbers = rows.into_iter();
-            numbers
+            let mut numbers: Vec<usize> = numbers
                 .filter_map(|row| usize::try_from(row.number).ok())
-                .collect()
+                .collect();
+            numbers.sort_unstable();
+            numbers
         })
         .map_err(|error| Error::database("look for rows in the template", error))
 }
@@ -355,6 +357,44 @@ pub(crate) fn lock(conn: &mut PgConnection, schema: &SchemaName, tables: &[Strin
 pub(crate) struct Filled {
     pub(crate) tables: Vec<String>,
     pub(crate) sequences: Vec<String>,
+}
+
+/// What of a schema has rows or positions now.
+pub(crate) fn filled(conn: &mut PgConnection, schema: &SchemaName) -> Result<Filled> {
+    #[derive(QueryableByName)]
+    struct Relation {
+        #[diesel(sql_type = Text)]
+        name: String,
+        #[diesel(sql_type = Bool)]
+        is_table: bool,
+    }
+    let relations: Vec<Relation> = sql_query(
+        "SELECT c.relname::pg_catalog.text AS name, c.relkind = 'r' AS is_table
+         FROM pg_catalog.pg_namespace n
+         JOIN pg_catalog.pg_depend d
+           ON d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.refobjid = n.oid
+          AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+         JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relnamespace = n.oid
+          AND c.relkind IN ('r', 'S')
+         WHERE n.nspname = $1
+         ORDER BY c.relname",
+    )
+    .bind::<Text, _>(schema.as_str())
+    .load(conn)
+    .map_err(|error| Error::database("list the tables of the schema", error))?;
+    let (tables, sequences): (Vec<Relation>, Vec<Relation>) = relations
+        .into_iter()
+        .partition(|relation| relation.is_table);
+    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    let numbers = with_rows(conn, schema, &names)?;
+    let names = numbers.into_iter().filter_map(|number| names.get(number));
+    Ok(Filled {
+        tables: names.map(|name| (*name).to_owned()).collect(),
+        sequences: sequences
+            .into_iter()
+            .map(|sequence| sequence.name)
+            .collect(),
+    })
 }
 
 /// For each table, an expression whose value is another when its rows are.

@@ -9,6 +9,7 @@ use diesel::{
 
 use super::{PgQueries, explain};
 use crate::{
+    catalog::fingerprint::{Fingerprint, Question},
     domain::DomainName,
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
@@ -111,6 +112,81 @@ pub(crate) fn insert(
         .clone()
         .with_epoch(epoch)
         .with_incarnation(incarnation))
+}
+
+/// As [`insert`], and in the same statement: whether the tenant's schema is there already, and the answer
+/// to `question`. The path must begin with `pg_catalog`.
+pub(crate) fn insert_and_look(
+    conn: &mut PgConnection,
+    tenant: &Tenant,
+    names: &[DomainName],
+    question: &Question,
+) -> Result<(Tenant, bool, Fingerprint)> {
+    #[derive(QueryableByName)]
+    struct Inserted {
+        #[diesel(sql_type = sql_types::BigInt)]
+        epoch: i64,
+        #[diesel(sql_type = sql_types::BigInt)]
+        incarnation: i64,
+        #[diesel(sql_type = sql_types::Bool)]
+        schema_exists: bool,
+        #[diesel(sql_type = sql_types::Text)]
+        fingerprint: String,
+    }
+    let domains: Vec<&str> = names.iter().map(DomainName::as_str).collect();
+    let attributes = serde_json::Value::Object(tenant.attributes().clone());
+    let inserted: Inserted = diesel::sql_query(format!(
+        "WITH inserted AS (
+             INSERT INTO boardinghouse.tenants
+                 (id, schema_name, display_name, status, attributes, adopted)
+             VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, epoch, incarnation
+         ), named AS (
+             INSERT INTO boardinghouse.domains (domain, tenant_id, is_primary)
+             SELECT n.domain, inserted.id, n.position = 1
+             FROM inserted, unnest($7) WITH ORDINALITY AS n (domain, position)
+         )
+         SELECT epoch, incarnation, to_regnamespace(quote_ident($2)) IS NOT NULL AS schema_exists,
+             ({}) AS fingerprint
+         FROM inserted",
+        question.sql
+    ))
+    .bind::<sql_types::Text, _>(tenant.id().as_str())
+    .bind::<sql_types::Text, _>(tenant.schema().as_str())
+    .bind::<sql_types::Text, _>(tenant.display_name())
+    .bind::<sql_types::Text, _>(tenant.status().as_str())
+    .bind::<sql_types::Jsonb, _>(attributes)
+    .bind::<sql_types::Bool, _>(tenant.is_adopted())
+    .bind::<sql_types::Array<sql_types::Text>, _>(domains)
+    .get_result(conn)
+    .map_err(|error| match &error {
+        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info)
+            if info.constraint_name() == Some("domains_pkey") =>
+        {
+            domain_taken(names)
+        }
+        _ => taken("register the tenant", tenant.id(), tenant.schema(), error),
+    })?;
+    let created = tenant
+        .clone()
+        .with_epoch(inserted.epoch)
+        .with_incarnation(inserted.incarnation);
+    Ok((
+        created,
+        inserted.schema_exists,
+        Fingerprint(inserted.fingerprint),
+    ))
+}
+
+fn domain_taken(names: &[DomainName]) -> Error {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let message = match names.as_slice() {
+        [name] => format!("domain {name} leads to a tenant already"),
+        names => format!(
+            "one of the domains {} leads to a tenant already",
+            names.join(", ")
+        ),
+    };
+    Error::new(ErrorKind::TenantExists, message)
 }
 
 /// What the unique keys say about a tenant that takes names.

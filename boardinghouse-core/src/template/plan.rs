@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use diesel::{Connection, PgConnection};
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     text::{Piece, render},
 };
 use crate::{
-    catalog,
+    catalog::{self, tables::Filled},
     error::{Error, ErrorKind, Result},
     names::SchemaName,
 };
@@ -124,7 +124,7 @@ pub struct Step {
 ///
 /// ```no_run
 /// # use boardinghouse_core::{SchemaName, Template};
-/// # use diesel::{Connection, PgConnection};
+/// # use diesel::{Connection, PgConnection, connection::SimpleConnection};
 /// # let mut conn = PgConnection::establish("postgres://localhost/app")?;
 /// let plan = Template::new(SchemaName::existing("__template__")?).compile(&mut conn)?;
 /// for step in plan.steps() {
@@ -140,15 +140,27 @@ pub struct ClonePlan {
     owner: Option<String>,
     /// The schema that it was compiled from: to copy its rows, and to prove that a clone does not use it.
     source: SchemaName,
+    /// What of it the plan has the rows and the positions of.
+    filled: Filled,
 }
 
 impl ClonePlan {
-    pub(super) fn new(steps: Vec<Step>, owner: Option<String>, source: SchemaName) -> Self {
+    pub(super) fn new(
+        steps: Vec<Step>,
+        owner: Option<String>,
+        source: SchemaName,
+        filled: Filled,
+    ) -> Self {
         Self {
             steps,
             owner,
             source,
+            filled,
         }
+    }
+
+    pub(super) fn filled(&self) -> &Filled {
+        &self.filled
     }
 
     /// The statements, in the order in which they must run.
@@ -208,7 +220,7 @@ impl ClonePlan {
     ///
     /// ```no_run
     /// # use boardinghouse_core::{ErrorKind, SchemaName, Template};
-    /// # use diesel::{Connection, PgConnection};
+    /// # use diesel::{Connection, PgConnection, connection::SimpleConnection};
     /// # let mut conn = PgConnection::establish("postgres://localhost/app")?;
     /// let plan = Template::new(SchemaName::existing("__template__")?).compile(&mut conn)?;
     /// let acme = SchemaName::parse("acme")?;
@@ -221,18 +233,7 @@ impl ClonePlan {
     pub fn apply(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
         let result = conn.transaction(|conn| {
             create_in(conn, target, &self.message(target))?;
-            let leaks = catalog::leaks(conn, target, &self.source)?;
-            if leaks.is_empty() {
-                return Ok(());
-            }
-            Err(Error::new(
-                ErrorKind::TemplateUnsupported,
-                format!(
-                    "schema {:?} was not created, because it would not stand alone:\n{}",
-                    target.as_str(),
-                    leaks.join("\n"),
-                ),
-            ))
+            self.prove(conn, target)
         });
         match result {
             // SQLSTATE does not reach us through Diesel: ask instead.
@@ -248,5 +249,29 @@ impl ClonePlan {
             }
             other => other,
         }
+    }
+
+    /// Sends the message, in a transaction that has the settings.
+    pub(super) fn create(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
+        conn.batch_execute(&self.message(target)).map_err(|error| {
+            let what = format!("create schema {:?} as a clone", target.as_str());
+            Error::database(&what, error)
+        })
+    }
+
+    /// Fails if a clone uses anything in the schema that was cloned.
+    pub(super) fn prove(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
+        let leaks = catalog::leaks(conn, target, &self.source)?;
+        if leaks.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::TemplateUnsupported,
+            format!(
+                "schema {:?} was not created, because it would not stand alone:\n{}",
+                target.as_str(),
+                leaks.join("\n"),
+            ),
+        ))
     }
 }

@@ -1,0 +1,159 @@
+//! A tenant whose schema is a clone of the template, in as few round trips as can be.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use diesel::{
+    PgConnection,
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+};
+
+use super::{Provisioner, is_no_tenants};
+use crate::{
+    connection::SharedConnection,
+    domain::DomainName,
+    error::{Error, ErrorKind, Result},
+    lock, registry, sql,
+    template::{Known, Template},
+    tenant::Tenant,
+};
+
+/// How long a statement waits for a lock before everything is undone and tried again: whoever waits for a
+/// shared table makes every later writer of it wait, too.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
+
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a tenant was not created this time.
+enum Failed {
+    /// Somebody else had a lock. What it was is told if it goes on.
+    Busy(Error),
+    For(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::For(error)
+    }
+}
+
+impl Provisioner {
+    /// Registers `tenant`, and clones the template to its schema: one transaction, that is tried again while
+    /// somebody else has a lock that it needs.
+    pub(super) fn clone_template(
+        &self,
+        conn: &mut SharedConnection,
+        domains: &[DomainName],
+        tenant: &Tenant,
+    ) -> Result<Tenant> {
+        let conn: &mut PgConnection = conn;
+        let deadline = Instant::now() + self.lock_wait.min(lock::LONGEST_WAIT);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.try_to_clone(conn, domains, tenant) {
+                Ok(created) => return Ok(created),
+                Err(Failed::For(error)) => return Err(error),
+                Err(Failed::Busy(error)) if Instant::now() + pause > deadline => return Err(error),
+                Err(Failed::Busy(_)) => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn try_to_clone(
+        &self,
+        conn: &mut PgConnection,
+        domains: &[DomainName],
+        tenant: &Tenant,
+    ) -> Result<Tenant, Failed> {
+        self.begin(conn, tenant)?;
+        let begun = Instant::now();
+        let known = self.plan.known();
+        let had_plan = known.is_some();
+        let done = self.in_open_transaction(conn, known, domains, tenant);
+        let waited = begun.elapsed() >= LOCK_TIMEOUT;
+        let done = done.and_then(|created| {
+            AnsiTransactionManager::commit_transaction(conn)
+                .map(|()| created)
+                .map_err(|error| Error::database("create the tenant", error))
+        });
+        done.map_err(|error| {
+            // A connection that cannot be rolled back is closed when it is returned.
+            let _ = AnsiTransactionManager::rollback_transaction(conn);
+            match error.kind() {
+                // SQLSTATE does not reach us through Diesel: to try again once too often does no harm.
+                ErrorKind::Database if waited => Failed::Busy(error),
+                // It may ask for a table that is gone.
+                ErrorKind::Database if had_plan => {
+                    self.plan.forget();
+                    Failed::Busy(error)
+                }
+                ErrorKind::Database => match registry::require(conn) {
+                    Err(instead) => Failed::For(instead),
+                    Ok(()) => Failed::For(error),
+                },
+                _ => Failed::For(error),
+            }
+        })
+    }
+
+    /// Begins a transaction that has the locks of the two schemas.
+    ///
+    /// They are asked for, not waited for: see [`lock`]. What the template is, is read only when its lock is
+    /// held.
+    fn begin(&self, conn: &mut PgConnection, tenant: &Tenant) -> Result<(), Failed> {
+        let template = self.pool.layout().template();
+        let message = sql::begin_clone(
+            template,
+            tenant.schema(),
+            LOCK_TIMEOUT.min(self.lock_wait),
+            &Template::settings(),
+        );
+        AnsiTransactionManager::begin_transaction_sql(conn, &message).map_err(|error| {
+            let busy = sql::is_proof(&error);
+            let cleared = conn.batch_execute("ROLLBACK");
+            match (busy, cleared) {
+                (true, Ok(())) => {
+                    let message = format!(
+                        "the template, or schema {}, was being written to by another process for \
+                         {:?}: try again later",
+                        tenant.schema(),
+                        self.lock_wait
+                    );
+                    Failed::Busy(Error::new(ErrorKind::Locked, message))
+                }
+                _ => Failed::For(Error::database("begin to create the tenant", error)),
+            }
+        })
+    }
+
+    fn in_open_transaction(
+        &self,
+        conn: &mut PgConnection,
+        known: Option<Arc<Known>>,
+        domains: &[DomainName],
+        tenant: &Tenant,
+    ) -> Result<Tenant> {
+        let template = Template::new(self.pool.layout().template().clone());
+        let (created, exists, fingerprint) = registry::insert_and_look(
+            conn,
+            tenant,
+            domains,
+            &template.fingerprint_of(known.as_deref()),
+        )?;
+        if exists {
+            return Err(is_no_tenants(tenant.schema()));
+        }
+        let plan = match known.filter(|known| known.is_of(&fingerprint)) {
+            Some(known) => known,
+            None => self.plan.renew(conn, &template)?,
+        };
+        plan.create(conn, tenant.schema())?;
+        Ok(created)
+    }
+}

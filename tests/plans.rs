@@ -1,0 +1,143 @@
+//! The plan that is kept: never used for a template that has changed.
+
+use boardinghouse_core::{NewTenant, Provisioner, SchemaName, Template};
+use boardinghouse_tests::{TestDb, add_note, tenant};
+use diesel::{Connection, PgConnection};
+
+/// Something of every kind, so that each can be changed.
+const TEMPLATE: &str = "SET search_path TO __template__, public;
+    CREATE TYPE mood AS ENUM ('sad');
+    CREATE TYPE pair AS (x integer);
+    CREATE DOMAIN amount AS integer CHECK (VALUE > 0);
+    CREATE TYPE span AS RANGE (subtype = float8);
+    CREATE FUNCTION one() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+    CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+    CREATE SEQUENCE free_seq;
+    CREATE TABLE part (id integer PRIMARY KEY, of_user bigint, body text DEFAULT 'x');
+    CREATE TABLE log (id integer, body text) PARTITION BY LIST (id);
+    CREATE TABLE log_1 PARTITION OF log FOR VALUES IN (1);
+    CREATE INDEX part_body ON part (body);
+    CREATE VIEW bodies AS SELECT body FROM part;
+    CREATE TRIGGER touched BEFORE UPDATE ON part FOR EACH ROW EXECUTE FUNCTION touch();
+    CREATE RULE silent AS ON DELETE TO part DO INSTEAD NOTHING;
+    CREATE POLICY mine ON part USING (true);
+    CREATE STATISTICS two_of ON id, of_user FROM part;
+    CREATE TEXT SEARCH CONFIGURATION plain (COPY = pg_catalog.simple);
+    CREATE TEXT SEARCH DICTIONARY words (TEMPLATE = pg_catalog.simple);
+    CREATE OPERATOR FAMILY family USING btree;
+    CREATE COLLATION plain_c (provider = libc, locale = 'C');
+    CREATE TABLE filled (id integer GENERATED ALWAYS AS IDENTITY, body text);
+    INSERT INTO filled (body) VALUES ('one');
+    CREATE TABLE public.elsewhere (id bigint PRIMARY KEY);
+    ALTER TABLE part ADD CONSTRAINT of_user FOREIGN KEY (of_user) REFERENCES public.elsewhere;
+    CREATE FUNCTION public.shared_two() RETURNS integer LANGUAGE sql AS 'SELECT 2';
+    ALTER TABLE part ADD two integer DEFAULT public.shared_two();";
+
+const CHANGES: &[&str] = &[
+    "ALTER TABLE part ADD extra integer",
+    "ALTER TABLE part DROP extra",
+    "ALTER TABLE part ALTER body SET DEFAULT 'y'",
+    "ALTER TABLE part ALTER body DROP DEFAULT",
+    "ALTER TABLE part ALTER body SET STORAGE EXTERNAL",
+    "ALTER TABLE part ALTER body SET STATISTICS 7",
+    "ALTER TABLE part ALTER body SET (n_distinct = 3)",
+    "ALTER TABLE part SET (fillfactor = 50)",
+    "ALTER TABLE part SET (toast.autovacuum_enabled = false)",
+    "ALTER TABLE part ADD CHECK (id > 0)",
+    "ALTER TABLE part RENAME CONSTRAINT part_id_check TO positive",
+    "ALTER TABLE part REPLICA IDENTITY FULL",
+    "ALTER TABLE part CLUSTER ON part_body",
+    "ALTER TABLE part ENABLE ROW LEVEL SECURITY",
+    "ALTER INDEX part_body SET (fillfactor = 60)",
+    "CREATE INDEX part_lower ON part (lower(body))",
+    "ALTER INDEX part_lower ALTER COLUMN 1 SET STATISTICS 9",
+    "DROP INDEX part_lower",
+    "ALTER TYPE mood ADD VALUE 'happy'",
+    "ALTER TYPE pair ADD ATTRIBUTE y text",
+    "ALTER DOMAIN amount SET DEFAULT 3",
+    "ALTER DOMAIN amount ADD CONSTRAINT small CHECK (VALUE < 100)",
+    "CREATE OR REPLACE FUNCTION one() RETURNS integer LANGUAGE sql AS 'SELECT 11'",
+    "ALTER FUNCTION one() COST 7",
+    "GRANT EXECUTE ON FUNCTION one() TO pg_monitor",
+    "CREATE AGGREGATE total(integer) (SFUNC = int4pl, STYPE = integer)",
+    "CREATE CAST (mood AS pair) WITH INOUT",
+    "ALTER SEQUENCE free_seq INCREMENT 5",
+    "SELECT nextval('free_seq')",
+    "SELECT setval('free_seq', 50, false)",
+    "CREATE OR REPLACE VIEW bodies AS SELECT body FROM part WHERE id > 1",
+    "ALTER VIEW bodies SET (security_barrier = true)",
+    "ALTER TABLE part DISABLE TRIGGER touched",
+    "ALTER TABLE part DISABLE RULE silent",
+    "ALTER POLICY mine ON part USING (id > 0)",
+    "ALTER STATISTICS two_of SET STATISTICS 50",
+    "ALTER TEXT SEARCH CONFIGURATION plain DROP MAPPING FOR email",
+    "ALTER TEXT SEARCH DICTIONARY words (accept = false)",
+    "ALTER OPERATOR FAMILY family USING btree ADD OPERATOR 1 < (integer, bigint)",
+    "ALTER COLLATION plain_c RENAME TO plain_posix",
+    "COMMENT ON COLUMN part.body IS 'said'",
+    "COMMENT ON FUNCTION one() IS 'said'",
+    "COMMENT ON SCHEMA __template__ IS 'said'",
+    "GRANT SELECT (body) ON part TO pg_monitor",
+    "GRANT USAGE ON SCHEMA __template__ TO pg_monitor",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA __template__ GRANT SELECT ON TABLES TO pg_monitor",
+    "ALTER TABLE part OWNER TO pg_monitor",
+    "CREATE TABLE log_2 PARTITION OF log FOR VALUES IN (2)",
+    "ALTER TABLE log DETACH PARTITION log_1",
+    "ALTER TABLE public.elsewhere RENAME TO somewhere",
+    "ALTER FUNCTION public.shared_two() RENAME TO shared_too",
+    "INSERT INTO filled (body) VALUES ('two')",
+    "UPDATE filled SET body = 'changed' WHERE id = 1",
+    "DELETE FROM filled",
+    "INSERT INTO part (id) VALUES (1)",
+    "TRUNCATE part",
+];
+
+/// Acceptance of `Provisioner`: what was changed by hand is in the next clone, and the plan is made anew for
+/// nothing else.
+#[test]
+fn whatever_is_changed_about_the_template_is_in_the_next_tenant() {
+    let db = TestDb::new();
+    db.sql(TEMPLATE);
+    let pool = db.pool(1);
+    let provisioner = Provisioner::new(pool);
+    let mut conn = PgConnection::establish(db.url()).unwrap();
+    let template = Template::new(SchemaName::existing("__template__").unwrap());
+    let mut before = template.compile(&mut conn).unwrap();
+    let mut stale = Vec::new();
+    for (number, change) in std::iter::once(&"").chain(CHANGES).enumerate() {
+        if !change.is_empty() {
+            db.sql(&format!(
+                "SET search_path TO __template__, public; {change}"
+            ));
+        }
+        let now = template.compile(&mut conn).unwrap();
+        assert_eq!(now.steps() == before.steps(), change.is_empty(), "{change}");
+        before = now;
+        let new = NewTenant::new(format!("t{number}").parse().unwrap());
+        let made = provisioner.create(&new).unwrap();
+        let clone = Template::new(made.schema().clone());
+        if clone.compile(&mut conn).unwrap().steps() != before.steps() {
+            stale.push(*change);
+        }
+    }
+    assert!(stale.is_empty(), "not in the next tenant: {stale:#?}");
+}
+
+#[test]
+fn a_template_that_is_dropped_and_made_again_is_another_one() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let provisioner = Provisioner::new(pool.clone());
+    provisioner
+        .create(&NewTenant::new("one".parse().unwrap()))
+        .unwrap();
+    db.sql(
+        "DROP SCHEMA __template__ CASCADE; CREATE SCHEMA __template__;
+         CREATE TABLE __template__.notes (id integer GENERATED ALWAYS AS IDENTITY, body text, author integer);",
+    );
+    provisioner
+        .create(&NewTenant::new("two".parse().unwrap()))
+        .unwrap();
+    assert_eq!(db.tables("two"), db.tables("__template__"));
+    add_note(&mut pool.get(&tenant(&pool, "two")).unwrap(), "x").unwrap();
+}
