@@ -97,6 +97,8 @@ impl Database {
                 None => {}
             }
         }
+        // What this session still holds of sequences with a cache.
+        db.run("DISCARD SEQUENCES");
         db
     }
 
