@@ -45,7 +45,10 @@ const REFUSED: &[(&str, &str)] = &[
         "SET ROLE sink_reader; INSERT INTO secret (id) VALUES (1)",
         "permission denied for table secret",
     ),
-    ("SET ROLE sink_reader; CALL add_note('x')", "permission denied for procedure"),
+    (
+        "SET ROLE sink_reader; CALL add_note('x')",
+        "permission denied for procedure",
+    ),
 ];
 
 /// Each function and what it must give, for a schema with one note.
