@@ -137,6 +137,14 @@ fn a_source_may_have_any_name() {
 }
 
 #[test]
+fn a_source_that_its_functions_name_may_have_the_name_of_an_alias() {
+    let mut db = Database::with_sink("alias");
+    db.run("DROP SCHEMA tmpl CASCADE");
+    db.load("s", false);
+    assert_cloned(&mut db, "s", "acme");
+}
+
+#[test]
 fn a_clone_of_a_clone_has_the_same_plan() {
     let mut db = Database::with_sink("again");
     let plan = db.compile("tmpl");
