@@ -192,6 +192,9 @@ fn unnamed_in_literals(text: &str, schema: &str) -> String {
     spellings(schema)
         .iter()
         .fold(text.to_owned(), |text, name| {
+            // A name with a backslash alone makes it a string of that kind.
+            let escaped = format!("E'{name}.");
+            let text = text.replace(escaped.as_str(), "'<own>.");
             text.replace(&format!("'{name}."), "'<own>.")
         })
 }
@@ -226,6 +229,9 @@ fn only_the_name_of_the_schema_itself_is_left_out() {
     let expected = "SELECT <own>.x, '<own>.x', E'<own>.x'";
     assert_eq!(unnamed(body, odd, "<own>"), expected);
     assert_eq!(unnamed_in_literals("a.b || 'a.b'", "a"), "a.b || '<own>.b'");
+    let default = "nextval((E'\"It''s \"\"q\\\\\".x'::text)::regclass)";
+    let expected = "nextval(('<own>.x'::text)::regclass)";
+    assert_eq!(unnamed_in_literals(default, odd), expected);
     let path = "\"we, ird\", \"$user\", we";
     assert_eq!(unnamed_in_path(path, "we, ird"), "<own>, \"$user\", we");
     let (one, other) = (["a", "b", "b"], ["a", "b", "c"]);

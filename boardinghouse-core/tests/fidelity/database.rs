@@ -88,16 +88,37 @@ impl Database {
             conn,
         };
         db.run("SET client_min_messages TO warning");
-        db.run(include_str!("kitchen_sink.sql"));
+        db.load("tmpl", true);
+        db
+    }
+
+    /// Runs the scripts, so that a plain name gets the kitchen sink, if need be without what is shared.
+    pub(crate) fn load(&mut self, schema: &str, with_shared: bool) {
+        // A comment is only words.
+        let said = "comment of tmpl";
+        let named = |sql: &str| {
+            let parts: Vec<_> = sql
+                .split(said)
+                .map(|part| part.replace("tmpl", schema))
+                .collect();
+            parts.join(said)
+        };
+        let script = include_str!("kitchen_sink.sql");
+        let (shared, own) = script.split_at(script.find("CREATE SCHEMA tmpl").unwrap());
+        if with_shared {
+            self.run(shared);
+        }
+        self.run(&named(own));
         let mut wanted = true;
         for line in include_str!("newer.sql").lines() {
             match line.strip_prefix("-- ") {
-                Some(from) => wanted = version >= from.parse().unwrap(),
-                None if wanted => db.run(line),
+                Some(from) => wanted = self.version >= from.parse().unwrap(),
+                None if wanted => self.run(&named(line)),
                 None => {}
             }
         }
-        db
+        // What this session still holds of sequences with a cache.
+        self.run("DISCARD SEQUENCES");
     }
 
     pub(crate) fn run(&mut self, sql: &str) {

@@ -125,7 +125,7 @@ ALTER TABLE notes ADD dropped integer;
 ALTER TABLE notes ADD added timestamp DEFAULT '2020-01-01';
 ALTER TABLE notes DROP dropped;
 ALTER TABLE notes ADD CONSTRAINT notes_title_later CHECK (title <> '') NOT VALID;
-ALTER TABLE notes ADD CONSTRAINT "it's a \ check" CHECK (slug(title) IS NOT NULL OR shade = 'red');
+ALTER TABLE notes ADD CONSTRAINT "it's a \ check" CHECK (slug(title) <> 'for-bidden' OR shade = 'red');
 ALTER TABLE notes ALTER body SET STORAGE EXTERNAL, ALTER body SET STATISTICS 500, ALTER title SET STORAGE MAIN;
 ALTER TABLE notes ALTER created SET STATISTICS 0, ALTER title SET (n_distinct = -0.5, n_distinct_inherited = 7);
 CREATE INDEX notes_lower ON notes (lower(body) text_pattern_ops DESC NULLS LAST, id ASC NULLS FIRST) WHERE small > 3;

@@ -5,7 +5,7 @@ CREATE TABLE tmpl.with_ints (id integer, r tmpl.ints, m tmpl."many ints" DEFAULT
 COMMENT ON TYPE tmpl."many ints" IS 'a multirange';
 SET search_path TO tmpl
 CREATE FUNCTION standard(i integer, shade colour DEFAULT 'red') RETURNS integer LANGUAGE sql STABLE RETURN add(i, 5) + (SELECT count(*)::integer FROM notes n WHERE n.shade = standard.shade);
-CREATE FUNCTION atomic(i integer) RETURNS SETOF notes BEGIN ATOMIC SELECT n.* FROM notes n WHERE n.id > i; SELECT * FROM all_notes() every WHERE every.body <> 'it''s \ x'; END;
+CREATE FUNCTION atomic(i integer) RETURNS SETOF integer BEGIN ATOMIC SELECT n.* FROM notes n WHERE n.id > i; SELECT every.id FROM all_notes() every WHERE every.body <> 'it''s \ x'; END;
 CREATE PROCEDURE atomic_too(t text) BEGIN ATOMIC INSERT INTO notes (body) VALUES (t); UPDATE "Order" SET "we ird" = t WHERE note > 5; DELETE FROM public.notes WHERE id = 77; END;
 CREATE PROCEDURE "with out"(i integer, OUT made integer) LANGUAGE plpgsql AS $$ BEGIN made := i + 1; END $$;
 CREATE FUNCTION empty_body() RETURNS void BEGIN ATOMIC END;

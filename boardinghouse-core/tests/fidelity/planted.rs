@@ -20,7 +20,7 @@ const PLANTS: &[Plant] = &[
     ),
     (
         "grant on the schema",
-        "schema: grant of CREATE to sink_reader by postgres",
+        "schema: grant of CREATE to sink_reader by",
         "GRANT CREATE ON SCHEMA tmpl TO sink_reader",
         0,
     ),
@@ -361,7 +361,7 @@ const PLANTS: &[Plant] = &[
     ),
     (
         "name of a NOT NULL",
-        "constraint \"named not null\" on table notes",
+        "constraint other on table notes",
         "ALTER TABLE notes RENAME CONSTRAINT \"named not null\" TO other",
         180_000,
     ),
