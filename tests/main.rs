@@ -22,6 +22,7 @@ mod parked;
 mod plans;
 mod pooler;
 mod provision;
+mod ready;
 mod registry;
 mod replica;
 #[cfg(unix)]

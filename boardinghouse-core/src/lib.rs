@@ -196,7 +196,7 @@ pub use crate::{
     },
     names::{SchemaName, TenantId},
     pool::{PathMode, PoolCounters, PoolState, TenantPool, TenantPoolBuilder, WaitBucket},
-    provision::{Deleted, NewTenant, Provisioner},
+    provision::{Deleted, NewTenant, Provisioner, ReadyChange, ReadySchemas},
     registry::{Domain, PgRegistry},
     replica::ReplicatedPool,
     template::{ClonePlan, ObjectKind, Step, Template},

@@ -16,6 +16,7 @@ use crate::{
 /// The first key of every lock of ours: "bh" and a kind.
 pub(crate) const SCHEMA: i32 = 0x6268_0001;
 const MIGRATOR: i32 = 0x6268_0002;
+const READY: i32 = 0x6268_0004;
 /// Held shared by every checkout of a tenant, for as long as it is out.
 pub(crate) const IN_USE: i32 = 0x6268_0003;
 
@@ -109,6 +110,24 @@ pub(crate) fn schema_for_session(
     locked
         .map(drop)
         .map_err(|error| busy(schema, wait).with_source(error))
+}
+
+/// Takes the right to add to the schemas that wait for a tenant, until the transaction ends.
+pub(crate) fn ready_schemas_for_transaction(conn: &mut PgConnection, wait: Duration) -> Result<()> {
+    let free = |conn: &mut PgConnection| {
+        diesel::select(
+            diesel::dsl::sql::<sql_types::Bool>("pg_catalog.pg_try_advisory_xact_lock(")
+                .bind::<sql_types::Integer, _>(READY)
+                .sql(", 0)"),
+        )
+        .get_result::<bool>(conn)
+    };
+    until(wait, || free(conn))?.then_some(()).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Locked,
+            format!("another process has been making schemas ready for {wait:?}: try again later"),
+        )
+    })
 }
 
 /// Takes the right to run migrations in this database, until the session ends.

@@ -1,8 +1,11 @@
 //! Creating and deleting tenants: registry row and schema in one transaction.
 
 mod create;
+mod ready;
 
 use std::time::Duration;
+
+pub use ready::{ReadyChange, ReadySchemas};
 
 use diesel::{connection::SimpleConnection, prelude::*, sql_types};
 

@@ -2,10 +2,29 @@
 
 pub mod boardinghouse {
     diesel::table! {
+        boardinghouse.clone_plans (schema_name, role_name) {
+            schema_name -> Text,
+            role_name -> Text,
+            fingerprint -> Text,
+            plan -> Jsonb,
+            compiled_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
         boardinghouse.domains (domain) {
             domain -> Text,
             tenant_id -> Text,
             is_primary -> Bool,
+            created_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        boardinghouse.ready_schemas (id) {
+            id -> Int8,
+            schema_name -> Text,
+            fingerprint -> Text,
             created_at -> Timestamptz,
         }
     }
@@ -27,5 +46,5 @@ pub mod boardinghouse {
 
     diesel::joinable!(domains -> tenants (tenant_id));
 
-    diesel::allow_tables_to_appear_in_same_query!(domains, tenants,);
+    diesel::allow_tables_to_appear_in_same_query!(clone_plans, domains, ready_schemas, tenants,);
 }

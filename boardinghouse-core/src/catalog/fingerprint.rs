@@ -22,7 +22,8 @@ struct Hash {
     fingerprint: String,
 }
 
-/// What tells one state of a schema from every other, on any server.
+/// What tells one state of a schema from every other that it had or will have in its database: a database
+/// that is taken back to an earlier point in time goes on in another time line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fingerprint(pub(crate) String);
 
@@ -50,6 +51,7 @@ impl Question {
             .map(|t| Literal(t).to_string())
             .collect();
         let sql = FINGERPRINT
+            .replace("{library}", &Literal(env!("CARGO_PKG_VERSION")).to_string())
             .replace("{schema}", &schema.literal().to_string())
             .replace("{tables}", &tables.join(", "))
             .replace("{data}", &data);
@@ -194,7 +196,7 @@ WITH schema AS MATERIALIZED (
 )
 SELECT encode(sha256(convert_to(concat_ws(' ',
     current_database(), current_user, current_setting('server_version_num'),
-    pg_postmaster_start_time(), {schema},
+    (SELECT timeline_id FROM pg_control_checkpoint()), {library}, {schema},
     (SELECT string_agg(concat_ws(' ', class, oid, sub, version), ',' ORDER BY class, oid, sub, version)
      FROM (SELECT * FROM line UNION ALL SELECT * FROM described) l),
     (SELECT string_agg(concat_ws(' ', class, oid, extension, i.identity), ',' ORDER BY class, oid, extension)

@@ -15,7 +15,9 @@ use crate::{
     connection::SharedConnection,
     domain::DomainName,
     error::{Error, ErrorKind, Result},
-    lock, registry, sql,
+    lock,
+    names::SchemaName,
+    registry, sql,
     template::{Known, Template},
     tenant::Tenant,
 };
@@ -140,20 +142,31 @@ impl Provisioner {
         tenant: &Tenant,
     ) -> Result<Tenant> {
         let template = Template::new(self.pool.layout().template().clone());
-        let (created, exists, fingerprint) = registry::insert_and_look(
-            conn,
-            tenant,
-            domains,
-            &template.fingerprint_of(known.as_deref()),
-        )?;
-        if exists {
-            return Err(is_no_tenants(tenant.schema()));
-        }
-        let plan = match known.filter(|known| known.is_of(&fingerprint)) {
+        let known = match known {
             Some(known) => known,
             None => self.plan.renew(conn, &template)?,
         };
+        let question = template.fingerprint_of(Some(&known));
+        let registered = registry::insert_and_look(conn, tenant, domains, &question)?;
+        if registered.schema_exists {
+            return Err(is_no_tenants(tenant.schema()));
+        }
+        if let Some(ready) = registered.ready {
+            let ready = SchemaName::existing(&ready)?;
+            conn.batch_execute(&sql::rename_schema(&ready, tenant.schema()))
+                .map_err(|error| {
+                    Error::database(
+                        &format!("take schema {ready}, which waited for a tenant"),
+                        error,
+                    )
+                })?;
+            return Ok(registered.tenant);
+        }
+        let plan = match known.is_of(&registered.fingerprint) {
+            true => known,
+            false => self.plan.renew(conn, &template)?,
+        };
         plan.create(conn, tenant.schema())?;
-        Ok(created)
+        Ok(registered.tenant)
     }
 }

@@ -114,14 +114,25 @@ pub(crate) fn insert(
         .with_incarnation(incarnation))
 }
 
-/// As [`insert`], and in the same statement: whether the tenant's schema is there already, and the answer
-/// to `question`. The path must begin with `pg_catalog`.
+/// What there is to know once a tenant is registered.
+pub(crate) struct Registered {
+    pub(crate) tenant: Tenant,
+    /// Whether its schema is there already.
+    pub(crate) schema_exists: bool,
+    /// The answer to the question.
+    pub(crate) fingerprint: Fingerprint,
+    /// A schema with this fingerprint that waited for a tenant, and is now taken.
+    pub(crate) ready: Option<String>,
+}
+
+/// As [`insert`], and in the same statement what [`Registered`] holds. The path must begin with
+/// `pg_catalog`.
 pub(crate) fn insert_and_look(
     conn: &mut PgConnection,
     tenant: &Tenant,
     names: &[DomainName],
     question: &Question,
-) -> Result<(Tenant, bool, Fingerprint)> {
+) -> Result<Registered> {
     #[derive(QueryableByName)]
     struct Inserted {
         #[diesel(sql_type = sql_types::BigInt)]
@@ -132,6 +143,8 @@ pub(crate) fn insert_and_look(
         schema_exists: bool,
         #[diesel(sql_type = sql_types::Text)]
         fingerprint: String,
+        #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+        ready: Option<String>,
     }
     let domains: Vec<&str> = names.iter().map(DomainName::as_str).collect();
     let attributes = serde_json::Value::Object(tenant.attributes().clone());
@@ -144,10 +157,18 @@ pub(crate) fn insert_and_look(
              INSERT INTO boardinghouse.domains (domain, tenant_id, is_primary)
              SELECT n.domain, inserted.id, n.position = 1
              FROM inserted, unnest($7) WITH ORDINALITY AS n (domain, position)
+         ), template AS MATERIALIZED (
+             SELECT ({}) AS fingerprint
+         ), taken AS (
+             DELETE FROM boardinghouse.ready_schemas WHERE id = (
+                 SELECT r.id FROM boardinghouse.ready_schemas r
+                 WHERE r.fingerprint = (SELECT fingerprint FROM template)
+                 ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+             RETURNING schema_name
          )
          SELECT epoch, incarnation, to_regnamespace(quote_ident($2)) IS NOT NULL AS schema_exists,
-             ({}) AS fingerprint
-         FROM inserted",
+             template.fingerprint, (SELECT schema_name FROM taken) AS ready
+         FROM inserted, template",
         question.sql
     ))
     .bind::<sql_types::Text, _>(tenant.id().as_str())
@@ -166,15 +187,15 @@ pub(crate) fn insert_and_look(
         }
         _ => taken("register the tenant", tenant.id(), tenant.schema(), error),
     })?;
-    let created = tenant
-        .clone()
-        .with_epoch(inserted.epoch)
-        .with_incarnation(inserted.incarnation);
-    Ok((
-        created,
-        inserted.schema_exists,
-        Fingerprint(inserted.fingerprint),
-    ))
+    Ok(Registered {
+        tenant: tenant
+            .clone()
+            .with_epoch(inserted.epoch)
+            .with_incarnation(inserted.incarnation),
+        schema_exists: inserted.schema_exists,
+        fingerprint: Fingerprint(inserted.fingerprint),
+        ready: inserted.ready,
+    })
 }
 
 fn domain_taken(names: &[DomainName]) -> Error {

@@ -30,17 +30,13 @@ pub(crate) enum RegistryState {
 }
 
 pub(crate) fn state<C: PgQueries>(conn: &mut C) -> QueryResult<RegistryState> {
-    // The column came with the newest of our migrations that queries depend on.
+    // The table and the column came with the newest of our migrations that queries depend on.
     let (exists, current) = diesel::select((
         sql::<sql_types::Bool>(
             "pg_catalog.to_regclass('boardinghouse.tenants') IS NOT NULL \
              AND pg_catalog.to_regclass('boardinghouse.domains') IS NOT NULL",
         ),
-        sql::<sql_types::Bool>(
-            "EXISTS (SELECT FROM pg_catalog.pg_attribute \
-             WHERE attrelid = pg_catalog.to_regclass('boardinghouse.tenants')::pg_catalog.oid \
-             AND attname = 'incarnation' AND NOT attisdropped)",
-        ),
+        sql::<sql_types::Bool>("pg_catalog.to_regclass('boardinghouse.ready_schemas') IS NOT NULL"),
     ))
     .get_result(conn)?;
     Ok(match (exists, current) {

@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use diesel::PgConnection;
+use diesel::{
+    OptionalExtension, PgConnection, QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{Jsonb, Text},
+};
 
 use super::{ClonePlan, MOST_TRIES, Template};
 use crate::{
@@ -44,6 +47,27 @@ impl Known {
 
     pub(crate) fn apply(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
         self.plan.apply(conn, target)
+    }
+
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint.0
+    }
+
+    /// Fails when a clone holds its own name in text, which a new name would not reach.
+    pub(crate) fn can_be_renamed(&self) -> Result<()> {
+        let named = self.plan.steps_that_hold_the_name();
+        if named.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::TemplateUnsupported,
+            format!(
+                "clones of schema {:?} cannot be made ahead of time: these hold the name of their schema \
+                 in text:\n{}",
+                self.plan.source().as_str(),
+                named.join("\n")
+            ),
+        ))
     }
 
     pub(super) fn plan(&self) -> &ClonePlan {
@@ -90,9 +114,17 @@ impl KeptPlan {
             let filled = tables::filled(conn, template.schema())?;
             let question = Question::new(template.schema(), &filled);
             let fingerprint = fingerprint::read(conn, &question)?;
-            let plan = template.compile(conn)?;
+            let kept = registry_plan(conn, template.schema(), &fingerprint)?;
+            let is_new = kept.is_none();
+            let plan = match kept {
+                Some(plan) => plan,
+                None => template.compile(conn)?,
+            };
             if *plan.filled() != filled {
                 continue;
+            }
+            if is_new {
+                keep_in_registry(conn, &plan, &fingerprint)?;
             }
             let known = Arc::new(Known {
                 plan,
@@ -108,4 +140,55 @@ impl KeptPlan {
         );
         Err(Error::new(ErrorKind::Locked, message))
     }
+}
+
+#[derive(QueryableByName)]
+struct KeptRow {
+    #[diesel(sql_type = Jsonb)]
+    plan: serde_json::Value,
+}
+
+/// The plan that another process has made of the schema as it is. One that cannot be read is of another
+/// version of this library, and as good as none.
+fn registry_plan(
+    conn: &mut PgConnection,
+    schema: &SchemaName,
+    fingerprint: &Fingerprint,
+) -> Result<Option<ClonePlan>> {
+    let row: Option<KeptRow> = sql_query(
+        "SELECT plan FROM boardinghouse.clone_plans
+         WHERE schema_name = $1 AND role_name = current_user AND fingerprint = $2",
+    )
+    .bind::<Text, _>(schema.as_str())
+    .bind::<Text, _>(&fingerprint.0)
+    .get_result(conn)
+    .optional()
+    .map_err(|error| Error::database("read the plan of the template", error))?;
+    Ok(row.and_then(|row| serde_json::from_value(row.plan).ok()))
+}
+
+fn keep_in_registry(
+    conn: &mut PgConnection,
+    plan: &ClonePlan,
+    fingerprint: &Fingerprint,
+) -> Result<()> {
+    let text = serde_json::to_value(plan).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidInput,
+            "the plan of the template cannot be written down",
+        )
+        .with_source(error)
+    })?;
+    sql_query(
+        "INSERT INTO boardinghouse.clone_plans AS kept (schema_name, role_name, fingerprint, plan)
+         VALUES ($1, current_user, $2, $3)
+         ON CONFLICT (schema_name, role_name) DO UPDATE
+         SET fingerprint = excluded.fingerprint, plan = excluded.plan, compiled_at = now()",
+    )
+    .bind::<Text, _>(plan.source().as_str())
+    .bind::<Text, _>(&fingerprint.0)
+    .bind::<Jsonb, _>(text)
+    .execute(conn)
+    .map(drop)
+    .map_err(|error| Error::database("keep the plan of the template", error))
 }

@@ -251,6 +251,22 @@ impl ClonePlan {
         }
     }
 
+    /// The statements after which a clone holds its own name in text, such as the body of a function.
+    pub(super) fn steps_that_hold_the_name(&self) -> Vec<String> {
+        let steps = self.steps.iter().filter(|step| {
+            let mut pieces = step.pieces.iter();
+            // Outside of text the server keeps a number.
+            pieces.any(|piece| matches!(piece, Piece::Quoted(inside) if is_named(inside)))
+        });
+        steps
+            .map(|step| {
+                let sql = self.statement(step, &self.source);
+                let first = sql.lines().next().unwrap_or_default();
+                format!("{}: {first}", step.object)
+            })
+            .collect()
+    }
+
     /// Sends the message, in a transaction that has the settings.
     pub(super) fn create(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
         conn.batch_execute(&self.message(target)).map_err(|error| {
@@ -274,4 +290,13 @@ impl ClonePlan {
             ),
         ))
     }
+}
+
+/// Whether pieces hold the name of the schema, at any depth.
+fn is_named(pieces: &[Piece]) -> bool {
+    pieces.iter().any(|piece| match piece {
+        Piece::Schema | Piece::Bare | Piece::Name | Piece::Source => true,
+        Piece::Quoted(inside) => is_named(inside),
+        Piece::Text(_) => false,
+    })
 }

@@ -1,0 +1,244 @@
+//! Clones of the template made ahead of time, so that a tenant only has to be named.
+
+use std::time::Instant;
+
+use diesel::{
+    OptionalExtension, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection,
+    sql_query, sql_types,
+};
+use serde::Serialize;
+
+use super::Provisioner;
+use crate::{
+    catalog,
+    connection::SharedConnection,
+    error::{Error, ErrorKind, Result},
+    lock,
+    names::SchemaName,
+    registry, sql,
+    template::Template,
+};
+
+/// What there is of schemas that wait for a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ReadySchemas {
+    /// Those that are clones of the template as it is, the oldest first. They are handed out in this order.
+    pub ready: Vec<SchemaName>,
+    /// Those that are clones of the template as it was. They are never handed out.
+    pub stale: Vec<SchemaName>,
+}
+
+/// What filling or draining did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ReadyChange {
+    /// The schemas that were created.
+    pub created: Vec<SchemaName>,
+    /// The schemas that were dropped.
+    pub dropped: Vec<SchemaName>,
+}
+
+#[derive(QueryableByName)]
+struct ReadyRow {
+    #[diesel(sql_type = sql_types::BigInt)]
+    id: i64,
+    #[diesel(sql_type = sql_types::Text)]
+    schema_name: String,
+    #[diesel(sql_type = sql_types::Text)]
+    fingerprint: String,
+}
+
+impl ReadyRow {
+    fn schema(&self) -> Result<SchemaName> {
+        SchemaName::existing(&self.schema_name)
+    }
+}
+
+impl Provisioner {
+    /// Sees to it that `count` clones of the template wait for tenants, and drops those that no longer are
+    /// like it. Returns at once if that is so already.
+    ///
+    /// [`create`](Self::create) takes one wherever there is one, and renames it: a sign-up then waits for
+    /// neither the server's DDL nor its disk. Call this from time to time, from as many processes as you
+    /// like: only one of them works at a time.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::TemplateMissing`] and [`ErrorKind::TemplateUnsupported`]; the latter also when
+    ///   something in the template names its schema in text, since a renamed clone would name another.
+    /// * [`ErrorKind::Locked`] when the template was being migrated all the time.
+    /// * [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
+    ///   [`TenantPool::get_shared`](crate::TenantPool::get_shared).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use boardinghouse_core::{Provisioner, TenantPool};
+    ///
+    /// let provisioner = Provisioner::new(TenantPool::builder().build("postgres://localhost/app")?);
+    /// let change = provisioner.keep_ready(10)?;
+    /// println!("{} new, {} out of date", change.created.len(), change.dropped.len());
+    /// # Ok::<(), boardinghouse_core::Error>(())
+    /// ```
+    pub fn keep_ready(&self, count: usize) -> Result<ReadyChange> {
+        self.keep_ready_with(count, |_| {})
+    }
+
+    /// As [`keep_ready`](Self::keep_ready), and says after each schema how many there are.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`keep_ready`](Self::keep_ready).
+    pub fn keep_ready_with(
+        &self,
+        count: usize,
+        mut progress: impl FnMut(usize),
+    ) -> Result<ReadyChange> {
+        let mut conn = self.pool.get_shared()?;
+        registry::require(&mut conn)?;
+        let mut change = ReadyChange {
+            created: Vec::new(),
+            dropped: Vec::new(),
+        };
+        for stale in self.look(&mut conn)?.stale {
+            if self.drop_ready(&mut conn, &stale)? {
+                change.dropped.push(stale);
+            }
+        }
+        let deadline = Instant::now() + self.lock_wait.min(lock::LONGEST_WAIT);
+        loop {
+            let made = conn.build_transaction().read_committed().run(|conn| {
+                let conn: &mut PgConnection = conn;
+                lock::ready_schemas_for_transaction(conn, self.lock_wait)?;
+                self.make_one_ready(conn, count)
+            });
+            match made {
+                Ok((there, Some(schema))) => {
+                    change.created.push(schema);
+                    progress(there);
+                }
+                Ok((_, None)) => return Ok(change),
+                Err(error) if error.kind() == ErrorKind::Locked && Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The schemas that wait for a tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TemplateMissing`], [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors
+    /// of [`TenantPool::get_shared`](crate::TenantPool::get_shared).
+    pub fn ready_schemas(&self) -> Result<ReadySchemas> {
+        let mut conn = self.pool.get_shared()?;
+        registry::require(&mut conn)?;
+        self.look(&mut conn)
+    }
+
+    /// Drops the schemas that wait for a tenant, all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
+    /// [`TenantPool::get_shared`](crate::TenantPool::get_shared). What was dropped before stays dropped.
+    pub fn drain_ready(&self) -> Result<ReadyChange> {
+        let mut conn = self.pool.get_shared()?;
+        registry::require(&mut conn)?;
+        let mut dropped = Vec::new();
+        for row in rows(&mut conn)? {
+            let schema = row.schema()?;
+            if self.drop_ready(&mut conn, &schema)? {
+                dropped.push(schema);
+            }
+        }
+        Ok(ReadyChange {
+            created: Vec::new(),
+            dropped,
+        })
+    }
+
+    fn look(&self, conn: &mut SharedConnection) -> Result<ReadySchemas> {
+        let template = Template::new(self.pool.layout().template().clone());
+        let (known, rows) = conn.build_transaction().read_committed().run(|conn| {
+            let conn: &mut PgConnection = conn;
+            let known = self.plan.current(conn, &template)?;
+            Ok::<_, Error>((known, rows(conn)?))
+        })?;
+        let (mut ready, mut stale) = (Vec::new(), Vec::new());
+        for row in rows {
+            match known.fingerprint() == row.fingerprint {
+                true => ready.push(row.schema()?),
+                false => stale.push(row.schema()?),
+            }
+        }
+        Ok(ReadySchemas { ready, stale })
+    }
+
+    /// Clones the template once more, unless there are `count` clones of it. Says how many there are.
+    fn make_one_ready(
+        &self,
+        conn: &mut PgConnection,
+        count: usize,
+    ) -> Result<(usize, Option<SchemaName>)> {
+        let template = Template::new(self.pool.layout().template().clone());
+        lock::schema_shared_for_transaction(conn, template.schema(), self.lock_wait)?;
+        let known = self.plan.current(conn, &template)?;
+        known.can_be_renamed()?;
+        let there = rows(conn)?;
+        let there = there
+            .iter()
+            .filter(|row| row.fingerprint == known.fingerprint());
+        let there = there.count();
+        if there >= count {
+            return Ok((there, None));
+        }
+        let row: ReadyRow = sql_query(
+            "INSERT INTO boardinghouse.ready_schemas (schema_name, fingerprint)
+             VALUES (pg_catalog.gen_random_uuid()::text, $1)
+             RETURNING id, schema_name, fingerprint",
+        )
+        .bind::<sql_types::Text, _>(known.fingerprint())
+        .get_result(conn)
+        .map_err(|error| Error::database("register a schema that waits for a tenant", error))?;
+        // No tenant's schema begins so.
+        let schema = SchemaName::existing(&format!("__ready_{}", row.id))?;
+        sql_query("UPDATE boardinghouse.ready_schemas SET schema_name = $2 WHERE id = $1")
+            .bind::<sql_types::BigInt, _>(row.id)
+            .bind::<sql_types::Text, _>(schema.as_str())
+            .execute(conn)
+            .map_err(|error| Error::database("register a schema that waits for a tenant", error))?;
+        known.apply(conn, &schema)?;
+        Ok((there + 1, Some(schema)))
+    }
+
+    /// Drops a schema if it still waits for a tenant.
+    fn drop_ready(&self, conn: &mut SharedConnection, schema: &SchemaName) -> Result<bool> {
+        conn.build_transaction().read_committed().run(|conn| {
+            let conn: &mut PgConnection = conn;
+            let mine = sql_query(
+                "DELETE FROM boardinghouse.ready_schemas WHERE id IN (
+                     SELECT id FROM boardinghouse.ready_schemas WHERE schema_name = $1
+                     FOR UPDATE SKIP LOCKED)
+                 RETURNING id, schema_name, fingerprint",
+            )
+            .bind::<sql_types::Text, _>(schema.as_str())
+            .get_result::<ReadyRow>(conn)
+            .optional()
+            .map_err(|error| Error::database("take a schema that waits for a tenant", error))?;
+            let exists = catalog::schema_oid(conn, schema)?.is_some();
+            if mine.is_some() && exists {
+                conn.batch_execute(&sql::drop_schema(schema))
+                    .map_err(|error| Error::database(&format!("drop schema {schema}"), error))?;
+            }
+            Ok(mine.is_some())
+        })
+    }
+}
+
+fn rows(conn: &mut PgConnection) -> Result<Vec<ReadyRow>> {
+    sql_query("SELECT id, schema_name, fingerprint FROM boardinghouse.ready_schemas ORDER BY id")
+        .load(conn)
+        .map_err(|error| registry::explain(conn, "list the schemas that wait for a tenant", error))
+}

@@ -1,0 +1,2 @@
+DROP TABLE boardinghouse.ready_schemas;
+DROP TABLE boardinghouse.clone_plans;
