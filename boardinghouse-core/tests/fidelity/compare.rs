@@ -73,11 +73,12 @@ fn read(conn: &mut PgConnection, schema: &str) -> QueryResult<Vec<String>> {
         .collect())
 }
 
-/// The objects and properties that a statement finds, one line a property.
+/// The objects and properties that a statement finds, one line a property. `OFFSET 0` has the objects
+/// described once, and not for each of their properties.
 fn properties(conn: &mut PgConnection, statement: &str) -> QueryResult<Vec<Line>> {
     sql_query(format!(
         "SELECT o AS object, key AS property, coalesce(value, 'NULL') AS value
-         FROM ({statement}) AS q (o, p), jsonb_each_text(p)"
+         FROM ({statement} OFFSET 0) AS q (o, p), jsonb_each_text(p)"
     ))
     .load(conn)
 }
