@@ -171,9 +171,14 @@ fn everything_works_with_other_names_for_the_shared_schema_and_the_template() {
 /// Puts the registry back to what the first release made of it.
 fn make_older(db: &TestDb) {
     db.sql(include_str!(
+        "../migrations/2026-11-24-120000_clones/down.sql"
+    ));
+    db.sql(include_str!(
         "../migrations/2026-11-24-000000_epochs/down.sql"
     ));
-    db.sql("DELETE FROM boardinghouse.__diesel_schema_migrations WHERE version = '20261124000000'");
+    db.sql(
+        "DELETE FROM boardinghouse.__diesel_schema_migrations WHERE version >= '20261124000000'",
+    );
 }
 
 #[test]
@@ -233,7 +238,10 @@ fn a_registry_that_is_older_than_the_library_says_what_to_do() {
 
     // What is pending can be seen, and mended.
     let plan = migrator().plan(&Selection::All).unwrap();
-    assert_eq!(plan.targets[0].pending, ["2026-11-24-000000_epochs"]);
+    assert_eq!(
+        plan.targets[0].pending,
+        ["2026-11-24-000000_epochs", "2026-11-24-120000_clones"]
+    );
     assert_eq!(plan.targets.len(), 5);
     let report = migrator().run().unwrap();
     assert!(report.is_success(), "{report:?}");

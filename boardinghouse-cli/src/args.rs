@@ -209,6 +209,15 @@ pub(crate) enum Command {
         #[arg(value_name = "SQL", allow_hyphen_values = true)]
         statement: String,
     },
+    /// Keeps clones of the template ready, so that a tenant is created in a moment
+    #[command(
+        subcommand,
+        after_help = "Example:\n  boardinghouse pool fill --size 20"
+    )]
+    Pool(PoolCommand),
+    /// Shows how tenants are cloned, and proves that it is right
+    #[command(subcommand, after_help = "Example:\n  boardinghouse template verify")]
+    Template(TemplateCommand),
     /// Clones a schema, any schema, with everything in it
     ///
     /// Works on every database: no registry and no template are needed. The clone is created in one
@@ -248,7 +257,8 @@ pub(crate) enum TenantCommand {
     #[command(after_help = "Examples:\n  \
         boardinghouse tenant create acme\n  \
         boardinghouse tenant create acme --name 'Acme Inc.' --domain notes.acme.com --attr seats=25\n  \
-        boardinghouse tenant create acme --adopt acme_2019")]
+        boardinghouse tenant create acme --adopt acme_2019\n  \
+        boardinghouse tenant create acme-staging --clone acme")]
     Create(Create),
     /// Lists the tenants
     ///
@@ -337,6 +347,59 @@ pub(crate) struct Create {
     /// Takes this schema, which exists, as it is instead of a clone. It is then never dropped
     #[arg(long, value_name = "SCHEMA")]
     pub(crate) adopt: Option<SchemaName>,
+    /// Clones this schema, with its rows, instead of the template
+    #[arg(long, value_name = "SCHEMA", value_parser = existing, conflicts_with_all = ["adopt", "clone"])]
+    pub(crate) template: Option<SchemaName>,
+    /// Clones this tenant, with its rows, instead of the template
+    #[arg(long, value_name = "TENANT", conflicts_with = "adopt")]
+    pub(crate) clone: Option<TenantId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoolCommand {
+    /// Shows which schemas are ready, and which are out of date
+    ///
+    /// Writes nothing.
+    #[command(after_help = "Example:\n  boardinghouse pool status --json")]
+    Status,
+    /// Clones the template until there are so many schemas ready
+    ///
+    /// Drops those that are out of date first. `tenant create` takes one, if there is one. Run this from a
+    /// timer: where nothing is to do it does nothing, and of several at once one works.
+    #[command(after_help = "Example:\n  boardinghouse pool fill --size 20")]
+    Fill {
+        /// How many schemas should be ready
+        #[arg(long, value_name = "N")]
+        size: usize,
+    },
+    /// Drops the schemas that are ready, all of them
+    ///
+    /// No tenant loses anything: nobody has these yet.
+    #[command(after_help = "Example:\n  boardinghouse pool drain")]
+    Drain,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TemplateCommand {
+    /// Prints the script that creates a schema like the template
+    ///
+    /// Writes nothing.
+    #[command(after_help = "Example:\n  boardinghouse template show preview")]
+    Show {
+        /// What the schema is called in the script
+        #[arg(value_name = "SCHEMA", default_value = "new_tenant", value_parser = existing)]
+        target: SchemaName,
+    },
+    /// Says whether the template can be cloned, and what a clone takes
+    ///
+    /// Exits with 2, and the list of what is in the way, where it cannot. Writes nothing.
+    #[command(after_help = "Example:\n  boardinghouse template compile")]
+    Compile,
+    /// Clones the template, compares the clone with it, and takes it back
+    ///
+    /// The clone is read again like the template was, and must come out the same. Nothing of it stays.
+    #[command(after_help = "Example:\n  boardinghouse template verify")]
+    Verify,
 }
 
 #[derive(Debug, Args)]

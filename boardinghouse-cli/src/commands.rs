@@ -4,6 +4,7 @@ mod clone;
 #[cfg(unix)]
 mod dev;
 mod fleet;
+mod template;
 mod tenant;
 
 use std::io::Read as _;
@@ -31,6 +32,8 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
         Command::Check { pooler: true } => check_pooler(context, output),
         Command::Check { pooler: false } => check(context, output),
         Command::Sql { whom, statement } => sql(context, output, &whom, statement),
+        Command::Pool(command) => template::pool(context, output, &command),
+        Command::Template(command) => template::run(context, output, command),
         Command::Clone(wanted) => clone::clone(context, output, &wanted),
         #[cfg(unix)]
         Command::Dev { command } => dev::dev(output, &command),

@@ -188,6 +188,17 @@ impl Template {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn clone_to(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<ClonePlan> {
+        self.clone_with(conn, target, |_| Ok(()))
+            .map(|(plan, ())| plan)
+    }
+
+    /// As [`clone_to`](Self::clone_to); `first` runs in the transaction, before the clone is created.
+    pub(crate) fn clone_with<T>(
+        &self,
+        conn: &mut PgConnection,
+        target: &SchemaName,
+        first: impl Fn(&mut PgConnection) -> Result<T>,
+    ) -> Result<(ClonePlan, T)> {
         let depth = depth_of(conn)?;
         if depth.is_some() {
             return Err(Error::new(
@@ -209,12 +220,13 @@ impl Template {
                 {
                     return Ok::<_, Error>(None);
                 }
+                let first = first(conn)?;
                 let plan = self.compile(conn)?;
                 plan.apply(conn, target)?;
-                Ok(Some(plan))
+                Ok(Some((plan, first)))
             })?;
-            if let Some(plan) = plan {
-                return Ok(plan);
+            if let Some(done) = plan {
+                return Ok(done);
             }
         }
         Err(Error::new(
@@ -224,6 +236,53 @@ impl Template {
                 self.schema.as_str()
             ),
         ))
+    }
+
+    /// Clones the schema, reads the clone as the schema was read, and takes the clone back. Gives the
+    /// statements in which the two differ: `-` for the schema's, `+` for the clone's; none, where the clone
+    /// is right.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`compile`](Self::compile) and [`ClonePlan::apply`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use boardinghouse_core::{SchemaName, Template};
+    /// # use diesel::{Connection, PgConnection};
+    /// # let mut conn = PgConnection::establish("postgres://localhost/app")?;
+    /// let template = Template::new(SchemaName::existing("__template__")?);
+    /// assert!(template.verify(&mut conn)?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify(&self, conn: &mut PgConnection) -> Result<Vec<String>> {
+        let scratch = SchemaName::existing("__template_verify__")?;
+        let mut found = None;
+        let ended = conn.transaction::<(), Error, _>(|conn| {
+            let plan = self.compile(conn)?;
+            plan.apply(conn, &scratch)?;
+            let clone = Self {
+                schema: scratch.clone(),
+                ..self.clone()
+            };
+            let clone = clone.compile(conn)?;
+            let written = |plan: &ClonePlan| -> Vec<String> {
+                let steps = plan.steps().iter();
+                steps.map(|step| plan.statement(step, &scratch)).collect()
+            };
+            let (one, other) = (written(&plan), written(&clone));
+            let missing = one.iter().filter(|sql| !other.contains(sql));
+            let added = other.iter().filter(|sql| !one.contains(sql));
+            let missing = missing.map(|sql| format!("- {sql}"));
+            found = Some(missing.chain(added.map(|sql| format!("+ {sql}"))).collect());
+            Err(DieselError::RollbackTransaction.into())
+        });
+        match (found, ended) {
+            (Some(found), _) => Ok(found),
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Ok(Vec::new()),
+        }
     }
 
     fn missing(&self) -> Error {
@@ -295,7 +354,7 @@ impl Template {
     fn rows<'a>(
         &self,
         conn: &mut PgConnection,
-        tables: &[(&'a str, Vec<&'a str>)],
+        tables: &[(&'a str, Vec<&'a catalog::tables::Column>)],
     ) -> Result<Vec<rows::TableRows<'a>>> {
         for excluded in &self.without_rows {
             if !tables.iter().any(|(table, _)| table == excluded) {
@@ -326,7 +385,8 @@ impl Template {
         let mut all = Vec::new();
         let mut refusals = Vec::new();
         for (table, columns) in filled.into_iter().filter_map(|number| wanted.get(number)) {
-            let rows = catalog::tables::rows(conn, &self.schema, table, columns, MOST_ROWS + 1)?;
+            let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+            let rows = catalog::tables::rows(conn, &self.schema, table, &names, MOST_ROWS + 1)?;
             if rows.len() > MOST_ROWS {
                 refusals.push(format!(
                     "table {table}: more than {MOST_ROWS} rows cannot be part of a plan; clone it with \

@@ -52,8 +52,16 @@ fn create(context: &Context, output: &Output, create: Create) -> Result<Exit, Fa
         // Names are refused before anything is connected to.
         None => drop(context.layout().schema_for(new.id())?),
     }
+    let source = match &create.clone {
+        Some(tenant) => Some(context.registry()?.get(tenant)?.schema().clone()),
+        None => create.template,
+    };
+    let from_template = source.is_none();
+    if let Some(source) = source {
+        new = new.copy_of(source);
+    }
     let tenant = Provisioner::new(context.pool()?).create(&new)?;
-    let adopted = tenant.is_adopted();
+    let adopted = tenant.is_adopted() || !from_template;
     show(context, output, tenant)?;
     // The tenant is there: what cannot be found out now is no failure.
     if !adopted && output.is_for_people() && context.template_has_tables().is_ok_and(|has| !has) {

@@ -29,6 +29,14 @@ fn every_command_explains_itself() {
         &["check"],
         &["sql"],
         &["clone"],
+        &["pool"],
+        &["pool", "status"],
+        &["pool", "fill"],
+        &["pool", "drain"],
+        &["template"],
+        &["template", "show"],
+        &["template", "compile"],
+        &["template", "verify"],
         &["dev"],
     ] {
         let name = [&["help"], command].concat().join("-");

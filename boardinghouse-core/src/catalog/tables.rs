@@ -85,6 +85,9 @@ pub(crate) struct Column {
     pub(crate) name: String,
     #[diesel(sql_type = Text)]
     pub(crate) type_name: String,
+    /// Whether the type is in the schema, too.
+    #[diesel(sql_type = Bool)]
+    pub(crate) own_type: bool,
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) collation: Option<String>,
     #[diesel(sql_type = Bool)]
@@ -495,6 +498,7 @@ const COLUMNS: &str = "
     SELECT a.attrelid AS table, a.attnum::pg_catalog.int4 AS number,
            a.attname::pg_catalog.text AS name,
            pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name,
+           t.typnamespace = c.relnamespace AS own_type,
            CASE WHEN a.attcollation <> t.typcollation
                 THEN a.attcollation::pg_catalog.regcollation::pg_catalog.text END AS collation,
            a.attnotnull AS not_null, a.attidentity::pg_catalog.text AS identity,
@@ -509,6 +513,7 @@ const COLUMNS: &str = "
             FROM pg_catalog.pg_options_to_table(a.attoptions)) AS options,
            a.attislocal AS local
     FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped

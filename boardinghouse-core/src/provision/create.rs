@@ -10,7 +10,7 @@ use diesel::{
     connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
 };
 
-use super::{Provisioner, is_no_tenants};
+use super::{Provisioner, is_no_tenants, schema_exists};
 use crate::{
     connection::SharedConnection,
     domain::DomainName,
@@ -65,6 +65,31 @@ impl Provisioner {
                 }
             }
         }
+    }
+
+    /// Registers `tenant`, and clones `source` to its schema with all rows, in one snapshot.
+    pub(super) fn copy(
+        &self,
+        conn: &mut SharedConnection,
+        source: &SchemaName,
+        domains: &[DomainName],
+        tenant: &Tenant,
+    ) -> Result<Tenant> {
+        let conn: &mut PgConnection = conn;
+        registry::require(conn)?;
+        let template = Template::new(source.clone()).with_data();
+        let register = |conn: &mut PgConnection| {
+            lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;
+            lock::schema_shared_for_transaction(conn, source, self.lock_wait)?;
+            let registered = registry::insert(conn, tenant, domains)?;
+            match schema_exists(conn, tenant.schema())? {
+                true => Err(is_no_tenants(tenant.schema())),
+                false => Ok(registered),
+            }
+        };
+        template
+            .clone_with(conn, tenant.schema(), register)
+            .map(|(_, registered)| registered)
     }
 
     fn try_to_clone(

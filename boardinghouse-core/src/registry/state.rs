@@ -36,7 +36,12 @@ pub(crate) fn state<C: PgQueries>(conn: &mut C) -> QueryResult<RegistryState> {
             "pg_catalog.to_regclass('boardinghouse.tenants') IS NOT NULL \
              AND pg_catalog.to_regclass('boardinghouse.domains') IS NOT NULL",
         ),
-        sql::<sql_types::Bool>("pg_catalog.to_regclass('boardinghouse.ready_schemas') IS NOT NULL"),
+        sql::<sql_types::Bool>(
+            "pg_catalog.to_regclass('boardinghouse.ready_schemas') IS NOT NULL \
+             AND EXISTS (SELECT FROM pg_catalog.pg_attribute \
+             WHERE attrelid = pg_catalog.to_regclass('boardinghouse.tenants')::pg_catalog.oid \
+             AND attname = 'incarnation' AND NOT attisdropped)",
+        ),
     ))
     .get_result(conn)?;
     Ok(match (exists, current) {

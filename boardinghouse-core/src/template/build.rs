@@ -142,15 +142,15 @@ impl<'a> Builder<'a> {
     }
 
     /// Every table that holds rows itself, with those of its columns that hold values of their own.
-    pub(super) fn tables_with_columns(&self) -> Vec<(&'a str, Vec<&'a str>)> {
+    pub(super) fn tables_with_columns(&self) -> Vec<(&'a str, Vec<&'a Column>)> {
         let tables = self.found.tables.tables.iter();
         tables
             .filter(|table| table.kind == "r")
             .map(|table| {
                 let columns = self.columns.get(&table.oid).into_iter().flatten();
+                let columns = columns.copied();
                 let columns = columns.filter(|column| column.generated.is_empty());
-                let names = columns.map(|column| column.name.as_str()).collect();
-                (table.name.as_str(), names)
+                (table.name.as_str(), columns.collect())
             })
             .collect()
     }
@@ -1270,8 +1270,8 @@ fn in_tablespace(tablespace: &str, sql: &str) -> String {
     )
 }
 
-/// The properties of a column that CREATE TABLE cannot say in all versions. `base` is the column that
-/// it is created like, if not like its type.
+/// The properties of a column that CREATE TABLE cannot say in all versions. `base` is the parent's column,
+/// where it comes from a parent.
 fn column_settings(column: &Column, base: Option<&Column>) -> Vec<String> {
     let storage = |letter: &str| match letter {
         "p" => "PLAIN",
@@ -1279,17 +1279,19 @@ fn column_settings(column: &Column, base: Option<&Column>) -> Vec<String> {
         "m" => "MAIN",
         _ => "EXTENDED",
     };
-    let expected = base.map_or(column.storage_of_type.as_str(), |b| b.storage.as_str());
-    let of_base = base.and_then(|b| b.compression.as_deref());
-    let compression = match column.compression.as_deref() {
-        same if same == of_base => None,
-        Some("p") => Some("pglz"),
-        Some("l") => Some("lz4"),
-        Some(other) => Some(other),
-        None => Some("default"),
-    };
+    // Whether the parent's are set before the child is created or after it, is not known here.
+    let differs = |column: &Column| column.storage != column.storage_of_type;
+    let sets_storage = differs(column) || base.is_some_and(differs);
+    let is_compressed = |column: &Column| column.compression.is_some();
+    let sets_compression = is_compressed(column) || base.is_some_and(is_compressed);
+    let compression = sets_compression.then(|| match column.compression.as_deref() {
+        Some("p") => "pglz",
+        Some("l") => "lz4",
+        Some(other) => other,
+        None => "default",
+    });
     let actions = [
-        (column.storage != expected).then(|| format!("SET STORAGE {}", storage(&column.storage))),
+        sets_storage.then(|| format!("SET STORAGE {}", storage(&column.storage))),
         compression.map(|method| format!("SET COMPRESSION {method}")),
         column
             .statistics

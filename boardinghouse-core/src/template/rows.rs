@@ -1,13 +1,13 @@
 //! The rows of a schema, as statements.
 
 use super::graph::{Draft, Fragment};
-use crate::sql::Ident;
+use crate::{catalog::tables::Column, sql::Ident};
 
 /// The rows of one table.
 #[derive(Debug)]
 pub(super) struct TableRows<'a> {
     pub(super) table: &'a str,
-    pub(super) columns: Vec<&'a str>,
+    pub(super) columns: Vec<&'a Column>,
     /// Each as a list of literals; nothing where the server is to copy them.
     pub(super) rows: Option<Vec<String>>,
 }
@@ -15,7 +15,11 @@ pub(super) struct TableRows<'a> {
 impl TableRows<'_> {
     pub(super) fn draft(&self) -> Draft {
         let table = Ident(self.table);
-        let columns: Vec<_> = self.columns.iter().map(|c| Ident(c).to_string()).collect();
+        let columns: Vec<_> = self
+            .columns
+            .iter()
+            .map(|c| Ident(&c.name).to_string())
+            .collect();
         let columns = columns.join(", ");
         match &self.rows {
             // A row without a column of its own: one statement each.
@@ -31,10 +35,12 @@ impl TableRows<'_> {
                 ))]
             }
             None => {
-                let (into, select) = match columns.is_empty() {
-                    true => (String::new(), String::new()),
-                    false => (format!(" ({columns}) OVERRIDING SYSTEM VALUE"), columns),
+                let into = match columns.is_empty() {
+                    true => String::new(),
+                    false => format!(" ({columns}) OVERRIDING SYSTEM VALUE"),
                 };
+                let select: Vec<String> = self.columns.iter().copied().map(value).collect();
+                let select = select.join(", ");
                 vec![
                     Fragment::Data(format!(
                         "INSERT INTO {table}{into} SELECT {select} FROM ONLY "
@@ -44,5 +50,15 @@ impl TableRows<'_> {
                 ]
             }
         }
+    }
+}
+
+/// A value as the clone's column takes it. A type of the schema is another one in the clone; text is what
+/// both have in common.
+fn value(column: &Column) -> String {
+    let name = Ident(&column.name);
+    match column.own_type {
+        true => format!("{name}::pg_catalog.text::{}", column.type_name),
+        false => name.to_string(),
     }
 }

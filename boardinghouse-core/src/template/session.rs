@@ -32,11 +32,14 @@ const READING: &[(&str, &str)] = &[
     ("jit", "off"),
 ];
 
-/// Further settings for creating: bodies may name what comes later, and storage is the template's.
+/// Further settings for creating: bodies may name what comes later, storage is the template's, and some
+/// values are copied as text.
 const CREATING: &[(&str, &str)] = &[
+    ("bytea_output", "hex"),
     ("check_function_bodies", "off"),
     ("default_table_access_method", "heap"),
     ("default_tablespace", ""),
+    ("extra_float_digits", "3"),
 ];
 
 #[derive(QueryableByName)]

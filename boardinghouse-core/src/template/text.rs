@@ -27,6 +27,11 @@ pub(super) enum Piece {
 
 /// Puts pieces together for one schema, cloned from another.
 pub(super) fn render(pieces: &[Piece], schema: &SchemaName, source: &SchemaName) -> String {
+    render_at(0, pieces, schema, source)
+}
+
+/// At some depth of string constants within string constants.
+fn render_at(depth: usize, pieces: &[Piece], schema: &SchemaName, source: &SchemaName) -> String {
     let mut text = String::new();
     for piece in pieces {
         match piece {
@@ -36,8 +41,12 @@ pub(super) fn render(pieces: &[Piece], schema: &SchemaName, source: &SchemaName)
             Piece::Name => text.push_str(schema.as_str()),
             Piece::Source => text.push_str(&source.quoted().to_string()),
             Piece::Quoted(pieces) => {
-                let inside = render(pieces, schema, source);
-                text.push_str(&Literal(&inside).to_string());
+                let inside = render_at(depth + 1, pieces, schema, source);
+                match depth {
+                    0 => text.push_str(&Literal(&inside).to_string()),
+                    // As its author wrote it: a backslash is one.
+                    _ => text.push_str(&format!("'{}'", inside.replace('\'', "''"))),
+                }
             }
         }
     }
@@ -128,7 +137,7 @@ mod tests {
         let pieces = [Piece::Text("f(".into()), Piece::Quoted(vec![inner])];
         assert_eq!(
             render(&pieces, &schema, &schema),
-            r#"f( E' E''"It''''s ""q\\\\".x'''"#
+            "f( E'''\"It''''s \"\"q\\\\\".x'''"
         );
     }
 }

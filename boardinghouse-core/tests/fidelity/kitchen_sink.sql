@@ -398,6 +398,10 @@ ALTER TABLE "q""uote" ENABLE ALWAYS RULE always;
 ALTER TABLE "q""uote" ENABLE REPLICA RULE "log it";
 
 ------------------------------------------------------------------------------------------------ triggers
+CREATE TABLE outside (t text, u text);
+ALTER TABLE outside ALTER t SET STORAGE EXTERNAL;
+CREATE TABLE outside_child () INHERITS (outside);
+ALTER TABLE outside ALTER u SET STORAGE MAIN;
 CREATE TABLE fired (id bigint GENERATED ALWAYS AS IDENTITY, what text, arguments text[]);
 CREATE FUNCTION log_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO fired (what, arguments) VALUES (TG_NAME || ' ' || TG_OP || ' ' || TG_LEVEL, TG_ARGV);
