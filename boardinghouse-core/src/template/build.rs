@@ -792,7 +792,13 @@ impl<'a> Builder<'a> {
     fn constraints(&mut self) {
         // CREATE TABLE creates one of two keys over the same columns only.
         let mut keys: HashSet<(u32, &str)> = HashSet::new();
+        let mut come_along = Vec::new();
         for constraint in &self.found.tables.constraints {
+            let made_by = self.made_by(constraint);
+            if made_by.oid != constraint.oid {
+                come_along.push((constraint.oid, made_by.oid));
+                continue;
+            }
             match (constraint.table, constraint.domain) {
                 (_, Some(domain)) => self.domain_constraint(constraint, domain),
                 (Some(oid), None) => {
@@ -812,6 +818,30 @@ impl<'a> Builder<'a> {
                 (None, None) => {}
             }
         }
+        for (constraint, made_by) in come_along {
+            if let Some(node) = self.graph.node_of("pg_constraint", made_by) {
+                self.graph.creates(node, "pg_constraint", constraint);
+            }
+        }
+    }
+
+    /// The foreign key with which this one comes: that of the partitioned table, or the one to the
+    /// partitioned table. One whose name is its own must be there before, or it would get another.
+    fn made_by<'c>(&'c self, constraint: &'c Constraint) -> &'c Constraint {
+        let mut constraint = constraint;
+        while constraint.kind == "f" {
+            let mut all = self.found.tables.constraints.iter();
+            let parent = all.find(|other| Some(other.oid) == constraint.parent);
+            match parent {
+                Some(parent)
+                    if parent.table == constraint.table || parent.name == constraint.name =>
+                {
+                    constraint = parent;
+                }
+                _ => break,
+            }
+        }
+        constraint
     }
 
     fn domain_constraint(&mut self, constraint: &Constraint, domain: u32) {
@@ -854,9 +884,7 @@ impl<'a> Builder<'a> {
         let mut needs = vec![class("pg_class", table.oid)];
         let (kind, phase, head, inline) = match constraint.kind.as_str() {
             "f" => {
-                let Some(phase) = self.foreign_key(constraint, table) else {
-                    return;
-                };
+                let phase = self.foreign_key(constraint);
                 let inside = self.tables.get(&constraint.foreign_table);
                 let inline = plain
                     && constraint.validated
@@ -866,8 +894,9 @@ impl<'a> Builder<'a> {
                 if inside.is_some() {
                     needs.push(class("pg_class", constraint.foreign_table));
                     // Of a partitioned table it goes to all partitions, which must be there.
-                    let tables = &self.found.tables.tables;
-                    needs.extend(tables.iter().map(|t| class("attached", t.oid)));
+                    let tables = self.found.tables.tables.iter();
+                    let partitions = tables.filter(|table| table.bound.is_some());
+                    needs.extend(partitions.map(|table| class("attached", table.oid)));
                 }
                 let only = if table.kind == "p" { "" } else { "ONLY " };
                 (
@@ -934,25 +963,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// When a foreign key is created; nothing where it comes with another one.
-    fn foreign_key(&mut self, constraint: &Constraint, table: &Table) -> Option<u8> {
-        let mut all = self.found.tables.constraints.iter();
-        if let Some(parent) = constraint.parent {
-            let parent = all.find(|other| other.oid == parent)?;
-            // One that is made for each partition of the table that it refers to.
-            if parent.table == Some(table.oid) || parent.name == constraint.name {
-                let home = self.graph.node_of("pg_constraint", parent.oid);
-                if let Some(home) = home {
-                    self.graph.creates(home, "pg_constraint", constraint.oid);
-                }
-                return None;
-            }
+    /// When a foreign key is created.
+    fn foreign_key(&self, constraint: &Constraint) -> u8 {
+        match constraint.parent {
             // Its own name is kept only when it is there before the parent's.
-            return Some(phase::FOREIGN_KEY_OF_PARTITION);
-        }
-        match self.tables.contains_key(&constraint.foreign_table) {
-            true => Some(phase::FOREIGN_KEY),
-            false => Some(phase::SHARED_FOREIGN_KEY),
+            Some(_) => phase::FOREIGN_KEY_OF_PARTITION,
+            None if self.tables.contains_key(&constraint.foreign_table) => phase::FOREIGN_KEY,
+            None => phase::SHARED_FOREIGN_KEY,
         }
     }
 
