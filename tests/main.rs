@@ -12,6 +12,7 @@ mod clean;
 mod epochs;
 mod hostile;
 mod hostile2;
+mod large;
 mod lifecycle;
 mod migrate;
 mod names;

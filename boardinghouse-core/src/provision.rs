@@ -1,23 +1,24 @@
 //! Creating and deleting tenants: registry row and schema in one transaction.
 
 mod create;
+mod delete;
 mod ready;
 
 use std::time::Duration;
 
+pub use delete::Deleted;
 pub use ready::{ReadyChange, ReadySchemas};
 
-use diesel::{connection::SimpleConnection, prelude::*, sql_types};
+use diesel::{prelude::*, sql_types};
 
 use crate::{
-    catalog,
     connection::SharedConnection,
     domain::DomainName,
     error::{Error, ErrorKind, Result},
     lock,
     names::{SchemaName, TenantId},
     pool::TenantPool,
-    registry, sql,
+    registry,
     template::{KeptPlan, Template},
     tenant::Tenant,
 };
@@ -129,16 +130,6 @@ impl NewTenant {
     }
 }
 
-/// What deleting a tenant did.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct Deleted {
-    /// The tenant as it was.
-    pub tenant: Tenant,
-    /// Whether its schema was dropped. An adopted schema is kept, and one may be gone already.
-    pub schema_dropped: bool,
-}
-
 impl Provisioner {
     /// A provisioner for the pool's database.
     #[must_use]
@@ -213,48 +204,6 @@ impl Provisioner {
         // A savepoint: with no transaction around it, a transaction.
         conn.transaction(|conn| self.create_checked(conn, new, &tenant))
             .map_err(|error| error.with_tenant(&new.id))
-    }
-
-    /// Deletes a tenant: its row, its domains and its schema with all its rows, in one transaction.
-    ///
-    /// The schema of an adopted tenant is kept. A schema that is gone already is not an error.
-    ///
-    /// Waits until no checkout uses the schema; new ones are refused from then on.
-    ///
-    /// # Errors
-    ///
-    /// * [`ErrorKind::TenantNotFound`] when the registry has no such tenant.
-    /// * [`ErrorKind::ReservedName`] when its schema is the shared one, the template or the
-    ///   registry, which are never dropped.
-    /// * [`ErrorKind::Locked`] when the schema was being migrated, or used by a checkout, all the
-    ///   time.
-    /// * [`ErrorKind::HasDependents`] when something outside the schema depends on something in it;
-    ///   the message has one line for each.
-    /// * [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
-    ///   [`TenantPool::get_shared`].
-    pub fn delete(&self, id: &TenantId) -> Result<Deleted> {
-        self.in_transaction(id, |conn| {
-            // The schema's lock before the row's: a migrator holds the one when it wants the other.
-            let read = registry::find(conn, id)?.ok_or_else(|| registry::not_found(id))?;
-            self.pool.layout().tenant_schema(read.schema())?;
-            lock::schema_for_transaction(conn, read.schema(), self.lock_wait)?;
-            let tenant = registry::lock_row_of(conn, &read)?;
-            let schema_dropped = !tenant.is_adopted() && schema_exists(conn, tenant.schema())?;
-            if schema_dropped {
-                lock::end_of_use(conn, tenant.schema())?;
-                nobody_depends_on(conn, tenant.schema())?;
-                conn.batch_execute(&sql::drop_schema(tenant.schema()))
-                    .map_err(|error| {
-                        Error::database(&format!("drop schema {}", tenant.schema()), error)
-                    })?;
-            }
-            registry::delete(conn, id)
-                .map_err(|error| Error::database("delete the tenant's row", error))?;
-            Ok(Deleted {
-                tenant,
-                schema_dropped,
-            })
-        })
     }
 
     /// Runs `work` in a transaction on the shared schema, whose statements wait for locks no longer than
@@ -373,25 +322,6 @@ fn sees_what_is_committed(conn: &mut PgConnection) -> Result<bool> {
     diesel::select(level)
         .get_result(conn)
         .map_err(|error| Error::database("read the isolation level", error))
-}
-
-/// CASCADE would take the dependents along, whoever's they are.
-fn nobody_depends_on(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
-    let Some(oid) = catalog::schema_oid(conn, schema)? else {
-        return Ok(());
-    };
-    let dependents = catalog::dependents_outside(conn, oid)?;
-    if dependents.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::HasDependents,
-        format!(
-            "schema {schema} cannot be dropped: drop or change first what depends on it from \
-             outside:\n{}",
-            dependents.join("\n")
-        ),
-    ))
 }
 
 fn is_no_tenants(schema: &SchemaName) -> Error {

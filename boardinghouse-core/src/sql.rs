@@ -414,6 +414,23 @@ pub(crate) fn drop_schema(schema: &SchemaName) -> String {
     format!("DROP SCHEMA IF EXISTS {} CASCADE", schema.quoted())
 }
 
+/// Drops a constraint of a table.
+pub(crate) fn drop_constraint(schema: &SchemaName, table: &str, constraint: &str) -> String {
+    format!(
+        "ALTER TABLE {}.{} DROP CONSTRAINT {}",
+        schema.quoted(),
+        Ident(table),
+        Ident(constraint)
+    )
+}
+
+/// Drops tables, and what depends on them, if there are any to drop.
+pub(crate) fn drop_tables(schema: &SchemaName, tables: &[&str]) -> Option<String> {
+    let name = |table: &&str| format!("{}.{}", schema.quoted(), Ident(table));
+    let names: Vec<String> = tables.iter().map(name).collect();
+    (!names.is_empty()).then(|| format!("DROP TABLE {} CASCADE", names.join(", ")))
+}
+
 /// Gives a schema another name. Everything in it comes along.
 pub(crate) fn rename_schema(schema: &SchemaName, new: &SchemaName) -> String {
     format!(

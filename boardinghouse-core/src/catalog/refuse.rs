@@ -116,9 +116,11 @@ FROM (
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i
                          JOIN pg_catalog.pg_class t ON t.oid = i.indrelid AND t.relkind = 't'
                          WHERE i.indexrelid = c.oid), 'a place in another schema'),
-        (EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class o
-                 ON o.oid IN (i.inhparent, i.inhrelid) AND o.relnamespace <> $5
-                 WHERE c.relkind IN ('r', 'p') AND c.oid IN (i.inhrelid, i.inhparent)),
+        (c.relkind IN ('r', 'p') AND (
+            EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class o
+                    ON o.oid = i.inhparent AND o.relnamespace <> $5 WHERE i.inhrelid = c.oid)
+            OR EXISTS (SELECT FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class o
+                       ON o.oid = i.inhrelid AND o.relnamespace <> $5 WHERE i.inhparent = c.oid)),
          'inheritance from or to another schema')
     ) AS p (found, what)
     WHERE c.oid = ANY ($4) AND p.found

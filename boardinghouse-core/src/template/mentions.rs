@@ -290,6 +290,10 @@ impl<'a> Mentions<'a> {
                 }
             }
         }
+        // Whoever answers for a text answers for all of it: half of it for the clone would be worse than none.
+        if !refused.is_empty() && self.allowed.contains(object) {
+            return vec![Piece::Text(text.to_owned())];
+        }
         for (at, why) in refused {
             self.refuse(object, &around(&tokens, at), why);
         }
@@ -555,5 +559,8 @@ mod tests {
         }
         assert_eq!(mentions.refusals.len(), 1);
         assert!(mentions.refusals[0].starts_with("function f()"));
+        let half = "INSERT INTO tmpl.notes VALUES (1); EXECUTE 'DELETE FROM tmpl.notes'";
+        let pieces = mentions.in_body("function g()", "g", "plpgsql", half);
+        assert_eq!(pieces, [Piece::Text(half.to_owned())]);
     }
 }
