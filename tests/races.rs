@@ -91,7 +91,7 @@ fn signing_up_stalls_nobody_who_writes_a_shared_table() {
     let mut times = times;
     times.sort();
     let p99 = times[times.len() * 99 / 100];
-    println!(
+    eprintln!(
         "{} writes, p99 {p99:?}, slowest {:?}; slowest create {slowest:?}",
         times.len(),
         times[times.len() - 1]

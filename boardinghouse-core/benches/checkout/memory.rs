@@ -9,7 +9,6 @@ use boardinghouse_core::{Tenant, TenantPool, embedded::Server};
 use diesel::{connection::SimpleConnection, prelude::*};
 
 use crate::{
-    backend,
     fleet::{self, naive, plain, select, set_path},
     measure::{Spread, Table, Target, setting},
 };
@@ -141,7 +140,13 @@ where
 }
 
 fn sum(pids: &[i32]) -> f64 {
-    pids.iter()
-        .filter_map(|pid| backend::own_memory(*pid))
-        .sum()
+    pids.iter().filter_map(|pid| own_memory(*pid)).sum()
+}
+
+/// The memory of its own that one of them has, in megabytes.
+fn own_memory(pid: i32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
+    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes / 1024.0)
 }

@@ -32,11 +32,3 @@ pub(crate) fn cpu() -> Duration {
         .sum();
     Duration::from_millis(ticks * 10)
 }
-
-/// The memory of its own that one of them has, in megabytes.
-pub(crate) fn own_memory(pid: i32) -> Option<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
-    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes / 1024.0)
-}
