@@ -9,6 +9,7 @@ mod affinity;
 mod attack;
 mod checkout;
 mod clean;
+mod copies;
 mod epochs;
 mod hostile;
 mod hostile2;

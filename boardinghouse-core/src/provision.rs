@@ -295,7 +295,7 @@ impl Provisioner {
         lock::schema_shared_for_transaction(conn, layout.template(), self.lock_wait)?;
         let template = Template::new(layout.template().clone());
         let plan = self.plan.current(conn, &template)?;
-        plan.apply(conn, tenant.schema())?;
+        plan.plan().apply(conn, tenant.schema())?;
         lock::restore_waiting(conn, &waiting)?;
         Ok(created)
     }

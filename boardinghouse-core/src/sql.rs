@@ -404,6 +404,33 @@ pub(crate) fn begin_clone(
     )
 }
 
+/// Registers a tenant and its domains, takes a schema that waits for one, if there is one of the template as
+/// it is, and answers. `fingerprint` is an expression. The path must begin with `pg_catalog`.
+pub(crate) fn register_tenant(fingerprint: &str) -> String {
+    format!(
+        "WITH inserted AS (
+             INSERT INTO boardinghouse.tenants
+                 (id, schema_name, display_name, status, attributes, adopted)
+             VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, epoch, incarnation
+         ), named AS (
+             INSERT INTO boardinghouse.domains (domain, tenant_id, is_primary)
+             SELECT n.domain, inserted.id, n.position = 1
+             FROM inserted, unnest($7) WITH ORDINALITY AS n (domain, position)
+         ), template AS MATERIALIZED (
+             SELECT ({fingerprint}) AS fingerprint
+         ), taken AS (
+             DELETE FROM boardinghouse.ready_schemas WHERE id = (
+                 SELECT r.id FROM boardinghouse.ready_schemas r
+                 WHERE r.fingerprint = (SELECT fingerprint FROM template)
+                 ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+             RETURNING schema_name
+         )
+         SELECT epoch, incarnation, to_regnamespace(quote_ident($2)) IS NOT NULL AS schema_exists,
+             template.fingerprint, (SELECT schema_name FROM taken) AS ready
+         FROM inserted, template"
+    )
+}
+
 /// Creates a schema unless it is there.
 pub(crate) fn create_schema_if_missing(schema: &SchemaName) -> String {
     format!("CREATE SCHEMA IF NOT EXISTS {}", schema.quoted())

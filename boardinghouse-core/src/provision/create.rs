@@ -191,7 +191,7 @@ impl Provisioner {
             true => known,
             false => self.plan.renew(conn, &template)?,
         };
-        plan.create(conn, tenant.schema())?;
+        plan.plan().create(conn, tenant.schema())?;
         Ok(registered.tenant)
     }
 }

@@ -209,7 +209,7 @@ impl Provisioner {
             .bind::<sql_types::Text, _>(schema.as_str())
             .execute(conn)
             .map_err(|error| Error::database("register a schema that waits for a tenant", error))?;
-        known.apply(conn, &schema)?;
+        known.plan().apply(conn, &schema)?;
         Ok((there + 1, Some(schema)))
     }
 

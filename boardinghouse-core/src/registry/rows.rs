@@ -14,6 +14,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
     schema::boardinghouse::{domains, tenants},
+    sql::register_tenant,
     tenant::{Tenant, TenantStatus},
 };
 
@@ -148,45 +149,23 @@ pub(crate) fn insert_and_look(
     }
     let domains: Vec<&str> = names.iter().map(DomainName::as_str).collect();
     let attributes = serde_json::Value::Object(tenant.attributes().clone());
-    let inserted: Inserted = diesel::sql_query(format!(
-        "WITH inserted AS (
-             INSERT INTO boardinghouse.tenants
-                 (id, schema_name, display_name, status, attributes, adopted)
-             VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, epoch, incarnation
-         ), named AS (
-             INSERT INTO boardinghouse.domains (domain, tenant_id, is_primary)
-             SELECT n.domain, inserted.id, n.position = 1
-             FROM inserted, unnest($7) WITH ORDINALITY AS n (domain, position)
-         ), template AS MATERIALIZED (
-             SELECT ({}) AS fingerprint
-         ), taken AS (
-             DELETE FROM boardinghouse.ready_schemas WHERE id = (
-                 SELECT r.id FROM boardinghouse.ready_schemas r
-                 WHERE r.fingerprint = (SELECT fingerprint FROM template)
-                 ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
-             RETURNING schema_name
-         )
-         SELECT epoch, incarnation, to_regnamespace(quote_ident($2)) IS NOT NULL AS schema_exists,
-             template.fingerprint, (SELECT schema_name FROM taken) AS ready
-         FROM inserted, template",
-        question.sql
-    ))
-    .bind::<sql_types::Text, _>(tenant.id().as_str())
-    .bind::<sql_types::Text, _>(tenant.schema().as_str())
-    .bind::<sql_types::Text, _>(tenant.display_name())
-    .bind::<sql_types::Text, _>(tenant.status().as_str())
-    .bind::<sql_types::Jsonb, _>(attributes)
-    .bind::<sql_types::Bool, _>(tenant.is_adopted())
-    .bind::<sql_types::Array<sql_types::Text>, _>(domains)
-    .get_result(conn)
-    .map_err(|error| match &error {
-        DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info)
-            if info.constraint_name() == Some("domains_pkey") =>
-        {
-            domain_taken(names)
-        }
-        _ => taken("register the tenant", tenant.id(), tenant.schema(), error),
-    })?;
+    let inserted: Inserted = diesel::sql_query(register_tenant(&question.sql))
+        .bind::<sql_types::Text, _>(tenant.id().as_str())
+        .bind::<sql_types::Text, _>(tenant.schema().as_str())
+        .bind::<sql_types::Text, _>(tenant.display_name())
+        .bind::<sql_types::Text, _>(tenant.status().as_str())
+        .bind::<sql_types::Jsonb, _>(attributes)
+        .bind::<sql_types::Bool, _>(tenant.is_adopted())
+        .bind::<sql_types::Array<sql_types::Text>, _>(domains)
+        .get_result(conn)
+        .map_err(|error| match &error {
+            DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info)
+                if info.constraint_name() == Some("domains_pkey") =>
+            {
+                domain_taken(names)
+            }
+            _ => taken("register the tenant", tenant.id(), tenant.schema(), error),
+        })?;
     Ok(Registered {
         tenant: tenant
             .clone()

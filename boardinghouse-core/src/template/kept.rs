@@ -1,9 +1,6 @@
 //! A plan that is used again for as long as the template stays as it is.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use diesel::{
     OptionalExtension, PgConnection, QueryableByName, RunQueryDsl, sql_query,
@@ -25,28 +22,11 @@ use crate::{
 pub(crate) struct Known {
     plan: ClonePlan,
     fingerprint: Fingerprint,
-    /// Whether a clone by this plan was seen to stand alone. They are all alike.
-    proven: AtomicBool,
 }
 
 impl Known {
     pub(crate) fn is_of(&self, fingerprint: &Fingerprint) -> bool {
         self.fingerprint == *fingerprint
-    }
-
-    /// As [`ClonePlan::apply`], in a transaction of ours that has the settings of
-    /// [`Template::settings`], and that ends when this fails.
-    pub(crate) fn create(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
-        self.plan.create(conn, target)?;
-        if !self.proven.load(Ordering::Relaxed) {
-            self.plan.prove(conn, target)?;
-            self.proven.store(true, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn apply(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
-        self.plan.apply(conn, target)
     }
 
     pub(crate) fn fingerprint(&self) -> &str {
@@ -70,7 +50,7 @@ impl Known {
         ))
     }
 
-    pub(super) fn plan(&self) -> &ClonePlan {
+    pub(crate) fn plan(&self) -> &ClonePlan {
         &self.plan
     }
 }
@@ -126,11 +106,7 @@ impl KeptPlan {
             if is_new {
                 keep_in_registry(conn, &plan, &fingerprint)?;
             }
-            let known = Arc::new(Known {
-                plan,
-                fingerprint,
-                proven: AtomicBool::new(false),
-            });
+            let known = Arc::new(Known { plan, fingerprint });
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&known));
             return Ok(known);
         }

@@ -1,6 +1,12 @@
 //! The statements that create a schema like another, as data.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use serde::{Deserialize, Serialize};
@@ -142,7 +148,22 @@ pub struct ClonePlan {
     source: SchemaName,
     /// What of it the plan has the rows and the positions of.
     filled: Filled,
+    /// Whether a clone by this plan was seen to stand alone. They are all alike.
+    #[serde(skip)]
+    proven: Proven,
 }
+
+/// A flag that makes no plan different from another.
+#[derive(Clone, Debug, Default)]
+struct Proven(Arc<AtomicBool>);
+
+impl PartialEq for Proven {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Proven {}
 
 impl ClonePlan {
     pub(super) fn new(
@@ -156,6 +177,7 @@ impl ClonePlan {
             owner,
             source,
             filled,
+            proven: Proven::default(),
         }
     }
 
@@ -200,8 +222,8 @@ impl ClonePlan {
         script
     }
 
-    /// Creates schema `target` and everything in it, and proves that nothing in it uses the
-    /// schema that was cloned.
+    /// Creates schema `target` and everything in it. The first clone is proven to use nothing in the schema
+    /// that was cloned; the others are like it.
     ///
     /// All or nothing: when it fails, the open transaction goes on as if it had not been called.
     /// Without one it commits by itself. The settings of the transaction, its `search_path` too,
@@ -267,18 +289,24 @@ impl ClonePlan {
             .collect()
     }
 
-    /// Sends the message, in a transaction that has the settings.
-    pub(super) fn create(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
+    /// As [`apply`](Self::apply), in a transaction of ours that has the settings of
+    /// [`Template::settings`](super::Template::settings), and that ends when this fails.
+    pub(crate) fn create(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
         conn.batch_execute(&self.message(target)).map_err(|error| {
             let what = format!("create schema {:?} as a clone", target.as_str());
             Error::database(&what, error)
-        })
+        })?;
+        self.prove(conn, target)
     }
 
     /// Fails if a clone uses anything in the schema that was cloned.
-    pub(super) fn prove(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
+    fn prove(&self, conn: &mut PgConnection, target: &SchemaName) -> Result<()> {
+        if self.proven.0.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let leaks = catalog::leaks(conn, target, &self.source)?;
         if leaks.is_empty() {
+            self.proven.0.store(true, Ordering::Relaxed);
             return Ok(());
         }
         Err(Error::new(

@@ -1,0 +1,116 @@
+//! Clones with rows: all of them, in one snapshot, as they were.
+
+use boardinghouse_core::{ErrorKind, NewTenant, Provisioner, SchemaName, Template};
+use boardinghouse_tests::TestDb;
+use diesel::{Connection, PgConnection, connection::SimpleConnection};
+
+/// What makes rows hard to copy.
+const HARD: &str = "CREATE SCHEMA hard; SET search_path TO hard;
+    CREATE TYPE mood AS ENUM ('sad', 'happy');
+    CREATE DOMAIN amount AS numeric(8, 2) CHECK (VALUE >= 0);
+    CREATE TYPE pair AS (x integer, mood mood);
+    CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''fired''; END';
+    CREATE TABLE one (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, two integer, mood mood,
+        many mood[], pair pair, price amount, double numeric GENERATED ALWAYS AS (price * 2) STORED,
+        part float8, raw bytea, at timestamptz, span interval, gone integer);
+    ALTER TABLE one DROP gone;
+    CREATE TABLE two (id serial PRIMARY KEY, one integer REFERENCES one DEFERRABLE INITIALLY DEFERRED,
+        itself integer REFERENCES two);
+    ALTER TABLE one ADD CONSTRAINT circle FOREIGN KEY (two) REFERENCES two;
+    CREATE TABLE parted (id integer, body text) PARTITION BY LIST (id);
+    CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
+    CREATE TABLE parted_rest PARTITION OF parted DEFAULT;
+    CREATE TABLE child () INHERITS (two);
+    CREATE TABLE nothing (); INSERT INTO nothing DEFAULT VALUES;
+    CREATE TABLE sessions (token text); INSERT INTO sessions VALUES ('secret');
+    CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS n FROM one WITH NO DATA;
+    INSERT INTO one (mood, many, pair, price, part, raw, at, span) VALUES
+        ('happy', '{sad,happy}', (1, 'sad'), 1.5, 0.1::float8 + 0.2, '\\xdeadbeef', '2024-02-03 04:05:06.789+00', '1 day -2 hours'),
+        ('sad', NULL, NULL, 0, 'NaN', NULL, 'infinity', NULL);
+    INSERT INTO two (one, itself) VALUES (1, 2), (2, 1);
+    UPDATE one SET two = 3 - id;
+    INSERT INTO child (id) VALUES (50);
+    INSERT INTO parted VALUES (1, 'one'), (7, 'rest');
+    SET CONSTRAINTS ALL IMMEDIATE; REFRESH MATERIALIZED VIEW counted;
+    CREATE TRIGGER no BEFORE INSERT ON one FOR EACH ROW EXECUTE FUNCTION no();
+    CREATE TRIGGER no_rows AFTER INSERT ON parted FOR EACH STATEMENT EXECUTE FUNCTION no();
+    ALTER TABLE two ENABLE ROW LEVEL SECURITY; ALTER TABLE two FORCE ROW LEVEL SECURITY;
+    CREATE POLICY none ON two USING (false)";
+
+fn all(db: &TestDb, schema: &str) -> String {
+    db.value(&format!(
+        "SELECT concat_ws('|',
+            (SELECT string_agg(concat_ws(',', id, two, mood, many, pair, price, double, part, raw, at, span), ';' ORDER BY id) FROM {schema}.one),
+            (SELECT string_agg(concat_ws(',', tableoid = '{schema}.child'::regclass, id, one, itself), ';' ORDER BY id) FROM {schema}.two),
+            (SELECT string_agg(concat_ws(',', tableoid = '{schema}.parted_1'::regclass, id, body), ';' ORDER BY id) FROM {schema}.parted),
+            (SELECT count(*) FROM {schema}.nothing), (SELECT n FROM {schema}.counted),
+            nextval('{schema}.two_id_seq'), (SELECT last_value FROM {schema}.one_id_seq))"
+    ))
+}
+
+#[test]
+fn rows_come_over_as_they_are() {
+    let db = TestDb::new();
+    db.sql(HARD);
+    let mut conn = PgConnection::establish(db.url()).unwrap();
+    let hard = Template::new(SchemaName::parse("hard").unwrap()).with_data();
+    let target = SchemaName::parse("copy").unwrap();
+    // What a session has set makes no difference.
+    conn.batch_execute(
+        "SET extra_float_digits TO -5; SET datestyle TO 'SQL, DMY'; SET bytea_output TO escape",
+    )
+    .unwrap();
+    hard.clone()
+        .exclude_data("sessions")
+        .clone_to(&mut conn, &target)
+        .unwrap();
+    assert_eq!(all(&db, "copy"), all(&db, "hard"));
+    assert_eq!(db.value("SELECT count(*) FROM copy.sessions"), "0");
+    assert_eq!(db.value("SELECT count(*) FROM hard.sessions"), "1");
+    // The rows obey what is checked from now on, too.
+    db.sql("DROP SCHEMA hard CASCADE; ALTER TABLE copy.one DISABLE TRIGGER no; SET CONSTRAINTS ALL IMMEDIATE;
+        INSERT INTO copy.one (two, price) VALUES (1, 3)");
+    assert_eq!(db.value("SELECT max(id) FROM copy.one"), "3");
+}
+
+#[test]
+fn a_copy_is_refused_before_anything_is_done() {
+    let db = TestDb::new();
+    db.sql(HARD);
+    let mut conn = PgConnection::establish(db.url()).unwrap();
+    let target = SchemaName::parse("copy").unwrap();
+    let hard = || Template::new(SchemaName::parse("hard").unwrap()).with_data();
+    let error = hard()
+        .exclude_data("no")
+        .clone_to(&mut conn, &target)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let error = conn
+        .transaction(|conn| hard().clone_to(conn, &target))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    db.sql("CREATE SCHEMA copy");
+    let error = hard().clone_to(&mut conn, &target).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SchemaExists);
+    assert_eq!(db.tables("copy"), "");
+}
+
+#[test]
+fn a_tenant_can_begin_with_the_rows_of_another() {
+    let db = TestDb::new();
+    let provisioner = Provisioner::new(db.pool(1));
+    let a = SchemaName::parse("a").unwrap();
+    let new = |id: &str| NewTenant::new(id.parse().unwrap()).copy_of(a.clone());
+    provisioner.create(&new("acme")).unwrap();
+    assert_eq!(
+        db.value("SELECT string_agg(body, ',') FROM acme.notes"),
+        db.value("SELECT string_agg(body, ',') FROM a.notes")
+    );
+    db.sql("INSERT INTO acme.notes (body) VALUES ('own')");
+    assert_eq!(
+        db.value("SELECT count(*) FROM a.notes WHERE body = 'own'"),
+        "0"
+    );
+    let error = provisioner.create(&new("acme")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TenantExists);
+}
