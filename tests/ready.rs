@@ -94,6 +94,25 @@ fn a_template_that_names_itself_in_text_cannot_wait() {
     assert_eq!(db.value("SELECT acme.many()"), "1");
 }
 
+/// A row that somebody wrote is no reason to drop or to hand out a schema that is not ours.
+#[test]
+fn a_schema_that_is_not_ours_is_neither_handed_out_nor_dropped() {
+    let db = TestDb::new();
+    let provisioner = Provisioner::new(db.pool(1));
+    provisioner.keep_ready(1).unwrap();
+    db.sql("UPDATE boardinghouse.ready_schemas SET schema_name = 'public'");
+    provisioner.create(&new("acme")).unwrap();
+    assert_eq!(
+        db.value("SELECT count(*) FROM boardinghouse.ready_schemas"),
+        "1"
+    );
+    provisioner.drain_ready().unwrap();
+    assert_eq!(
+        db.value("SELECT body FROM public.notes"),
+        boardinghouse_tests::BAIT
+    );
+}
+
 /// Acceptance: eight claim from a pool of fifty.
 #[test]
 fn no_schema_is_handed_out_twice() {

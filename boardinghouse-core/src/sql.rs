@@ -422,6 +422,7 @@ pub(crate) fn register_tenant(fingerprint: &str) -> String {
              DELETE FROM boardinghouse.ready_schemas WHERE id = (
                  SELECT r.id FROM boardinghouse.ready_schemas r
                  WHERE r.fingerprint = (SELECT fingerprint FROM template)
+                   AND r.schema_name = '__ready_' || r.id
                  ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
              RETURNING schema_name
          )

@@ -442,6 +442,23 @@ fn steps(
             );
         }
     }
+    // The trigger of a partition comes with that of the partitioned table, at any depth, and not with the
+    // partition: it needs what the trigger needs.
+    let mut open: Vec<&catalog::Reference> = references
+        .iter()
+        .filter(|one| one.class == "pg_trigger" && one.target_class == "pg_trigger")
+        .collect();
+    loop {
+        let before = open.len();
+        open.retain(|one| {
+            let parent = (one.target_class.clone(), one.target);
+            graph.adopt(&one.class, one.object, &parent);
+            graph.node_of(&one.class, one.object).is_none()
+        });
+        if open.len() == before {
+            break;
+        }
+    }
     for member in &members.list {
         graph.adopt(&member.class, member.oid, &member.parent);
     }

@@ -53,6 +53,13 @@ impl ReadyRow {
     fn schema(&self) -> Result<SchemaName> {
         SchemaName::existing(&self.schema_name)
     }
+
+    /// What we call the schema of this row. One with another name was written by somebody else: it is neither
+    /// handed out nor dropped.
+    fn own_name(&self) -> Result<SchemaName> {
+        // No tenant's schema begins so.
+        SchemaName::existing(&format!("__ready_{}", self.id))
+    }
 }
 
 impl Provisioner {
@@ -202,8 +209,7 @@ impl Provisioner {
         .bind::<sql_types::Text, _>(known.fingerprint())
         .get_result(conn)
         .map_err(|error| Error::database("register a schema that waits for a tenant", error))?;
-        // No tenant's schema begins so.
-        let schema = SchemaName::existing(&format!("__ready_{}", row.id))?;
+        let schema = row.own_name()?;
         sql_query("UPDATE boardinghouse.ready_schemas SET schema_name = $2 WHERE id = $1")
             .bind::<sql_types::BigInt, _>(row.id)
             .bind::<sql_types::Text, _>(schema.as_str())
@@ -227,12 +233,14 @@ impl Provisioner {
             .get_result::<ReadyRow>(conn)
             .optional()
             .map_err(|error| Error::database("take a schema that waits for a tenant", error))?;
+            let Some(mine) = mine else { return Ok(false) };
             let exists = catalog::schema_oid(conn, schema)?.is_some();
-            if mine.is_some() && exists {
+            let is_ours = mine.own_name()? == *schema;
+            if exists && is_ours {
                 conn.batch_execute(&sql::drop_schema(schema))
                     .map_err(|error| Error::database(&format!("drop schema {schema}"), error))?;
             }
-            Ok(mine.is_some())
+            Ok(is_ours)
         })
     }
 }
