@@ -3,6 +3,9 @@ ALTER TABLE tmpl.notes ALTER title SET COMPRESSION pglz;
 CREATE TYPE tmpl.ints AS RANGE (subtype = integer, multirange_type_name = tmpl."many ints");
 CREATE TABLE tmpl.with_ints (id integer, r tmpl.ints, m tmpl."many ints" DEFAULT '{[1,2)}', ms tmpl."many ints"[], f tmpl.floats);
 COMMENT ON TYPE tmpl."many ints" IS 'a multirange';
+-- 180000
+ALTER TABLE tmpl.notes ADD virtual integer GENERATED ALWAYS AS (id + 1) VIRTUAL;
+-- 140000
 SET search_path TO tmpl
 CREATE FUNCTION standard(i integer, shade colour DEFAULT 'red') RETURNS integer LANGUAGE sql STABLE RETURN add(i, 5) + (SELECT count(*)::integer FROM notes n WHERE n.shade = standard.shade);
 CREATE FUNCTION atomic(i integer) RETURNS SETOF integer BEGIN ATOMIC SELECT n.* FROM notes n WHERE n.id > i; SELECT every.id FROM all_notes() every WHERE every.body <> 'it''s \ x'; END;
@@ -39,7 +42,6 @@ GRANT MAINTAIN ON tmpl.notes TO sink_writer;
 ALTER TABLE tmpl.parted_enum ALTER id SET INCREMENT 7;
 -- 180000
 SET search_path TO tmpl
-ALTER TABLE notes ADD virtual integer GENERATED ALWAYS AS (id + 1) VIRTUAL;
 ALTER TABLE notes ADD CONSTRAINT "named not null" NOT NULL body;
 COMMENT ON CONSTRAINT "named not null" ON notes IS 'never null';
 ALTER TABLE notes ADD CONSTRAINT later_not_null NOT NULL tags NOT VALID;
