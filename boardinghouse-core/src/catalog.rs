@@ -17,6 +17,7 @@ use crate::{
 };
 
 pub(crate) mod address;
+pub(crate) mod data;
 pub(crate) mod define;
 pub(crate) mod fingerprint;
 pub(crate) mod refuse;

@@ -114,28 +114,35 @@ pub(crate) fn schema_for_session(
 
 /// Takes the right to add to the schemas that wait for a tenant, until the transaction ends.
 pub(crate) fn ready_schemas_for_transaction(conn: &mut PgConnection, wait: Duration) -> Result<()> {
-    let free = |conn: &mut PgConnection| {
-        diesel::select(
-            diesel::dsl::sql::<sql_types::Bool>("pg_catalog.pg_try_advisory_xact_lock(")
-                .bind::<sql_types::Integer, _>(READY)
-                .sql(", 0)"),
-        )
-        .get_result::<bool>(conn)
-    };
-    until(wait, || free(conn))?.then_some(()).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Locked,
-            format!("another process has been making schemas ready for {wait:?}: try again later"),
-        )
-    })
+    let what = "making schemas ready";
+    poll_kind(conn, READY, "pg_try_advisory_xact_lock", wait, what)
 }
 
 /// Takes the right to run migrations in this database, until the session ends.
 pub(crate) fn migrator_for_session(conn: &mut PgConnection, wait: Duration) -> Result<()> {
+    poll_kind(
+        conn,
+        MIGRATOR,
+        "pg_try_advisory_lock",
+        wait,
+        "running migrations",
+    )
+}
+
+/// Takes a lock that there is once in a database. `what` is what its owner does.
+fn poll_kind(
+    conn: &mut PgConnection,
+    kind: i32,
+    function: &str,
+    wait: Duration,
+    what: &str,
+) -> Result<()> {
     let free = |conn: &mut PgConnection| {
         diesel::select(
-            diesel::dsl::sql::<sql_types::Bool>("pg_catalog.pg_try_advisory_lock(")
-                .bind::<sql_types::Integer, _>(MIGRATOR)
+            diesel::dsl::sql::<sql_types::Bool>("pg_catalog.")
+                .sql(function)
+                .sql("(")
+                .bind::<sql_types::Integer, _>(kind)
                 .sql(", 0)"),
         )
         .get_result::<bool>(conn)
@@ -143,7 +150,7 @@ pub(crate) fn migrator_for_session(conn: &mut PgConnection, wait: Duration) -> R
     until(wait, || free(conn))?.then_some(()).ok_or_else(|| {
         Error::new(
             ErrorKind::Locked,
-            format!("another process has been running migrations for {wait:?}: try again later"),
+            format!("another process has been {what} for {wait:?}: try again later"),
         )
     })
 }

@@ -7,7 +7,7 @@ use diesel::{
 };
 
 use crate::{
-    catalog::{self, fingerprint::Question, tables::Filled},
+    catalog::{self, data::Filled},
     error::{Error, ErrorKind, Result},
     names::SchemaName,
 };
@@ -20,6 +20,7 @@ mod plan;
 mod rows;
 mod session;
 mod text;
+mod tokens;
 mod write;
 
 pub(crate) use kept::{KeptPlan, Known};
@@ -212,11 +213,11 @@ impl Template {
             };
             // A lock that is taken before the first query does not fix the snapshot, so that what is read
             // under it is what is locked (PostgreSQL manual, SQL command LOCK).
-            let tables = catalog::tables::names(conn, oid)?;
+            let tables = catalog::data::tables(conn, &self.schema)?;
             let plan = conn.build_transaction().repeatable_read().run(|conn| {
-                catalog::tables::lock(conn, &self.schema, &tables)?;
+                catalog::data::lock(conn, &self.schema, &tables)?;
                 if catalog::schema_oid(conn, &self.schema)? != Some(oid)
-                    || catalog::tables::names(conn, oid)? != tables
+                    || catalog::data::tables(conn, &self.schema)? != tables
                 {
                     return Ok::<_, Error>(None);
                 }
@@ -229,13 +230,7 @@ impl Template {
                 return Ok(done);
             }
         }
-        Err(Error::new(
-            ErrorKind::Locked,
-            format!(
-                "schema {:?} was changed again and again: try again later",
-                self.schema.as_str()
-            ),
-        ))
+        Err(self.restless())
     }
 
     /// Clones the schema, reads the clone as the schema was read, and takes the clone back. Gives the
@@ -292,6 +287,17 @@ impl Template {
         )
     }
 
+    /// It changed between one look and the next, [`MOST_TRIES`] times.
+    fn restless(&self) -> Error {
+        Error::new(
+            ErrorKind::Locked,
+            format!(
+                "schema {:?} was changed again and again: try again later",
+                self.schema.as_str()
+            ),
+        )
+    }
+
     fn read(&self, conn: &mut PgConnection) -> Result<ClonePlan> {
         let oid = catalog::schema_oid(conn, &self.schema)?.ok_or_else(|| self.missing())?;
         // Until the schema is known to hold no operators that hide PostgreSQL's, it must not be on the
@@ -336,15 +342,6 @@ impl Template {
         session::settings()
     }
 
-    /// How to ask whether the template is what it was when a plan was made.
-    pub(crate) fn fingerprint_of(&self, known: Option<&kept::Known>) -> Question {
-        let nothing = Filled::default();
-        Question::new(
-            &self.schema,
-            known.map_or(&nothing, |known| known.plan().filled()),
-        )
-    }
-
     /// Whoever reads the definitions for the schema's name.
     fn mentions<'a>(&'a self, found: &'a build::Found) -> mentions::Mentions<'a> {
         mentions::Mentions::new(&self.schema, found.names(), &self.allowed)
@@ -381,12 +378,12 @@ impl Template {
             return Ok(all.collect());
         }
         let names: Vec<&str> = wanted.iter().map(|(table, _)| *table).collect();
-        let filled = catalog::tables::with_rows(conn, &self.schema, &names)?;
+        let filled = catalog::data::with_rows(conn, &self.schema, &names)?;
         let mut all = Vec::new();
         let mut refusals = Vec::new();
         for (table, columns) in filled.into_iter().filter_map(|number| wanted.get(number)) {
             let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-            let rows = catalog::tables::rows(conn, &self.schema, table, &names, MOST_ROWS + 1)?;
+            let rows = catalog::data::rows(conn, &self.schema, table, &names, MOST_ROWS + 1)?;
             if rows.len() > MOST_ROWS {
                 refusals.push(format!(
                     "table {table}: more than {MOST_ROWS} rows cannot be part of a plan; clone it with \
@@ -426,43 +423,7 @@ fn steps(
     references: &[catalog::Reference],
     mentions: &mut mentions::Mentions<'_>,
 ) -> std::result::Result<Vec<Step>, Vec<String>> {
-    // What an operator family lists belongs to one of its classes or is added to it, and not to the
-    // operator or function that is listed.
-    for reference in references {
-        if matches!(&*reference.class, "pg_amop" | "pg_amproc") {
-            let home = match reference.target_class.as_str() {
-                "pg_opclass" => "pg_opclass",
-                "pg_opfamily" => build::ADDED_TO_FAMILY,
-                _ => continue,
-            };
-            graph.adopt(
-                &reference.class,
-                reference.object,
-                &(home.to_owned(), reference.target),
-            );
-        }
-    }
-    // The trigger of a partition comes with that of the partitioned table, at any depth, and not with the
-    // partition: it needs what the trigger needs.
-    let mut open: Vec<&catalog::Reference> = references
-        .iter()
-        .filter(|one| one.class == "pg_trigger" && one.target_class == "pg_trigger")
-        .collect();
-    loop {
-        let before = open.len();
-        open.retain(|one| {
-            let parent = (one.target_class.clone(), one.target);
-            graph.adopt(&one.class, one.object, &parent);
-            graph.node_of(&one.class, one.object).is_none()
-        });
-        if open.len() == before {
-            break;
-        }
-    }
-    for member in &members.list {
-        graph.adopt(&member.class, member.oid, &member.parent);
-    }
-    let order = graph.order(references).map_err(|circle| {
+    let order = graph.order(members, references).map_err(|circle| {
         vec![format!(
             "these need each other, in a circle: {}",
             circle.join(", ")

@@ -9,7 +9,7 @@ use diesel::{
     result::Error as DieselError, sql_query, sql_types::Text,
 };
 
-use super::tables::{Filled, sequence_positions, versions_of_rows};
+use super::data::{Filled, sequence_positions, versions_of_rows};
 use crate::{
     error::{Error, Result},
     names::SchemaName,
@@ -178,21 +178,23 @@ WITH schema AS MATERIALIZED (
   UNION ALL SELECT 'pg_default_acl'::regclass, r.oid, 0, r.xmin::text FROM pg_default_acl r
   UNION ALL SELECT 'pg_publication_rel'::regclass, r.oid, 0, r.xmin::text FROM more, pg_publication_rel r
     WHERE r.prrelid = ANY (more.rels)
+), object AS MATERIALIZED (
+    SELECT DISTINCT class, oid FROM line
 ), described AS MATERIALIZED (
     SELECT l.class, l.oid, d.objsubid AS sub, d.xmin::text AS version
-    FROM (SELECT DISTINCT oid, class FROM line) l
+    FROM object l
     JOIN pg_description d ON d.objoid = l.oid AND d.classoid = l.class
   UNION ALL
     SELECT l.class, l.oid, s.objsubid, s.label FROM pg_seclabel s
-    JOIN (SELECT DISTINCT oid, class FROM line) l ON s.objoid = l.oid AND s.classoid = l.class
+    JOIN object l ON s.objoid = l.oid AND s.classoid = l.class
 ), used AS MATERIALIZED (
     SELECT DISTINCT d.refclassid AS class, d.refobjid AS oid, d.deptype IN ('e', 'x') AS extension
-    FROM (SELECT DISTINCT class, oid FROM line) l, more, LATERAL (
+    FROM object l, more, LATERAL (
         SELECT d.* FROM pg_depend d WHERE d.classid = l.class AND d.objid = l.oid
         AND d.refobjid >= 16384 OFFSET 0) d
     WHERE d.refobjid <> ALL (more.own || more.indexes || more.row_types || more.composites)
       AND d.refclassid <> 'pg_namespace'::regclass
-      AND NOT EXISTS (SELECT FROM line x WHERE x.class = d.refclassid AND x.oid = d.refobjid)
+      AND NOT EXISTS (SELECT FROM object x WHERE x.class = d.refclassid AND x.oid = d.refobjid)
 )
 SELECT encode(sha256(convert_to(concat_ws(' ',
     current_database(), current_user, current_setting('server_version_num'),

@@ -3,9 +3,7 @@
 //! Read under the same path as [`define`](super::define).
 
 use diesel::{
-    PgConnection, QueryableByName, RunQueryDsl,
-    connection::SimpleConnection,
-    sql_query,
+    PgConnection, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Oid, Text},
 };
 
@@ -216,12 +214,6 @@ pub(crate) struct IndexStatistics {
     pub(crate) target: i32,
 }
 
-#[derive(QueryableByName)]
-struct RowValues {
-    #[diesel(sql_type = Text)]
-    values: String,
-}
-
 /// Reads the tables among the members.
 pub(crate) fn read(
     conn: &mut PgConnection,
@@ -245,184 +237,6 @@ pub(crate) fn read(
         index_statistics: load(conn, INDEX_STATISTICS, &indexes)?,
         not_null_is_a_constraint: version >= 180_000,
     })
-}
-
-/// The rows of `table`, `most` at the most, as lists of literals for VALUES, in the order of the
-/// columns.
-pub(crate) fn rows(
-    conn: &mut PgConnection,
-    schema: &SchemaName,
-    table: &str,
-    columns: &[&str],
-    most: usize,
-) -> Result<Vec<String>> {
-    let mut literals: Vec<String> = columns
-        .iter()
-        .map(|column| {
-            format!(
-                "pg_catalog.quote_nullable({}::pg_catalog.text COLLATE pg_catalog.\"C\")",
-                Ident(column)
-            )
-        })
-        .collect();
-    if literals.is_empty() {
-        literals.push("''".to_owned());
-    }
-    sql_query(format!(
-        "SELECT pg_catalog.concat_ws(', ', {}) AS values FROM ONLY {}.{} ORDER BY 1 LIMIT {most}",
-        literals.join(", "),
-        schema.quoted(),
-        Ident(table),
-    ))
-    .load::<RowValues>(conn)
-    .map(|rows| rows.into_iter().map(|row| row.values).collect())
-    .map_err(|error| Error::database("read the rows of the template", error))
-}
-
-/// The tables among `tables` that hold a row; all are asked in one query.
-pub(crate) fn with_rows(
-    conn: &mut PgConnection,
-    schema: &SchemaName,
-    tables: &[&str],
-) -> Result<Vec<usize>> {
-    #[derive(QueryableByName)]
-    struct Filled {
-        #[diesel(sql_type = Integer)]
-        number: i32,
-    }
-    if tables.is_empty() {
-        return Ok(Vec::new());
-    }
-    let selects: Vec<String> = tables
-        .iter()
-        .enumerate()
-        .map(|(number, table)| {
-            format!(
-                "SELECT {number}::pg_catalog.int4 AS number WHERE EXISTS (SELECT FROM ONLY {}.{})",
-                schema.quoted(),
-                Ident(table),
-            )
-        })
-        .collect();
-    sql_query(selects.join(" UNION ALL "))
-        .load::<Filled>(conn)
-        .map(|rows| {
-            let numbers = rows.into_iter();
-            let mut numbers: Vec<usize> = numbers
-                .filter_map(|row| usize::try_from(row.number).ok())
-                .collect();
-            numbers.sort_unstable();
-            numbers
-        })
-        .map_err(|error| Error::database("look for rows in the template", error))
-}
-
-/// The names of the tables in a schema, in the order of their oids.
-pub(crate) fn names(conn: &mut PgConnection, schema: u32) -> Result<Vec<String>> {
-    #[derive(QueryableByName)]
-    struct Name {
-        #[diesel(sql_type = Text)]
-        name: String,
-    }
-    sql_query(
-        "SELECT c.relname::pg_catalog.text AS name
-         FROM pg_catalog.pg_depend d
-         JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relnamespace = $1
-          AND c.relkind IN ('r', 'p')
-         WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.refobjid = $1
-           AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-         ORDER BY c.oid",
-    )
-    .bind::<Oid, _>(schema)
-    .load::<Name>(conn)
-    .map(|rows| rows.into_iter().map(|row| row.name).collect())
-    .map_err(|error| Error::database("list the tables of the schema", error))
-}
-
-/// Keeps others from changing these tables until the transaction ends.
-pub(crate) fn lock(conn: &mut PgConnection, schema: &SchemaName, tables: &[String]) -> Result<()> {
-    if tables.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<String> = tables
-        .iter()
-        .map(|table| format!("ONLY {}.{}", schema.quoted(), Ident(table)))
-        .collect();
-    conn.batch_execute(&format!(
-        "LOCK TABLE {} IN ACCESS SHARE MODE",
-        names.join(", ")
-    ))
-    .map_err(|error| Error::database("lock the tables of the schema", error))
-}
-
-/// The tables of a schema that have rows, or once had some, and its sequences.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Filled {
-    pub(crate) tables: Vec<String>,
-    pub(crate) sequences: Vec<String>,
-}
-
-/// What of a schema has rows or positions now.
-pub(crate) fn filled(conn: &mut PgConnection, schema: &SchemaName) -> Result<Filled> {
-    #[derive(QueryableByName)]
-    struct Relation {
-        #[diesel(sql_type = Text)]
-        name: String,
-        #[diesel(sql_type = Bool)]
-        is_table: bool,
-    }
-    let relations: Vec<Relation> = sql_query(
-        "SELECT c.relname::pg_catalog.text AS name, c.relkind = 'r' AS is_table
-         FROM pg_catalog.pg_namespace n
-         JOIN pg_catalog.pg_depend d
-           ON d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.refobjid = n.oid
-          AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-         JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relnamespace = n.oid
-          AND c.relkind IN ('r', 'S')
-         WHERE n.nspname = $1
-         ORDER BY c.relname",
-    )
-    .bind::<Text, _>(schema.as_str())
-    .load(conn)
-    .map_err(|error| Error::database("list the tables of the schema", error))?;
-    let (tables, sequences): (Vec<Relation>, Vec<Relation>) = relations
-        .into_iter()
-        .partition(|relation| relation.is_table);
-    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-    let numbers = with_rows(conn, schema, &names)?;
-    let names = numbers.into_iter().filter_map(|number| names.get(number));
-    Ok(Filled {
-        tables: names.map(|name| (*name).to_owned()).collect(),
-        sequences: sequences
-            .into_iter()
-            .map(|sequence| sequence.name)
-            .collect(),
-    })
-}
-
-/// For each table, an expression whose value is another when its rows are.
-pub(crate) fn versions_of_rows(schema: &SchemaName, tables: &[String]) -> Vec<String> {
-    let version = |table: &String| {
-        format!(
-            "(SELECT pg_catalog.string_agg(t.xmin::pg_catalog.text || t.ctid::pg_catalog.text, ' ') \
-             FROM ONLY {}.{} t)",
-            schema.quoted(),
-            Ident(table)
-        )
-    };
-    tables.iter().map(version).collect()
-}
-
-/// For each sequence, an expression whose value is another when it has moved.
-pub(crate) fn sequence_positions(schema: &SchemaName, sequences: &[String]) -> Vec<String> {
-    let position = |sequence: &String| {
-        format!(
-            "(SELECT last_value || is_called::pg_catalog.text FROM {}.{})",
-            schema.quoted(),
-            Ident(sequence)
-        )
-    };
-    sequences.iter().map(position).collect()
 }
 
 fn load<T>(conn: &mut PgConnection, sql: &str, oids: &[u32]) -> Result<Vec<T>>

@@ -36,12 +36,6 @@ enum Failed {
     For(Error),
 }
 
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self::For(error)
-    }
-}
-
 impl Provisioner {
     /// Registers `tenant`, and clones the template to its schema: one transaction, that is tried again while
     /// somebody else has a lock that it needs.
@@ -171,8 +165,7 @@ impl Provisioner {
             Some(known) => known,
             None => self.plan.renew(conn, &template)?,
         };
-        let question = template.fingerprint_of(Some(&known));
-        let registered = registry::insert_and_look(conn, tenant, domains, &question)?;
+        let registered = registry::insert_and_look(conn, tenant, domains, &known.question())?;
         if registered.schema_exists {
             return Err(is_no_tenants(tenant.schema()));
         }

@@ -222,7 +222,7 @@ impl Budget {
     }
 }
 
-fn drop_schema(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+pub(super) fn drop_schema(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
     conn.batch_execute(&sql::drop_schema(schema))
         .map_err(|error| Error::database(&format!("drop schema {schema}"), error))
 }

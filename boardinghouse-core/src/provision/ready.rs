@@ -2,20 +2,17 @@
 
 use std::time::Instant;
 
-use diesel::{
-    OptionalExtension, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection,
-    sql_query, sql_types,
-};
+use diesel::{OptionalExtension, PgConnection, QueryableByName, RunQueryDsl, sql_query, sql_types};
 use serde::Serialize;
 
-use super::Provisioner;
+use super::{Provisioner, delete::drop_schema};
 use crate::{
     catalog,
     connection::SharedConnection,
     error::{Error, ErrorKind, Result},
     lock,
     names::SchemaName,
-    registry, sql,
+    registry,
     template::Template,
 };
 
@@ -202,19 +199,17 @@ impl Provisioner {
             return Ok((there, None));
         }
         let row: ReadyRow = sql_query(
-            "INSERT INTO boardinghouse.ready_schemas (schema_name, fingerprint)
-             VALUES (pg_catalog.gen_random_uuid()::text, $1)
+            "INSERT INTO boardinghouse.ready_schemas (id, schema_name, fingerprint)
+             OVERRIDING SYSTEM VALUE
+             SELECT n, '__ready_' || n, $1
+             FROM pg_catalog.nextval(
+                 pg_catalog.pg_get_serial_sequence('boardinghouse.ready_schemas', 'id')) AS n
              RETURNING id, schema_name, fingerprint",
         )
         .bind::<sql_types::Text, _>(known.fingerprint())
         .get_result(conn)
         .map_err(|error| Error::database("register a schema that waits for a tenant", error))?;
         let schema = row.own_name()?;
-        sql_query("UPDATE boardinghouse.ready_schemas SET schema_name = $2 WHERE id = $1")
-            .bind::<sql_types::BigInt, _>(row.id)
-            .bind::<sql_types::Text, _>(schema.as_str())
-            .execute(conn)
-            .map_err(|error| Error::database("register a schema that waits for a tenant", error))?;
         known.plan().apply(conn, &schema)?;
         Ok((there + 1, Some(schema)))
     }
@@ -237,8 +232,7 @@ impl Provisioner {
             let exists = catalog::schema_oid(conn, schema)?.is_some();
             let is_ours = mine.own_name()? == *schema;
             if exists && is_ours {
-                conn.batch_execute(&sql::drop_schema(schema))
-                    .map_err(|error| Error::database(&format!("drop schema {schema}"), error))?;
+                drop_schema(conn, schema)?;
             }
             Ok(is_ours)
         })

@@ -102,10 +102,9 @@ pub(crate) fn insert(
             ))
             .execute(conn)
             .map_err(|error| match error {
-                DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Error::new(
-                    ErrorKind::TenantExists,
-                    format!("domain {name} leads to a tenant already"),
-                ),
+                DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => {
+                    domain_taken(std::slice::from_ref(name))
+                }
                 error => Error::database("register the tenant's domains", error),
             })?;
     }

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use self::tables::column_settings;
 use super::{
-    graph::{Draft, Fragment, Graph, Node, Statement, draft},
+    graph::{ADDED_TO_FAMILY, Draft, Fragment, Graph, Node, Statement, draft},
     plan::ObjectKind,
     rows::TableRows,
 };
@@ -23,9 +23,6 @@ use crate::{
     },
     sql::{Ident, Literal},
 };
-
-/// Stands for a catalog: what is added to an operator family once it is there.
-pub(super) const ADDED_TO_FAMILY: &str = "added to pg_opfamily";
 
 /// Everything that was read of a schema.
 #[derive(Debug)]

@@ -3,7 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::plan::ObjectKind;
-use crate::catalog::{Object, Reference};
+use crate::catalog::{Members, Object, Reference};
+
+/// Stands for a catalog: what is added to an operator family once it is there.
+pub(super) const ADDED_TO_FAMILY: &str = "added to pg_opfamily";
 
 /// A part of a statement.
 #[derive(Clone, Debug)]
@@ -99,23 +102,62 @@ impl Graph {
     }
 
     /// What is a part of something comes with it, where nothing else is said.
-    pub(super) fn adopt(&mut self, class: &str, oid: u32, parent: &Object) {
+    fn adopt(&mut self, class: &str, oid: u32, parent: &Object) {
         if let Some(&node) = self.home.get(parent) {
             self.home.entry((class.to_owned(), oid)).or_insert(node);
         }
     }
 
-    /// The nodes in an order in which each comes after what it needs, or the names of those for which
-    /// there is none.
-    pub(super) fn order(&mut self, references: &[Reference]) -> Result<Vec<usize>, Vec<String>> {
-        // A constraint trigger has a constraint of its own, which comes with it.
+    /// Says of every member with what it comes.
+    fn settle(&mut self, members: &Members, references: &[Reference]) {
+        let mut of_partitions = Vec::new();
         for reference in references {
-            if (&*reference.class, &*reference.target_class) == ("pg_constraint", "pg_trigger")
-                && let Some(trigger) = self.node_of("pg_trigger", reference.target)
-            {
-                self.creates(trigger, "pg_constraint", reference.object);
+            let (class, target) = (&*reference.class, reference.target);
+            match (class, &*reference.target_class) {
+                // What an operator family lists belongs to one of its classes or is added to it, and not to
+                // the operator or function that is listed.
+                ("pg_amop" | "pg_amproc", "pg_opclass") => {
+                    self.adopt(class, reference.object, &("pg_opclass".to_owned(), target));
+                }
+                ("pg_amop" | "pg_amproc", "pg_opfamily") => {
+                    let added = (ADDED_TO_FAMILY.to_owned(), target);
+                    self.adopt(class, reference.object, &added);
+                }
+                // A constraint trigger has a constraint of its own.
+                ("pg_constraint", "pg_trigger") => {
+                    if let Some(trigger) = self.node_of("pg_trigger", target) {
+                        self.creates(trigger, class, reference.object);
+                    }
+                }
+                // The trigger of a partition comes with that of the partitioned table, at any depth, and not
+                // with the partition: it needs what the trigger needs.
+                ("pg_trigger", "pg_trigger") => of_partitions.push((reference.object, target)),
+                _ => {}
             }
         }
+        loop {
+            let before = of_partitions.len();
+            of_partitions.retain(|&(trigger, parent)| {
+                self.adopt("pg_trigger", trigger, &("pg_trigger".to_owned(), parent));
+                self.node_of("pg_trigger", trigger).is_none()
+            });
+            if of_partitions.len() == before {
+                break;
+            }
+        }
+        for member in &members.list {
+            self.adopt(&member.class, member.oid, &member.parent);
+        }
+    }
+
+    /// The nodes in an order in which each comes after what it needs, or the names of those for which
+    /// there is none.
+    pub(super) fn order(
+        &mut self,
+        members: &Members,
+        references: &[Reference],
+    ) -> Result<Vec<usize>, Vec<String>> {
+        self.settle(members, references);
         for reference in references {
             let object = (reference.class.clone(), reference.object);
             // What a sequence belongs to, and what a partition is attached to, is said later.

@@ -10,8 +10,8 @@ use diesel::{
 use super::{ClonePlan, MOST_TRIES, Template};
 use crate::{
     catalog::{
+        data,
         fingerprint::{self, Fingerprint, Question},
-        tables,
     },
     error::{Error, ErrorKind, Result},
     names::SchemaName,
@@ -50,6 +50,11 @@ impl Known {
         ))
     }
 
+    /// How to ask whether the template is still what it was.
+    pub(crate) fn question(&self) -> Question {
+        Question::new(self.plan.source(), self.plan.filled())
+    }
+
     pub(crate) fn plan(&self) -> &ClonePlan {
         &self.plan
     }
@@ -79,7 +84,7 @@ impl KeptPlan {
     ) -> Result<Arc<Known>> {
         if let Some(known) = self.known() {
             // It may ask for a table that is gone: then the template has changed.
-            let now = fingerprint::read(conn, &template.fingerprint_of(Some(&known)));
+            let now = fingerprint::read(conn, &known.question());
             if now.is_ok_and(|now| known.is_of(&now)) {
                 return Ok(known);
             }
@@ -91,7 +96,7 @@ impl KeptPlan {
     /// rather than for good.
     pub(crate) fn renew(&self, conn: &mut PgConnection, template: &Template) -> Result<Arc<Known>> {
         for _ in 0..MOST_TRIES {
-            let filled = tables::filled(conn, template.schema())?;
+            let filled = data::filled(conn, template.schema())?;
             let question = Question::new(template.schema(), &filled);
             let fingerprint = fingerprint::read(conn, &question)?;
             let kept = registry_plan(conn, template.schema(), &fingerprint)?;
@@ -110,11 +115,7 @@ impl KeptPlan {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&known));
             return Ok(known);
         }
-        let message = format!(
-            "schema {:?} was changed again and again: try again later",
-            template.schema().as_str()
-        );
-        Err(Error::new(ErrorKind::Locked, message))
+        Err(template.restless())
     }
 }
 

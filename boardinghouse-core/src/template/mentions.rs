@@ -10,8 +10,11 @@
 
 use std::collections::HashSet;
 
-use super::text::{Piece, identifier, whole_identifier};
-use crate::{names::SchemaName, scan};
+use super::{
+    text::{Piece, identifier, whole_identifier},
+    tokens::{Kind, Token, content, tokens},
+};
+use crate::names::SchemaName;
 
 /// Looks for the name of a schema.
 #[derive(Debug)]
@@ -22,21 +25,6 @@ pub(super) struct Mentions<'a> {
     /// The objects for whose text somebody answers.
     allowed: &'a HashSet<String>,
     pub(super) refusals: Vec<String>,
-}
-
-/// A token, with the words that lead up to it.
-#[derive(Clone, Copy, Debug)]
-struct Token<'t> {
-    text: &'t str,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Word,
-    String,
-    Space,
-    Other,
 }
 
 /// Functions whose argument is the name of an object.
@@ -376,78 +364,11 @@ fn around(tokens: &[Token<'_>], at: usize) -> String {
     tokens[begin..end].iter().map(|token| token.text).collect()
 }
 
-/// What a string constant means.
-fn content(token: &str, escapes: bool) -> String {
-    if let Some(rest) = token.strip_prefix('$') {
-        let tag = rest.find('$').map_or(0, |end| end + 2);
-        let inside = tag..token.len().saturating_sub(tag).max(tag);
-        return token.get(inside).unwrap_or_default().to_owned();
-    }
-    let inside = token
-        .strip_prefix('\'')
-        .map(|text| text.strip_suffix('\'').unwrap_or(text))
-        .unwrap_or(token)
-        .replace("''", "'");
-    match escapes {
-        true => inside.replace("\\\\", "\\").replace("\\'", "'"),
-        false => inside,
-    }
-}
-
-/// Splits text; what the pieces hold adds up to it.
-fn tokens(text: &str) -> Vec<Token<'_>> {
-    let bytes = text.as_bytes();
-    let mut found: Vec<Token<'_>> = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let begins_word =
-            scan::is_name(bytes[at]) && !bytes[at].is_ascii_digit() && bytes[at] != b'$';
-        let (end, kind) = if begins_word {
-            let length = bytes[at..].iter().position(|&b| !scan::is_name(b));
-            (length.map_or(bytes.len(), |length| at + length), Kind::Word)
-        } else {
-            let end = scan::token(bytes, at);
-            let kind = match &bytes[at..end] {
-                [b'"', ..] => Kind::Word,
-                [b'\'', ..] => Kind::String,
-                [b'$', .., b'$'] => Kind::String,
-                [b'-', b'-', ..] | [b'/', b'*', ..] => Kind::Space,
-                [space] if space.is_ascii_whitespace() => Kind::Space,
-                _ => Kind::Other,
-            };
-            (end, kind)
-        };
-        // A quoted constant that was ended by a doubled quote goes on.
-        if let (Some(last), Kind::String) = (found.last_mut(), kind)
-            && last.kind == Kind::String
-            && bytes[at] == b'\''
-            && last.text.ends_with('\'')
-        {
-            let begin = at - last.text.len();
-            last.text = text.get(begin..end).unwrap_or_default();
-        } else if let (Some(last), true) =
-            (found.last_mut(), kind == Kind::Word && bytes[at] == b'"')
-            && last.text.starts_with('"')
-        {
-            let begin = at - last.text.len();
-            last.text = text.get(begin..end).unwrap_or_default();
-        } else {
-            // Tokens begin and end at ASCII characters, or at the end.
-            found.push(Token {
-                text: text.get(at..end).unwrap_or_default(),
-                kind,
-            });
-        }
-        at = end;
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
-    use super::{Mentions, tokens};
+    use super::Mentions;
     use crate::{
         names::SchemaName,
         template::text::{Piece, render},
@@ -469,19 +390,6 @@ mod tests {
         match mentions.refusals.is_empty() {
             true => Ok(render(&pieces, &schema("Clone's"), &name)),
             false => Err(mentions.refusals),
-        }
-    }
-
-    #[test]
-    fn tokens_add_up_to_the_text() {
-        for text in [
-            "a 'b''c' \"d\"\"e\" E'f\\'g' $x$ $y$ $x$ -- h\n/* i /* j */ */ k.l $1 é",
-            "'open",
-            "\"open",
-            "$a$ open",
-        ] {
-            let joined: String = tokens(text).iter().map(|token| token.text).collect();
-            assert_eq!(joined, text);
         }
     }
 

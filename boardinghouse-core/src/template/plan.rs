@@ -16,7 +16,7 @@ use super::{
     text::{Piece, render},
 };
 use crate::{
-    catalog::{self, tables::Filled},
+    catalog::{self, data::Filled},
     error::{Error, ErrorKind, Result},
     names::SchemaName,
 };
