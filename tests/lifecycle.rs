@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Barrier, Mutex,
+        Arc, Barrier, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -11,7 +11,7 @@ use std::{
 
 use boardinghouse_core::{
     DomainName, Error, ErrorKind, Layout, Migrator, NewTenant, Outcome, PgRegistry, Provisioner,
-    SchemaName, Selection, Tenant, TenantId, TenantPool, TenantStatus,
+    SchemaName, Tenant, TenantId, TenantPool, TenantStatus,
 };
 use boardinghouse_tests::{SHARED, TestDb, add_note, bodies, tenant, value};
 use diesel::connection::SimpleConnection;
@@ -540,16 +540,25 @@ fn tenants_that_are_renamed_while_the_fleet_is_migrated_are_not_lost() {
     db.sql("CREATE SCHEMA legacy");
     let schema = SchemaName::existing("legacy").unwrap();
     provisioner.create(&new("shop").adopt(schema)).unwrap();
-    let migrator = Migrator::new(pool.clone()).shared(SHARED).tenants(source());
-    let mut renamed = Vec::new();
-    let report = migrator
-        .apply_with(&Selection::All, &mut |entry| {
-            if entry.target.tenant_id() == Some(&id("a")) {
-                renamed.push(provisioner.rename(&id("b"), &id("y")).unwrap());
-                renamed.push(provisioner.rename(&id("shop"), &id("store")).unwrap());
+    let renamed = Arc::new(Mutex::new(Vec::new()));
+    let report = Migrator::new(pool.clone())
+        .shared(SHARED)
+        .tenants(source())
+        .jobs(1)
+        .after_each({
+            let renamed = Arc::clone(&renamed);
+            move |_, at| {
+                if at.tenant() == Some(&id("a")) {
+                    let mut renamed = renamed.lock().unwrap();
+                    renamed.push(provisioner.rename(&id("b"), &id("y"))?);
+                    renamed.push(provisioner.rename(&id("shop"), &id("store"))?);
+                }
+                Ok(())
             }
         })
+        .run()
         .unwrap();
+    let renamed = renamed.lock().unwrap();
     // The schema that is gone fails alone, and the next run finds it under its new name.
     let failed: Vec<_> = report
         .failures()

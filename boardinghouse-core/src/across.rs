@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::HashMap,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     connection::TenantConnection,
     error::{Error, ErrorKind, Result},
-    migrate::Selection,
+    migrate::{self, Selection},
     names::TenantId,
     pool::TenantPool,
     registry::{self, PgRegistry},
@@ -316,7 +317,7 @@ fn panicked(tenant: &Tenant, panic: &(dyn Any + Send)) -> Error {
 impl PgRegistry {
     /// The tenants of a selection, whatever their status: for [`Selection::All`] and
     /// [`Selection::Tenants`] all, in the order of their ids; for [`Selection::Only`] those, in the
-    /// order given, each once.
+    /// order given, each once; for [`Selection::Matching`] those that the filter lets through, in its order.
     ///
     /// # Errors
     ///
@@ -336,6 +337,15 @@ impl PgRegistry {
                     }
                 }
                 Ok(tenants)
+            }
+            Selection::Matching(filter) => {
+                let ids = migrate::matching(&mut self.pool().get_shared()?, filter)?;
+                let all = self
+                    .list()?
+                    .into_iter()
+                    .map(|tenant| (tenant.id().clone(), tenant));
+                let mut all: HashMap<TenantId, Tenant> = all.collect();
+                Ok(ids.iter().filter_map(|id| all.remove(id)).collect())
             }
             Selection::Shared => Err(Error::new(
                 ErrorKind::InvalidInput,

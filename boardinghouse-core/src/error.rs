@@ -74,6 +74,8 @@ pub enum ErrorKind {
     HasDependents,
     /// A migration failed. Its transaction was rolled back.
     Migration,
+    /// Schemas are behind: migrations are pending.
+    MigrationsPending,
     /// Work for one of many tenants panicked. Its connection was closed.
     Panicked,
     /// No PostgreSQL server could be found, fetched or started.

@@ -191,8 +191,9 @@ pub use crate::{
     job::TenantJob,
     layout::Layout,
     migrate::{
-        MigrationPlan, MigrationReport, Migrator, Outcome, PlannedTarget, ReportEntry, Selection,
-        Target,
+        FailedMigration, Goal, Group, Limit, MigrationContext, MigrationPlan, MigrationReport,
+        Migrator, OnError, Outcome, PlannedTarget, ReportEntry, RunEvent, Selection, Target,
+        TenantFilter, TenantMigration,
     },
     names::{SchemaName, TenantId},
     pool::{PathMode, PoolCounters, PoolState, TenantPool, TenantPoolBuilder, WaitBucket},

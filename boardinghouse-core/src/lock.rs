@@ -163,21 +163,36 @@ fn poll(
     wait: Duration,
     function: &str,
 ) -> Result<()> {
-    let free = |conn: &mut PgConnection| {
-        diesel::select(
-            diesel::dsl::sql::<sql_types::Bool>("pg_catalog.")
-                .sql(function)
-                .sql("(")
-                .bind::<sql_types::Integer, _>(SCHEMA)
-                .sql(", pg_catalog.hashtext(")
-                .bind::<sql_types::Text, _>(schema.as_str())
-                .sql("))"),
-        )
-        .get_result::<bool>(conn)
-    };
-    until(wait, || free(conn))?
+    until(wait, || try_schema(conn, schema, function))?
         .then_some(())
         .ok_or_else(|| busy(schema, wait))
+}
+
+fn try_schema(conn: &mut PgConnection, schema: &SchemaName, function: &str) -> QueryResult<bool> {
+    diesel::select(
+        diesel::dsl::sql::<sql_types::Bool>("pg_catalog.")
+            .sql(function)
+            .sql("(")
+            .bind::<sql_types::Integer, _>(SCHEMA)
+            .sql(", pg_catalog.hashtext(")
+            .bind::<sql_types::Text, _>(schema.as_str())
+            .sql("))"),
+    )
+    .get_result(conn)
+}
+
+/// As [`schema_for_session`], for a session that others use meanwhile, and that must not wait in the server:
+/// see [`poll`].
+pub(crate) fn poll_schema_for_session<S: std::ops::DerefMut<Target = crate::session::Session>>(
+    mut session: impl FnMut() -> S,
+    schema: &SchemaName,
+    wait: Duration,
+) -> Result<()> {
+    until(wait, || {
+        try_schema(&mut session().pg, schema, "pg_try_advisory_lock")
+    })?
+    .then_some(())
+    .ok_or_else(|| busy(schema, wait))
 }
 
 /// Gives back what [`schema_for_session`] took.

@@ -28,6 +28,32 @@ pub(crate) fn statements(text: &str) -> Vec<&str> {
         .collect()
 }
 
+/// Whether every quote and comment of `text` ends in it: what stands after it then is not part of one.
+pub(crate) fn is_closed(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = token(bytes, at);
+        let token = &bytes[at..end];
+        let closed = match token {
+            // One that begins a new line after it ends there.
+            [b'-', b'-', ..] => true,
+            [b'/', b'*', ..] => end < bytes.len() || token.len() > 3 && token.ends_with(b"*/"),
+            [quote @ (b'\'' | b'"'), ..] => {
+                end < bytes.len() || token.len() > 1 && token.ends_with(&[*quote])
+            }
+            [b'$', .., b'$'] | [b'$'] => true,
+            [b'$', ..] => end < bytes.len(),
+            _ => true,
+        };
+        if !closed {
+            return false;
+        }
+        at = end;
+    }
+    true
+}
+
 /// The first word of a statement, in upper case; opening parentheses before it are passed over.
 pub(crate) fn keyword(statement: &str) -> String {
     let bytes = statement.as_bytes();
@@ -79,7 +105,7 @@ pub(crate) fn ends_transaction(text: &str) -> bool {
 }
 
 /// The first words of a statement, at most three, in upper case.
-fn words(statement: &str) -> Vec<String> {
+pub(crate) fn words(statement: &str) -> Vec<String> {
     let bytes = statement.as_bytes();
     let (mut words, mut at) = (Vec::new(), 0);
     while at < bytes.len() && words.len() < 3 {
@@ -167,7 +193,7 @@ pub(crate) fn is_name(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{ends_transaction, keyword, may_define, statements};
+    use super::{ends_transaction, is_closed, keyword, may_define, statements};
 
     #[test]
     fn what_may_define_something_is_told_from_what_does_not() {
@@ -221,6 +247,40 @@ mod tests {
             "commitment",
         ] {
             assert!(!ends_transaction(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_open_is_told_from_what_is_not() {
+        for text in [
+            "",
+            "SELECT 1",
+            "-- x",
+            "/* x */",
+            "SELECT 'a''b'",
+            "SELECT \"a\"",
+            "DO $$ ' $$",
+            "DO $a$ $$ $a$",
+            "SELECT $1",
+            "SELECT E'\\''",
+            "$",
+        ] {
+            assert!(is_closed(text), "{text}");
+        }
+        for text in [
+            "/* x",
+            "/* /* */",
+            "/*/",
+            "SELECT 'a",
+            "SELECT '",
+            "SELECT 'a''",
+            "SELECT \"a",
+            "DO $$ x",
+            "DO $a$ x $$",
+            "DO $a$ x $b$",
+            "SELECT E'\\'",
+        ] {
+            assert!(!is_closed(text), "{text}");
         }
     }
 

@@ -21,6 +21,22 @@ pub mod boardinghouse {
     }
 
     diesel::table! {
+        boardinghouse.ledger (incarnation) {
+            incarnation -> Int8,
+            schema_oid -> Oid,
+            versions -> Array<Nullable<Text>>,
+            updated_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        boardinghouse.named_templates (schema_name) {
+            schema_name -> Text,
+            created_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
         boardinghouse.ready_schemas (id) {
             id -> Int8,
             schema_name -> Text,

@@ -174,6 +174,11 @@ impl Session {
         self.lent || self.spoiled
     }
 
+    /// Notes that whatever runs next may leave anything behind.
+    pub(crate) fn lend(&mut self) {
+        self.lent = true;
+    }
+
     /// Whether the session still uses the schema of its last borrower.
     pub(crate) fn is_parked(&self) -> bool {
         self.parked
@@ -366,6 +371,24 @@ impl Session {
         };
         let path = sql::set_path(std::iter::once(schema).chain(&*self.extra));
         self.pg.batch_execute(&path)
+    }
+
+    /// Sends a message that begins a transaction, and ends it, on a session that is on the neutral path.
+    /// After an error nothing of it is left, or the session is doubtful.
+    ///
+    /// The message must leave nothing behind; [`soil`](Self::soil) where it may.
+    pub(crate) fn run_transaction(&mut self, message: &str) -> diesel::QueryResult<()> {
+        self.lent = true;
+        AnsiTransactionManager::transaction_manager_status_mut(&mut self.pg).set_in_error();
+        let sent = self.pg.batch_execute(message);
+        let idle = !AnsiTransactionManager::is_broken_transaction_manager(&mut self.pg);
+        let ended = idle || self.run_outside_transaction("ROLLBACK").is_ok();
+        self.lent = !ended;
+        match sent {
+            // It did not end what it began.
+            Ok(()) if !idle => Err(diesel::result::Error::BrokenTransactionManager),
+            sent => sent,
+        }
     }
 
     /// Whether no transaction is open, by the server's word.

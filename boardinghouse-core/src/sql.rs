@@ -4,6 +4,7 @@
 //! name in it is put together here. Values go as bind parameters.
 
 mod confirm;
+pub(crate) mod fleet;
 
 use std::{
     fmt::{self, Write as _},
@@ -474,14 +475,6 @@ pub(crate) fn create_history(schema: &SchemaName) -> String {
         "CREATE TABLE IF NOT EXISTS {}.__diesel_schema_migrations (\
          version VARCHAR(50) PRIMARY KEY NOT NULL, \
          run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)",
-        schema.quoted()
-    )
-}
-
-/// Remembers a migration; its version is the parameter.
-pub(crate) fn remember_migration(schema: &SchemaName) -> String {
-    format!(
-        "INSERT INTO {}.__diesel_schema_migrations (version) VALUES ($1)",
         schema.quoted()
     )
 }

@@ -218,3 +218,55 @@ macro_rules! diesel_connection {
 }
 
 pub(crate) use diesel_connection;
+
+/// A connection that runs nothing and takes down the text that it is given. Anything else than text is
+/// refused.
+///
+/// Migrations that are files of SQL tell so what they would run.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    pub(crate) text: String,
+    transactions: diesel::connection::AnsiTransactionManager,
+    instrumentation: Option<Box<dyn diesel::connection::Instrumentation>>,
+}
+
+impl diesel::connection::ConnectionSealed for Recorder {}
+
+impl diesel::connection::SimpleConnection for Recorder {
+    fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        self.text.push_str(query);
+        Ok(())
+    }
+}
+
+impl diesel::connection::Connection for Recorder {
+    type Backend = Pg;
+    type TransactionManager = diesel::connection::AnsiTransactionManager;
+
+    fn establish(_: &str) -> diesel::ConnectionResult<Self> {
+        Ok(Self::default())
+    }
+
+    fn execute_returning_count<T>(&mut self, _: &T) -> QueryResult<usize>
+    where
+        T: QueryFragment<Pg> + QueryId,
+    {
+        Err(diesel::result::Error::QueryBuilderError(
+            "only text is taken down".into(),
+        ))
+    }
+
+    fn transaction_state(&mut self) -> &mut diesel::connection::AnsiTransactionManager {
+        &mut self.transactions
+    }
+
+    fn instrumentation(&mut self) -> &mut dyn diesel::connection::Instrumentation {
+        &mut self.instrumentation
+    }
+
+    fn set_instrumentation(&mut self, instrumentation: impl diesel::connection::Instrumentation) {
+        self.instrumentation = Some(Box::new(instrumentation));
+    }
+
+    fn set_prepared_statement_cache_size(&mut self, _: diesel::connection::CacheSize) {}
+}

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use boardinghouse_core::{MigrationReport, Migrator, ReportEntry, Selection, Target};
+use boardinghouse_core::{MigrationReport, Migrator, RunEvent, Selection, Target};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
@@ -37,9 +37,11 @@ pub(super) fn migrate(
         return Ok(Exit::Done);
     }
     let bar = progress_bar(&migrator, &selection)?;
-    let report = migrator.apply_with(&selection, &mut |entry: &ReportEntry| {
-        bar.set_message(entry.target.to_string());
-        bar.inc(1);
+    let report = migrator.apply_with(&selection, &mut |event: &RunEvent<'_>| {
+        if let RunEvent::Done(entry) = event {
+            bar.set_message(entry.target.to_string());
+            bar.inc(1);
+        }
     })?;
     bar.finish_and_clear();
     let exit = finish(output, &report)?;

@@ -109,7 +109,11 @@ impl<'a> Doctor<'a> {
         }
         let both = in_both(&template, &shared);
         if let Some(migrator) = self.migrator.filter(|_| usable(layout.shared())) {
-            versions(&migrator.plan(&Selection::All)?, &both, &mut checkup);
+            versions(
+                &migrator.plan_by(&Selection::All, true)?,
+                &both,
+                &mut checkup,
+            );
         }
         if !both.is_empty() {
             let message = format!(

@@ -1,54 +1,202 @@
-//! Migrations of the fleet: registry, shared schema, template, then every tenant.
+//! Migrations of the fleet: registry, shared schema, templates, then every tenant.
 
 mod apply;
+mod coded;
+mod diagnose;
+mod filter;
+mod fleet;
+mod goal;
+mod ledger;
 mod plan;
+mod queue;
 mod report;
+mod run;
+mod set;
+mod text;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     fmt,
-    rc::Rc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
-use diesel::{
-    migration::{Migration, MigrationSource},
-    pg::Pg,
-};
+use diesel::{PgConnection, migration::MigrationSource, pg::Pg};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
-use self::{
-    apply::{Run, read_histories},
-    plan::SetName,
-};
 pub use self::{
+    coded::{MigrationContext, TenantMigration},
+    filter::{Limit, TenantFilter},
+    goal::Goal,
     plan::{MigrationPlan, PlannedTarget, Selection, Target},
-    report::{MigrationReport, Outcome, ReportEntry},
+    report::{FailedMigration, MigrationReport, Outcome, ReportEntry, RunEvent},
+};
+use self::{
+    ledger::{Known, read_histories},
+    run::Run,
+    set::{Set, SetName, Sets, Source},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
     pool::TenantPool,
-    registry::PgRegistry,
-    tenant::Tenant,
+    registry::{self, PgRegistry},
 };
 
 /// The registry's own tables.
 const REGISTRY: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// What Diesel's table of migrations has room for.
-const LONGEST_VERSION: usize = 50;
+/// How many tenants a batch holds at the most.
+const BATCH_SIZE: usize = 64;
 
-type Source = Box<dyn MigrationSource<Pg> + Send + Sync>;
+/// How long a batch waits for a lock: meanwhile, all of its tenants are locked.
+const BATCH_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// What was read from the sources.
-type Sources = HashMap<SetName, Rc<Vec<Box<dyn Migration<Pg>>>>>;
+/// What the application runs around the migrations of a schema.
+type Hook = dyn Fn(&mut PgConnection, &MigrationContext<'_>) -> Result<()> + Send + Sync;
+
+/// What is asked before the next group is begun.
+type Gate = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+
+/// What happens when a tenant fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnError {
+    /// The others are migrated.
+    #[default]
+    Continue,
+    /// What is being worked on is finished, the rest is left.
+    Stop,
+}
+
+/// A part of the fleet that is migrated before the rest, for example the canaries.
+///
+/// Groups come in their order; a tenant is in the first one that it fits. What is not set is as for the
+/// whole run.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use boardinghouse_core::{Group, OnError, TenantFilter};
+/// use serde_json::json;
+///
+/// let canaries = Group::new("canaries", TenantFilter::new().attributes(json!({ "canary": true }))?)
+///     .on_error(OnError::Stop)
+///     .bake(Duration::from_secs(600))
+///     .gate(|group| match std::process::Command::new("./healthy").arg(group).status() {
+///         Ok(status) if status.success() => Ok(()),
+///         other => Err(format!("./healthy said {other:?}")),
+///     });
+/// # Ok::<(), boardinghouse_core::Error>(())
+/// ```
+pub struct Group {
+    name: String,
+    filter: TenantFilter,
+    jobs: Option<usize>,
+    on_error: Option<OnError>,
+    max_failures: Option<usize>,
+    bake: Duration,
+    gate: Option<Box<Gate>>,
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group")
+            .field("name", &self.name)
+            .field("filter", &self.filter)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Group {
+    /// The tenants that a filter lets through.
+    #[must_use]
+    pub fn new(name: impl Into<String>, filter: TenantFilter) -> Self {
+        Self {
+            name: name.into(),
+            filter,
+            jobs: None,
+            on_error: None,
+            max_failures: None,
+            bake: Duration::ZERO,
+            gate: None,
+        }
+    }
+
+    /// As [`Migrator::jobs`].
+    #[must_use]
+    pub fn jobs(mut self, jobs: usize) -> Self {
+        self.jobs = Some(jobs);
+        self
+    }
+
+    /// As [`Migrator::on_error`].
+    #[must_use]
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = Some(on_error);
+        self
+    }
+
+    /// As [`Migrator::max_failures`].
+    #[must_use]
+    pub fn max_failures(mut self, most: usize) -> Self {
+        self.max_failures = Some(most);
+        self
+    }
+
+    /// How long to wait when the group is done, before the next one. Not where it had nothing to do.
+    #[must_use]
+    pub fn bake(mut self, wait: Duration) -> Self {
+        self.bake = wait;
+        self
+    }
+
+    /// What is asked, with the group's name, when the group is done and baked. An error stops the run, with
+    /// that reason. Not asked where the group had nothing to do.
+    #[must_use]
+    pub fn gate(
+        mut self,
+        gate: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.gate = Some(Box::new(gate));
+        self
+    }
+}
+
+/// The ids of the tenants that a filter lets through, in its order.
+pub(crate) fn matching<C: registry::PgQueries>(
+    conn: &mut C,
+    filter: &TenantFilter,
+) -> Result<Vec<TenantId>> {
+    ledger::check_names(conn, filter)?;
+    let members = ledger::members(conn, filter, &[])?;
+    Ok(members.into_iter().map(|member| member.id).collect())
+}
+
+#[derive(Default)]
+struct Hooks {
+    before: Option<Box<Hook>>,
+    after: Option<Box<Hook>>,
+}
+
+impl Hooks {
+    fn any(&self) -> bool {
+        self.before.is_some() || self.after.is_some()
+    }
+}
 
 /// Runs two sets of [`diesel_migrations`]: one on the shared schema, one on the template and every
 /// tenant.
 ///
 /// Each migration runs in a transaction together with the row that remembers it, unless its
-/// `metadata.toml` says `run_in_transaction = false`. The search_path during a migration is exactly
+/// `metadata.toml` says `run_in_transaction = false`. Migrations that are files of SQL, and that leave
+/// nothing in the session, are sent for several tenants at once, in one transaction: if it fails, they are
+/// tried in two parts, and at last alone, so that what fails, fails alone.
+///
+/// Who has which migrations is read from the ledger, a table in the registry, in one query for any number
+/// of tenants; where it says nothing about a tenant, the tenant's own table is asked. The search_path during a migration is exactly
 /// the one schema and the layout's extra schemas, and is proven: nothing can fall through to the
 /// shared schema. Unqualified names are right for every tenant; a shared table is written as
 /// `public.users`.
@@ -75,7 +223,19 @@ pub struct Migrator {
     registry: Source,
     shared: Option<Source>,
     tenants: Option<Source>,
+    coded: Vec<Arc<dyn TenantMigration>>,
     lock_wait: Duration,
+    lock_timeout: Duration,
+    jobs: usize,
+    batch_size: usize,
+    on_error: OnError,
+    max_failures: Option<usize>,
+    pace: Duration,
+    goal: Goal,
+    reconcile: bool,
+    groups: Vec<Group>,
+    hooks: Hooks,
+    stop: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Migrator {
@@ -83,6 +243,7 @@ impl fmt::Debug for Migrator {
         f.debug_struct("Migrator")
             .field("shared", &self.shared.is_some())
             .field("tenants", &self.tenants.is_some())
+            .field("goal", &self.goal)
             .finish_non_exhaustive()
     }
 }
@@ -90,39 +251,164 @@ impl fmt::Debug for Migrator {
 impl Migrator {
     /// A migrator that knows no migrations yet but the registry's own.
     ///
-    /// It opens a connection of its own for each run: migrations run for minutes and leave much
-    /// behind in a session.
+    /// It opens connections of its own for each run, one for each job and one more: migrations run for
+    /// minutes and leave much behind in a session.
     #[must_use]
     pub fn new(pool: TenantPool) -> Self {
         Self {
             pool,
-            registry: Box::new(REGISTRY),
+            registry: Source::new(REGISTRY),
             shared: None,
             tenants: None,
+            coded: Vec::new(),
             lock_wait: Duration::from_secs(60),
+            lock_timeout: Duration::from_millis(500),
+            jobs: 4,
+            batch_size: BATCH_SIZE,
+            on_error: OnError::default(),
+            max_failures: None,
+            pace: Duration::ZERO,
+            goal: Goal::default(),
+            reconcile: false,
+            groups: Vec::new(),
+            hooks: Hooks::default(),
+            stop: Arc::default(),
         }
     }
 
     /// Sets the migrations of the shared schema. Defaults to none.
     #[must_use]
     pub fn shared(mut self, source: impl MigrationSource<Pg> + Send + Sync + 'static) -> Self {
-        self.shared = Some(Box::new(source));
+        self.shared = Some(Source::new(source));
         self
     }
 
-    /// Sets the migrations of the template and of every tenant. Defaults to none.
+    /// Sets the migrations of the templates and of every tenant. Defaults to none.
+    ///
+    /// Those of [`EmbeddedMigrations`] and
+    /// [`FileBasedMigrations`](diesel_migrations::FileBasedMigrations) are known to be text, and can share
+    /// a transaction; those of any other source are run one tenant at a time on each connection.
     #[must_use]
     pub fn tenants(mut self, source: impl MigrationSource<Pg> + Send + Sync + 'static) -> Self {
-        self.tenants = Some(Box::new(source));
+        self.tenants = Some(Source::new(source));
+        self
+    }
+
+    /// Adds a migration that is written in Rust to those of the tenants.
+    #[must_use]
+    pub fn tenant_migration(mut self, migration: impl TenantMigration + 'static) -> Self {
+        self.coded.push(Arc::new(migration));
         self
     }
 
     /// Sets how long to wait for another migrator, or for tenants that are just being created, to
-    /// finish. Defaults to 60 seconds.
+    /// finish; and for how long a tenant is tried again while somebody holds a lock that its migration
+    /// needs. Defaults to 60 seconds.
     #[must_use]
     pub fn lock_wait(mut self, wait: Duration) -> Self {
         self.lock_wait = wait;
         self
+    }
+
+    /// Sets how long one statement of a migration waits for a lock (PostgreSQL manual, 20.11.1
+    /// "Statement Behavior": `lock_timeout`), after which the tenant is tried again later. Whoever uses the
+    /// table after that statement waits as long. Defaults to 500 milliseconds: less than after what the
+    /// server looks for deadlocks, so that it is never a request that is cancelled for one.
+    #[must_use]
+    pub fn lock_timeout(mut self, wait: Duration) -> Self {
+        self.lock_timeout = wait;
+        self
+    }
+
+    /// Sets how many tenants, or batches of them, are migrated at once, each on a connection of its own.
+    /// At least 1. Defaults to 4.
+    #[must_use]
+    pub fn jobs(mut self, jobs: usize) -> Self {
+        self.jobs = jobs.max(1);
+        self
+    }
+
+    /// Sets how many tenants one transaction may migrate at the most. Fewer do where the server has not
+    /// room for that many locks, or where it would take longer than about a tenth of a second. At least 1.
+    /// Defaults to 64.
+    #[must_use]
+    pub fn batch_size(mut self, tenants: usize) -> Self {
+        self.batch_size = tenants.max(1);
+        self
+    }
+
+    /// Sets what happens when a tenant fails. Defaults to going on.
+    #[must_use]
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = on_error;
+        self
+    }
+
+    /// Stops when more than this many tenants have failed. Defaults to never.
+    #[must_use]
+    pub fn max_failures(mut self, most: usize) -> Self {
+        self.max_failures = Some(most);
+        self
+    }
+
+    /// Makes each job wait after each batch, and batches short, so that requests are held up less.
+    /// Defaults to no pause.
+    #[must_use]
+    pub fn pace(mut self, pause: Duration) -> Self {
+        self.pace = pause;
+        self
+    }
+
+    /// Sets what schemas are brought to. Defaults to the newest version.
+    #[must_use]
+    pub fn goal(mut self, goal: Goal) -> Self {
+        self.goal = goal;
+        self
+    }
+
+    /// Asks every schema itself what it has, and writes the ledger anew, for when somebody has changed a
+    /// schema's table of migrations by hand. Defaults to false.
+    #[must_use]
+    pub fn reconcile(mut self, reconcile: bool) -> Self {
+        self.reconcile = reconcile;
+        self
+    }
+
+    /// Adds a group that is migrated before the rest, and after the groups that were added before.
+    #[must_use]
+    pub fn group(mut self, group: Group) -> Self {
+        self.groups.push(group);
+        self
+    }
+
+    /// Sets what is run before the migrations of each schema that has something to be done, in a transaction
+    /// of its own, on a path that is that schema alone. An error keeps the schema as it is. With a hook,
+    /// tenants share no transaction.
+    #[must_use]
+    pub fn before_each(
+        mut self,
+        hook: impl Fn(&mut PgConnection, &MigrationContext<'_>) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.before = Some(Box::new(hook));
+        self
+    }
+
+    /// As [`before_each`](Self::before_each), after the migrations, for example to refresh materialised
+    /// views. An error is reported; the migrations stay.
+    #[must_use]
+    pub fn after_each(
+        mut self,
+        hook: impl Fn(&mut PgConnection, &MigrationContext<'_>) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.after = Some(Box::new(hook));
+        self
+    }
+
+    /// A switch that ends a run early, from another thread or a signal handler: set it to `true`. What is
+    /// being worked on is finished, the rest is left, and running again goes on there.
+    #[must_use]
+    pub fn stop_switch(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 
     /// Makes a database ready: the registry, the shared schema and an empty template. Does nothing
@@ -133,10 +419,10 @@ impl Migrator {
     /// [`ErrorKind::ConnectionFailed`], [`ErrorKind::Locked`], [`ErrorKind::Migration`] when the
     /// registry cannot be created, and [`ErrorKind::Database`].
     pub fn init(&self) -> Result<MigrationReport> {
-        let progress = &mut |_: &ReportEntry| {};
-        let mut run = Run::start(self, self.read(&[SetName::Registry])?, progress)?;
-        run.create_own_schemas()?;
-        run.visit(Target::Registry);
+        let sets = self.read_sets()?;
+        let mut tell = |_: &RunEvent<'_>| {};
+        let mut run = Run::start(self, &sets, &mut tell)?;
+        run.init()?;
         Ok(run.into_report())
     }
 
@@ -145,53 +431,140 @@ impl Migrator {
     /// # Errors
     ///
     /// [`ErrorKind::TenantNotFound`] when a tenant of the selection is not registered,
+    /// [`ErrorKind::InvalidInput`] when the goal is a version that there is none of,
     /// [`ErrorKind::Migration`] when the migrations cannot be read,
     /// [`ErrorKind::ConnectionFailed`] and [`ErrorKind::Database`].
     pub fn plan(&self, selection: &Selection) -> Result<MigrationPlan> {
-        let targets = self.targets(selection)?;
+        self.plan_by(selection, self.reconcile)
+    }
+
+    /// As [`plan`](Self::plan); `distrust` asks the schemas themselves.
+    pub(crate) fn plan_by(&self, selection: &Selection, distrust: bool) -> Result<MigrationPlan> {
+        let sets = self.read_sets()?;
+        self.check_goal(selection, &sets)?;
         let mut conn = self.pool.get_shared()?;
-        let schemas: Vec<SchemaName> = targets.iter().map(Target::schema).collect();
-        let histories = read_histories(&mut conn, &schemas)?;
-        let names: HashMap<SetName, Vec<(String, String)>> = self
-            .read(&SetName::ALL)?
-            .into_iter()
-            .map(|(set, migrations)| {
-                let names = migrations
-                    .iter()
-                    .map(|m| (version(&**m), m.name().to_string()));
-                (set, names.collect())
-            })
-            .collect();
-        let targets = targets
+        let own = self.own_targets(&mut conn, selection)?;
+        let schemas: Vec<SchemaName> = own.iter().map(Target::schema).collect();
+        let mut histories = read_histories(&mut conn, &schemas)?;
+        let mut targets: Vec<PlannedTarget> = own
             .into_iter()
             .zip(schemas)
             .map(|(target, schema)| {
-                let (exists, applied) = histories
-                    .get(&schema)
-                    .map_or((false, Vec::new()), |versions| (true, versions.clone()));
-                let all = names
-                    .get(&SetName::of(&target))
-                    .map(Vec::as_slice)
-                    .unwrap_or_default();
-                let pending = all.iter().filter(|(version, _)| !applied.contains(version));
-                let pending = pending.map(|(_, name)| name.clone()).collect();
-                let known: HashSet<&str> =
-                    all.iter().map(|(version, _)| version.as_str()).collect();
-                let unknown = applied.iter().filter(|v| !known.contains(v.as_str()));
-                let unknown = unknown.cloned().collect();
-                PlannedTarget {
-                    target,
-                    exists,
-                    applied,
-                    pending,
-                    unknown,
-                }
+                let has = histories.remove(&schema);
+                let has = has.map(|versions| versions.into_iter().collect());
+                self.planned(&sets, target, has)
             })
             .collect();
+        targets.extend(self.planned_tenants(&mut conn, &sets, selection, distrust)?);
         Ok(MigrationPlan {
             targets,
             selection: selection.clone(),
+            goal: self.goal.clone(),
         })
+    }
+
+    /// What a selection holds that is no tenant.
+    fn own_targets(&self, conn: &mut PgConnection, selection: &Selection) -> Result<Vec<Target>> {
+        let templates = |conn: &mut PgConnection| -> Result<Vec<Target>> {
+            let state = registry::state(conn)
+                .map_err(|error| Error::database("look for the registry", error))?;
+            let named = match state {
+                registry::RegistryState::Current => ledger::named_templates(conn)?,
+                _ => Vec::new(),
+            };
+            let named = named.into_iter().map(|schema| Target::Template { schema });
+            Ok(std::iter::once(self.template_target())
+                .chain(named)
+                .collect())
+        };
+        let mut own = match selection {
+            Selection::All | Selection::Shared => vec![Target::Registry, self.shared_target()],
+            _ => Vec::new(),
+        };
+        if let Selection::All | Selection::Tenants = selection {
+            own.extend(templates(conn)?);
+        }
+        if !self.goal.is_newest() {
+            own.retain(|target| *target != Target::Registry);
+        }
+        Ok(own)
+    }
+
+    fn planned_tenants(
+        &self,
+        conn: &mut PgConnection,
+        sets: &Sets,
+        selection: &Selection,
+        distrust: bool,
+    ) -> Result<Vec<PlannedTarget>> {
+        let Some(filter) = selection.filter() else {
+            return Ok(Vec::new());
+        };
+        let state = registry::state(conn)
+            .map_err(|error| Error::database("look for the registry", error))?;
+        match state {
+            registry::RegistryState::Missing => {
+                if filter.is_all() {
+                    return Ok(Vec::new());
+                }
+                registry::require(conn)?;
+            }
+            // It has no ledger; its tenants are asked themselves.
+            registry::RegistryState::Older => {
+                if !filter.is_all() {
+                    registry::require(conn)?;
+                }
+                let tenants = PgRegistry::new(self.pool.clone()).schemas()?;
+                let schemas: Vec<SchemaName> = tenants.iter().map(|(_, s)| s.clone()).collect();
+                let mut histories = read_histories(conn, &schemas)?;
+                return Ok(tenants
+                    .into_iter()
+                    .map(|(id, schema)| {
+                        let has = histories.remove(&schema);
+                        let has = has.map(|versions| versions.into_iter().collect());
+                        self.planned(sets, Target::Tenant { id, schema }, has)
+                    })
+                    .collect());
+            }
+            registry::RegistryState::Current => {}
+        }
+        ledger::check_names(conn, &filter)?;
+        let current = sets[&SetName::Tenants].versions();
+        let mut members = ledger::members(conn, &filter, &current)?;
+        ledger::look_up(conn, &mut members, distrust)?;
+        Ok(members
+            .into_iter()
+            .map(|member| {
+                let has = match (&member.known, member.schema_oid) {
+                    (_, None) => None,
+                    (Known::Current, _) => Some(current.iter().cloned().collect()),
+                    (Known::Versions(versions), _) => Some(versions.clone()),
+                    (Known::Unknown, _) => Some(BTreeSet::new()),
+                };
+                self.planned(sets, run::tenant(&member), has)
+            })
+            .collect())
+    }
+
+    /// `has` is `None` where the schema is missing.
+    fn planned(&self, sets: &Sets, target: Target, has: Option<BTreeSet<String>>) -> PlannedTarget {
+        let set = &sets[&SetName::of(&target)];
+        let exists = has.is_some();
+        let has = has.unwrap_or_default();
+        let (pending, blocked) = match self.goal_for(&target).steps(set, &has) {
+            Ok(steps) => (steps.iter().map(|step| step.describe(set)).collect(), None),
+            Err(error) => (Vec::new(), Some(error.chain())),
+        };
+        let known: HashSet<&str> = set.entries.iter().map(|e| e.version.as_str()).collect();
+        let unknown = has.iter().filter(|v| !known.contains(v.as_str()));
+        PlannedTarget {
+            target,
+            exists,
+            unknown: unknown.cloned().collect(),
+            applied: has.into_iter().collect(),
+            pending,
+            blocked,
+        }
     }
 
     /// Makes the database ready and brings everything to the newest version.
@@ -216,20 +589,78 @@ impl Migrator {
         self.apply_with(selection, &mut |_| {})
     }
 
+    /// For an application that migrates when it starts: several processes may do so at once. One does the
+    /// work, the others wait for it, as long as [`lock_wait`](Self::lock_wait) allows, and then find
+    /// nothing to do. Fails when any schema could not be migrated.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run), and the first failure of the run.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use boardinghouse_core::{Migrator, TenantPool};
+    /// # use diesel_migrations::FileBasedMigrations;
+    /// # use std::time::Duration;
+    /// # fn start(pool: TenantPool, tenant: FileBasedMigrations) -> Result<(), boardinghouse_core::Error> {
+    /// let migrator = Migrator::new(pool).tenants(tenant).lock_wait(Duration::from_secs(600));
+    /// migrator.run_at_start()?; // or, where another program migrates: migrator.require_current()?
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run_at_start(&self) -> Result<()> {
+        self.run()?.into_result()
+    }
+
+    /// For an application that must not start on schemas that are behind: fails unless everything is at the
+    /// newest version. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::MigrationsPending`], with the number of schemas that are behind and the first of them,
+    /// and those of [`plan`](Self::plan).
+    pub fn require_current(&self) -> Result<()> {
+        let plan = self.plan(&Selection::All)?;
+        let mut behind = plan.targets.iter().filter(|planned| !planned.is_done());
+        let Some(first) = behind.next() else {
+            return Ok(());
+        };
+        let others = behind.count();
+        let what = first.pending.first().map_or("its schema", String::as_str);
+        let more = match others {
+            0 => String::new(),
+            count => format!(", and {count} more schemas are behind"),
+        };
+        Err(Error::new(
+            ErrorKind::MigrationsPending,
+            format!(
+                "{} lacks {what}{more}: run `boardinghouse migrate` first",
+                first.target
+            ),
+        ))
+    }
+
     /// Does what a plan says. What happened since it was made is taken into account: tenants that
     /// were created meanwhile join, and what is applied already is not applied again.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Locked`] when another migrator runs, [`ErrorKind::TenantNotFound`] when a
-    /// tenant of the selection is gone, [`ErrorKind::ConnectionFailed`] and
-    /// [`ErrorKind::Database`]. What goes wrong in one schema is in the report instead.
+    /// tenant of the selection is gone, [`ErrorKind::InvalidInput`] when the plan was made for another goal,
+    /// [`ErrorKind::ConnectionFailed`] and [`ErrorKind::Database`]. What goes wrong in one schema is in the
+    /// report instead.
     pub fn apply(&self, plan: &MigrationPlan) -> Result<MigrationReport> {
+        if plan.goal != self.goal {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the plan was made for another goal than this migrator has",
+            ));
+        }
         self.apply_with(&plan.selection, &mut |_| {})
     }
 
-    /// As [`run_selected`](Self::run_selected), telling `progress` about each schema when it is
-    /// done.
+    /// As [`run_selected`](Self::run_selected), telling what happens while it goes on.
     ///
     /// # Errors
     ///
@@ -237,50 +668,38 @@ impl Migrator {
     pub fn apply_with(
         &self,
         selection: &Selection,
-        progress: &mut dyn FnMut(&ReportEntry),
+        tell: &mut dyn FnMut(&RunEvent<'_>),
     ) -> Result<MigrationReport> {
-        // All sources are read before anything is written, and once for all schemas.
-        let mut run = Run::start(self, self.read(&SetName::ALL)?, progress)?;
-        let registry = PgRegistry::new(self.pool.clone());
-        match selection {
-            Selection::All => {
-                run.create_own_schemas()?;
-                if run.visit(Target::Registry) && run.visit(self.shared_target()) {
-                    self.template_then_tenants(&mut run, &registry)?;
-                }
-            }
-            Selection::Shared => {
-                run.create_own_schemas()?;
-                if run.visit(Target::Registry) {
-                    run.visit(self.shared_target());
-                }
-            }
-            Selection::Tenants => {
-                registry.require()?;
-                self.template_then_tenants(&mut run, &registry)?;
-            }
-            Selection::Only(ids) => run.visit_tenants(&self.named(ids)?),
-        }
+        // All sources are read before anything is written.
+        let sets = self.read_sets()?;
+        self.check_goal(selection, &sets)?;
+        let mut run = Run::start(self, &sets, tell)?;
+        run.over(selection)?;
         Ok(run.into_report())
     }
 
-    /// The tenants are listed when the template is done: whoever was cloned from it before is in the
-    /// list, whoever is cloned later is at the newest version.
-    fn template_then_tenants(&self, run: &mut Run<'_>, registry: &PgRegistry) -> Result<()> {
-        let migrated = run.visit(self.template_target());
-        let tenants = registry.list()?;
-        if migrated {
-            run.look_at_template();
-            run.visit_tenants(&tenants);
-        } else {
-            for tenant in &tenants {
-                run.skip(
-                    Target::tenant(tenant),
-                    "the template could not be migrated".into(),
-                );
-            }
+    fn check_goal(&self, selection: &Selection, sets: &Sets) -> Result<()> {
+        match (&self.goal, selection) {
+            (Goal::Newest | Goal::Prune, _) => Ok(()),
+            (_, Selection::All) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                "this goal is for one set of migrations: choose the tenants, or the shared schema",
+            )),
+            (goal, Selection::Shared) => goal.check(&sets[&SetName::Shared]),
+            (goal, _) => goal.check(&sets[&SetName::Tenants]),
         }
-        Ok(())
+    }
+
+    /// The registry only ever goes forward.
+    fn goal_for(&self, target: &Target) -> &Goal {
+        match target {
+            Target::Registry => &Goal::Newest,
+            _ => &self.goal,
+        }
+    }
+
+    fn batch_lock_timeout(&self) -> Duration {
+        self.lock_timeout.min(BATCH_LOCK_TIMEOUT)
     }
 
     fn shared_target(&self) -> Target {
@@ -295,95 +714,24 @@ impl Migrator {
         }
     }
 
-    fn named(&self, ids: &[TenantId]) -> Result<Vec<Tenant>> {
-        let registry = PgRegistry::new(self.pool.clone());
-        ids.iter().map(|id| registry.get(id)).collect()
-    }
-
-    fn targets(&self, selection: &Selection) -> Result<Vec<Target>> {
-        let registry = PgRegistry::new(self.pool.clone());
-        let all = || -> Result<Vec<Target>> {
-            if !registry.is_initialized()? {
-                return Ok(Vec::new());
-            }
-            let schemas = registry.schemas()?.into_iter();
-            Ok(schemas
-                .map(|(id, schema)| Target::Tenant { id, schema })
-                .collect())
-        };
-        Ok(match selection {
-            Selection::All => {
-                let mut targets = vec![
-                    Target::Registry,
-                    self.shared_target(),
-                    self.template_target(),
-                ];
-                targets.extend(all()?);
-                targets
-            }
-            Selection::Shared => vec![Target::Registry, self.shared_target()],
-            Selection::Tenants => std::iter::once(self.template_target())
-                .chain(all()?)
-                .collect(),
-            Selection::Only(ids) => self.named(ids)?.iter().map(Target::tenant).collect(),
-        })
-    }
-
-    /// The migrations of several sets.
-    fn read(&self, sets: &[SetName]) -> Result<Sources> {
-        sets.iter()
-            .map(|&set| Ok((set, Rc::new(self.migrations(set)?))))
-            .collect()
-    }
-
-    /// The migrations of a set, in the order of their versions.
-    fn migrations(&self, set: SetName) -> Result<Vec<Box<dyn Migration<Pg>>>> {
-        let source = match set {
+    fn source(&self, set: SetName) -> Option<&Source> {
+        match set {
             SetName::Registry => Some(&self.registry),
             SetName::Shared => self.shared.as_ref(),
             SetName::Tenants => self.tenants.as_ref(),
-        };
-        let Some(source) = source else {
-            return Ok(Vec::new());
-        };
-        let mut migrations = source.migrations().map_err(|error| {
-            Error::new(
-                ErrorKind::Migration,
-                format!("could not read the {set} migrations"),
-            )
-            .with_source(error)
-        })?;
-        migrations.sort_unstable_by_key(|migration| version(&**migration));
-        let long = migrations
-            .iter()
-            .find(|migration| version(migration.as_ref()).len() > LONGEST_VERSION);
-        if let Some(migration) = long {
-            return Err(Error::new(
-                ErrorKind::Migration,
-                format!(
-                    "the version of {set} migration {} is longer than {LONGEST_VERSION} characters, \
-                     and could not be remembered",
-                    migration.name()
-                ),
-            ));
         }
-        let twice = migrations
-            .windows(2)
-            .find(|pair| version(&*pair[0]) == version(&*pair[1]));
-        if let Some(pair) = twice {
-            return Err(Error::new(
-                ErrorKind::Migration,
-                format!(
-                    "two {set} migrations have one version: {}, {}",
-                    pair[0].name(),
-                    pair[1].name()
-                ),
-            ));
-        }
-        Ok(migrations)
     }
-}
 
-fn version(migration: &dyn Migration<Pg>) -> String {
-    migration.name().version().to_string()
+    fn read_sets(&self) -> Result<Sets> {
+        SetName::ALL
+            .into_iter()
+            .map(|name| {
+                let coded = match name {
+                    SetName::Tenants => self.coded.as_slice(),
+                    _ => &[],
+                };
+                Ok((name, Set::read(name, self.source(name), coded)?))
+            })
+            .collect()
+    }
 }

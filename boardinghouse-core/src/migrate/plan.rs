@@ -4,25 +4,39 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::{filter::TenantFilter, goal::Goal};
 use crate::{
     layout::Layout,
     names::{SchemaName, TenantId},
-    tenant::Tenant,
 };
 
 /// Which part of the fleet a run visits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Selection {
-    /// Everything: registry, shared schema, template, all tenants.
+    /// Everything: registry, shared schema, template, named templates, all tenants.
     #[default]
     All,
     /// The registry and the shared schema.
     Shared,
-    /// The template and all tenants.
+    /// The template, the named templates and all tenants.
     Tenants,
     /// These tenants and nothing else.
     Only(Vec<TenantId>),
+    /// The tenants that a filter lets through, in its order, and nothing else.
+    Matching(TenantFilter),
+}
+
+impl Selection {
+    /// The tenants that are visited; `None` where there are none.
+    pub(crate) fn filter(&self) -> Option<TenantFilter> {
+        match self {
+            Self::All | Self::Tenants => Some(TenantFilter::new()),
+            Self::Shared => None,
+            Self::Only(ids) => Some(TenantFilter::new().only(ids.iter().cloned())),
+            Self::Matching(filter) => Some(filter.clone()),
+        }
+    }
 }
 
 /// One schema that migrations run in.
@@ -37,7 +51,7 @@ pub enum Target {
         /// Its name.
         schema: SchemaName,
     },
-    /// The template.
+    /// The template, or a named one.
     Template {
         /// Its name.
         schema: SchemaName,
@@ -52,13 +66,6 @@ pub enum Target {
 }
 
 impl Target {
-    pub(super) fn tenant(tenant: &Tenant) -> Self {
-        Self::Tenant {
-            id: tenant.id().clone(),
-            schema: tenant.schema().clone(),
-        }
-    }
-
     /// The schema.
     #[must_use]
     pub fn schema(&self) -> SchemaName {
@@ -92,13 +99,15 @@ impl fmt::Display for Target {
 }
 
 /// What a run would do; nothing was written to make it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct MigrationPlan {
     /// Every schema that the run would visit, in order.
     pub targets: Vec<PlannedTarget>,
     #[serde(skip)]
     pub(super) selection: Selection,
+    #[serde(skip)]
+    pub(super) goal: Goal,
 }
 
 /// One schema of a [`MigrationPlan`].
@@ -111,50 +120,29 @@ pub struct PlannedTarget {
     pub exists: bool,
     /// The versions that it has, in order.
     pub applied: Vec<String>,
-    /// The names of the migrations that it has not, in the order in which they would run.
+    /// What would be done, in order: the names of the migrations that would be applied. Where the goal is
+    /// another than the newest version, also `revert`, `mark` or `forget` and a name or version.
     pub pending: Vec<String>,
     /// The versions that it has and that none of its migrations has: applied by a newer release, or
     /// by mistake.
     pub unknown: Vec<String>,
+    /// Why the goal cannot be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<String>,
+}
+
+impl PlannedTarget {
+    /// Whether there is nothing to do, and nothing in the way of it.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.exists && self.pending.is_empty() && self.blocked.is_none()
+    }
 }
 
 impl MigrationPlan {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.targets
-            .iter()
-            .all(|target| target.pending.is_empty() && target.exists)
-    }
-}
-
-/// One of the sets of migrations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum SetName {
-    Registry,
-    Shared,
-    Tenants,
-}
-
-impl SetName {
-    pub(super) const ALL: [Self; 3] = [Self::Registry, Self::Shared, Self::Tenants];
-
-    /// The set that a target is migrated with.
-    pub(super) fn of(target: &Target) -> Self {
-        match target {
-            Target::Registry => Self::Registry,
-            Target::Shared { .. } => Self::Shared,
-            Target::Template { .. } | Target::Tenant { .. } => Self::Tenants,
-        }
-    }
-}
-
-impl fmt::Display for SetName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Registry => "registry",
-            Self::Shared => "shared",
-            Self::Tenants => "tenant",
-        })
+        self.targets.iter().all(PlannedTarget::is_done)
     }
 }

@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 pub struct MigrationReport {
     /// One entry for each schema that was visited, in order.
     pub entries: Vec<ReportEntry>,
+    /// Why the run ended before it was through; running it again goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// What went well and will be in the way later, such as a template that cannot be cloned any
     /// more.
     pub warnings: Vec<String>,
@@ -25,14 +28,55 @@ pub struct MigrationReport {
 pub struct ReportEntry {
     /// The schema.
     pub target: Target,
-    /// The names of the migrations that were applied, in order.
+    /// What was done, in order: the names of the migrations that were applied, or as
+    /// [`PlannedTarget::pending`](super::PlannedTarget::pending) has it.
     pub applied: Vec<String>,
     /// How it ended.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// Which migration failed, and how, where one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<FailedMigration>,
     /// How long it took, in seconds.
     #[serde(serialize_with = "seconds")]
     pub elapsed: Duration,
+}
+
+/// Which migration failed, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FailedMigration {
+    /// Its name.
+    pub migration: String,
+    /// What the server called it (PostgreSQL manual, appendix A "PostgreSQL Error Codes"), where that could
+    /// be found out: the migration is run once more for it, and taken back.
+    pub sqlstate: Option<String>,
+    /// The statement that failed, where that could be found out.
+    pub statement: Option<String>,
+}
+
+/// What a run tells while it goes on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RunEvent<'a> {
+    /// Tenants are about to be visited.
+    Tenants {
+        /// The group that they are in; `None` for those that are in none.
+        group: Option<&'a str>,
+        /// How many there are.
+        all: usize,
+        /// How many of them have something to be done.
+        behind: usize,
+    },
+    /// A schema is done. Those that needed nothing come at once, when their number is known.
+    Done(&'a ReportEntry),
+    /// The next group is waited for.
+    Baking {
+        /// The group that was done last.
+        group: &'a str,
+        /// For how long.
+        wait: Duration,
+    },
 }
 
 fn seconds<S: serde::Serializer>(elapsed: &Duration, to: S) -> Result<S::Ok, S::Error> {

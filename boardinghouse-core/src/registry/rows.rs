@@ -250,18 +250,6 @@ pub(crate) fn advance_all_epochs(conn: &mut PgConnection) -> QueryResult<usize> 
     diesel::sql_query("UPDATE boardinghouse.tenants SET epoch = DEFAULT").execute(conn)
 }
 
-/// Makes everything that was prepared for a tenant obsolete.
-///
-/// By its schema, not its id: the tenant may have been renamed since a migrator read of it.
-pub(crate) fn advance_epoch(conn: &mut PgConnection, schema: &SchemaName) -> QueryResult<usize> {
-    diesel::sql_query(
-        "UPDATE boardinghouse.tenants SET epoch = DEFAULT \
-         WHERE lower(schema_name) = lower($1) AND schema_name = $1",
-    )
-    .bind::<sql_types::Text, _>(schema.as_str())
-    .execute(conn)
-}
-
 /// Fails when a tenant other than `own` has the id, or the schema in whatever case.
 pub(crate) fn names_are_free(
     conn: &mut PgConnection,

@@ -1,0 +1,558 @@
+//! One run over the fleet: the order of things, and what keeps others away meanwhile.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use diesel::connection::SimpleConnection;
+
+use super::{
+    Group, Migrator,
+    apply::{Failure, Holder, Visit, Worker},
+    filter::TenantFilter,
+    fleet::{self, Pace},
+    goal::Goal,
+    ledger::{self, Known, LockBudget, LookedUp, Member, read_histories},
+    plan::{Selection, Target},
+    queue::{Item, Route},
+    report::{MigrationReport, Outcome, ReportEntry, RunEvent},
+    set::{Set, SetName, Sets},
+    text::Sharing,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    layout::Layout,
+    lock,
+    names::SchemaName,
+    registry,
+    session::Session,
+    sql,
+    template::Template,
+    tenant::TenantStatus,
+};
+
+/// How often what was created meanwhile is looked for.
+const MOST_ROUNDS: usize = 10;
+
+/// One run. It holds the migrator's lock until it is dropped.
+pub(super) struct Run<'a> {
+    pub(super) migrator: &'a Migrator,
+    pub(super) sets: &'a Sets,
+    tell: &'a mut dyn FnMut(&RunEvent<'_>),
+    /// Holds the locks. No migration runs here: one could release them, and cleaning a session does.
+    guard: Mutex<Session>,
+    /// What the schemas have that do not belong to tenants.
+    histories: HashMap<SchemaName, BTreeSet<String>>,
+    entries: Vec<ReportEntry>,
+    warnings: Vec<String>,
+    stopped: Option<String>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn start(
+        migrator: &'a Migrator,
+        sets: &'a Sets,
+        tell: &'a mut dyn FnMut(&RunEvent<'_>),
+    ) -> Result<Self> {
+        migrator.pool.require_sessions()?;
+        let mut guard = Session::connect(migrator.pool.url(), migrator.pool.layout())?;
+        lock::migrator_for_session(&mut guard.pg, migrator.lock_wait)?;
+        Ok(Self {
+            migrator,
+            sets,
+            tell,
+            guard: Mutex::new(guard),
+            histories: HashMap::new(),
+            entries: Vec::new(),
+            warnings: Vec::new(),
+            stopped: None,
+        })
+    }
+
+    pub(super) fn into_report(self) -> MigrationReport {
+        MigrationReport {
+            entries: self.entries,
+            warnings: self.warnings,
+            stopped: self.stopped,
+        }
+    }
+
+    fn layout(&self) -> &'a Layout {
+        self.migrator.pool.layout()
+    }
+
+    pub(super) fn guard(&self) -> MutexGuard<'_, Session> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, target: &Target) -> &'a Set {
+        &self.sets[&SetName::of(target)]
+    }
+
+    /// Visits what a selection holds.
+    pub(super) fn over(&mut self, selection: &Selection) -> Result<()> {
+        self.read_own_histories()?;
+        match selection {
+            Selection::All => {
+                self.create_own_schemas()?;
+                if self.visit_registry() && self.visit_own(self.migrator.shared_target()) {
+                    self.templates_then_tenants(&TenantFilter::new())?;
+                }
+            }
+            Selection::Shared => {
+                self.create_own_schemas()?;
+                if self.visit_registry() {
+                    self.visit_own(self.migrator.shared_target());
+                }
+            }
+            Selection::Tenants => {
+                registry::require(&mut self.guard().pg)?;
+                self.templates_then_tenants(&TenantFilter::new())?;
+            }
+            Selection::Only(_) | Selection::Matching(_) => {
+                let filter = selection.filter().unwrap_or_default();
+                registry::require(&mut self.guard().pg)?;
+                ledger::check_names(&mut self.guard().pg, &filter)?;
+                self.visit_tenants(&filter)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the registry alone to the newest version.
+    pub(super) fn init(&mut self) -> Result<()> {
+        self.read_own_histories()?;
+        self.create_own_schemas()?;
+        self.visit_registry();
+        Ok(())
+    }
+
+    fn read_own_histories(&mut self) -> Result<()> {
+        let layout = self.layout();
+        let own = [
+            SchemaName::known(Layout::REGISTRY),
+            layout.shared().clone(),
+            layout.template().clone(),
+        ];
+        let found = read_histories(&mut self.guard().pg, &own)?;
+        self.histories = found
+            .into_iter()
+            .map(|(schema, versions)| (schema, versions.into_iter().collect()))
+            .collect();
+        Ok(())
+    }
+
+    /// Creates the registry's schema, the shared one and the template, where they are missing.
+    fn create_own_schemas(&mut self) -> Result<()> {
+        let layout = self.layout();
+        let registry = SchemaName::known(Layout::REGISTRY);
+        for schema in [&registry, layout.shared(), layout.template()] {
+            if !self.histories.contains_key(schema) {
+                self.guard()
+                    .pg
+                    .batch_execute(&sql::create_schema_if_missing(schema))
+                    .map_err(|error| Error::database(&format!("create schema {schema}"), error))?;
+                self.histories.insert(schema.clone(), BTreeSet::new());
+            }
+        }
+        Ok(())
+    }
+
+    /// The registry only ever goes forward.
+    fn visit_registry(&mut self) -> bool {
+        let done = self.visit_own(Target::Registry);
+        if done && self.migrator.goal != Goal::Newest {
+            self.entries.retain(|entry| {
+                !matches!(entry.target, Target::Registry) || !entry.applied.is_empty()
+            });
+        }
+        done
+    }
+
+    /// Migrates a schema that is no tenant's; says whether it is where it should be.
+    pub(super) fn visit_own(&mut self, target: Target) -> bool {
+        let begun = Instant::now();
+        let mut applied = Vec::new();
+        let span = tracing::info_span!("migrate", target = %target);
+        let result = span.in_scope(|| self.migrate_own(&target, &mut applied));
+        let (outcome, failed) = match result {
+            Ok(()) => (Outcome::Done, None),
+            Err(failure) => (Outcome::Failed(failure.error), failure.details),
+        };
+        let done = matches!(outcome, Outcome::Done);
+        self.report(ReportEntry {
+            target,
+            applied,
+            outcome,
+            failed,
+            elapsed: begun.elapsed(),
+        });
+        done
+    }
+
+    fn migrate_own(&mut self, target: &Target, applied: &mut Vec<String>) -> Result<(), Failure> {
+        let set = self.set(target);
+        let schema = target.schema();
+        let has = self.histories.get(&schema).ok_or_else(|| {
+            let message = format!("schema {schema} is missing: run `boardinghouse init`");
+            Error::new(ErrorKind::SchemaUnavailable, message)
+        })?;
+        if self.migrator.goal_for(target).steps(set, has)?.is_empty() {
+            return Ok(());
+        }
+        let wait = self.migrator.lock_wait;
+        lock::schema_for_session(&mut self.guard().pg, &schema, wait)?;
+        let visit = Visit {
+            target: target.clone(),
+            schema: schema.clone(),
+            member: None,
+        };
+        let mut worker = Worker::new(self.migrator, self.sets);
+        let deadline = Instant::now() + wait.min(lock::LONGEST_WAIT);
+        let mut pause = Duration::from_millis(20);
+        let migrated = loop {
+            match worker.visit(&visit, Holder::Run, applied) {
+                Err(failure)
+                    if failure.passing
+                        && failure.error.kind() != ErrorKind::ConnectionFailed
+                        && Instant::now() + pause < deadline
+                        && !self.migrator.stop.load(Relaxed) =>
+                {
+                    tracing::debug!(error = failure.error.chain(), "again");
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                result => break result,
+            }
+        };
+        let released = lock::release_schema(&mut self.guard().pg, &schema);
+        migrated?;
+        Ok(released?)
+    }
+
+    /// Warns when the template, which has just been migrated, cannot be cloned any more. The next
+    /// sign-up would be the first to tell.
+    fn look_at_template(&mut self) {
+        if self
+            .entries
+            .last()
+            .is_none_or(|entry| entry.applied.is_empty())
+        {
+            return;
+        }
+        let template = Template::new(self.layout().template().clone());
+        let compiled = template.compile(&mut self.guard().pg);
+        if let Err(error) = compiled {
+            let warning = format!("no tenant can be created any more: {}", error.chain());
+            tracing::warn!("{warning}");
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The tenants are listed when the templates are done: whoever was cloned from them before is in the
+    /// list, whoever is cloned later is at the newest version.
+    fn templates_then_tenants(&mut self, filter: &TenantFilter) -> Result<()> {
+        let mut migrated = self.visit_own(self.migrator.template_target());
+        if migrated {
+            self.look_at_template();
+            migrated = self.visit_named_templates()?;
+        }
+        if migrated && !self.interrupted() {
+            return self.visit_groups(filter);
+        }
+        let reason = self
+            .stopped
+            .clone()
+            .unwrap_or_else(|| "a template could not be migrated".into());
+        let current = self.sets[&SetName::Tenants].versions();
+        let members = ledger::members(&mut self.guard().pg, filter, &current)?;
+        for member in members {
+            self.skip(tenant(&member), reason.clone());
+        }
+        Ok(())
+    }
+
+    fn visit_named_templates(&mut self) -> Result<bool> {
+        let named = ledger::named_templates(&mut self.guard().pg)?;
+        if named.is_empty() {
+            return Ok(true);
+        }
+        let found = read_histories(&mut self.guard().pg, &named)?;
+        for (schema, versions) in found {
+            self.histories
+                .insert(schema, versions.into_iter().collect());
+        }
+        let mut migrated = true;
+        for schema in named {
+            migrated &= self.visit_own(Target::Template { schema });
+        }
+        Ok(migrated)
+    }
+
+    fn interrupted(&mut self) -> bool {
+        if self.migrator.stop.load(Relaxed) {
+            self.stopped
+                .get_or_insert_with(|| "the run was interrupted".into());
+        }
+        self.stopped.is_some()
+    }
+
+    /// Groups in their order, then whoever is in none.
+    fn visit_groups(&mut self, filter: &TenantFilter) -> Result<()> {
+        let migrator = self.migrator;
+        let mut seen = HashSet::new();
+        for group in &migrator.groups {
+            if self.interrupted() {
+                break;
+            }
+            let visited = self.visit_part(&group.filter, Some(group), &mut seen)?;
+            if self.stopped.is_none() && visited > 0 {
+                self.between_groups(group);
+            }
+        }
+        if self.stopped.is_none() {
+            return self.visit_tenants_but(filter, &mut seen);
+        }
+        let current = self.sets[&SetName::Tenants].versions();
+        let members = ledger::members(&mut self.guard().pg, filter, &current)?;
+        let reason = self.stopped.clone().unwrap_or_default();
+        for member in members.iter().filter(|m| !seen.contains(&m.incarnation)) {
+            self.skip(tenant(member), reason.clone());
+        }
+        Ok(())
+    }
+
+    /// Lets a group be used for a while, then asks whether to go on.
+    fn between_groups(&mut self, group: &Group) {
+        if !group.bake.is_zero() {
+            (self.tell)(&RunEvent::Baking {
+                group: &group.name,
+                wait: group.bake,
+            });
+            let until = Instant::now() + group.bake.min(lock::LONGEST_WAIT);
+            while !self.migrator.stop.load(Relaxed) {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                std::thread::sleep(left.min(Duration::from_millis(50)));
+            }
+        }
+        if !self.interrupted()
+            && let Some(gate) = &group.gate
+            && let Err(reason) = gate(&group.name)
+        {
+            self.stopped = Some(format!("after group {}: {reason}", group.name));
+        }
+    }
+
+    fn visit_tenants(&mut self, filter: &TenantFilter) -> Result<()> {
+        let mut seen = HashSet::new();
+        self.visit_part(filter, None, &mut seen).map(drop)
+    }
+
+    /// Also those that were created meanwhile, as clones of tenants that had not been migrated.
+    fn visit_tenants_but(&mut self, filter: &TenantFilter, seen: &mut HashSet<i64>) -> Result<()> {
+        for round in 0..MOST_ROUNDS {
+            let visited = self.visit_part(filter, None, seen)?;
+            if self.stopped.is_some() || round > 0 && visited == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits the tenants that a filter lets through and that were not seen yet. Gives back how many had
+    /// something to be done.
+    fn visit_part(
+        &mut self,
+        filter: &TenantFilter,
+        group: Option<&Group>,
+        seen: &mut HashSet<i64>,
+    ) -> Result<usize> {
+        let set = &self.sets[&SetName::Tenants];
+        let goal = &self.migrator.goal;
+        let current = set.versions();
+        let mut members = ledger::members(&mut self.guard().pg, filter, &current)?;
+        members.retain(|member| seen.insert(member.incarnation));
+        let read = ledger::look_up(&mut self.guard().pg, &mut members, self.migrator.reconcile)?;
+        self.write_ledger(read)?;
+        let mut routes: HashMap<BTreeSet<String>, Option<Arc<Route>>> = HashMap::new();
+        let mut items = Vec::new();
+        let mut entries: Vec<Option<ReportEntry>> = Vec::with_capacity(members.len());
+        for member in members {
+            let place = entries.len();
+            let target = tenant(&member);
+            let done = |outcome| ReportEntry {
+                target: target.clone(),
+                applied: Vec::new(),
+                outcome,
+                failed: None,
+                elapsed: Duration::ZERO,
+            };
+            // A row that somebody wrote by hand.
+            if let Err(error) = self.layout().tenant_schema(&member.schema) {
+                entries.push(Some(done(Outcome::Failed(error.with_tenant(&member.id)))));
+                continue;
+            }
+            if !matches!(member.status, TenantStatus::Ready | TenantStatus::Suspended) {
+                let reason = format!("the tenant is {}", member.status);
+                entries.push(Some(done(Outcome::Skipped(reason))));
+                continue;
+            }
+            let Some(oid) = member.schema_oid else {
+                let message = format!("schema {} is missing", member.schema);
+                let error = Error::new(ErrorKind::SchemaUnavailable, message);
+                entries.push(Some(done(Outcome::Failed(error.with_tenant(&member.id)))));
+                continue;
+            };
+            let versions = match member.known {
+                Known::Current => current.iter().cloned().collect(),
+                Known::Versions(versions) => versions,
+                Known::Unknown => BTreeSet::new(),
+            };
+            // Of whom the ledger knew nothing.
+            let unknown = versions.is_empty();
+            let route = match routes.get(&versions) {
+                Some(route) => route.clone(),
+                None => {
+                    let route = self.route(goal, set, &versions);
+                    routes.insert(versions.clone(), route.clone());
+                    route
+                }
+            };
+            if route.as_ref().is_some_and(|route| route.steps.is_empty()) {
+                entries.push(Some(done(Outcome::Done)));
+                continue;
+            }
+            let visit = Visit {
+                target,
+                schema: member.schema,
+                member: Some((member.incarnation, oid)),
+            };
+            // Its table of migrations may not be there yet; alone, it is made.
+            items.push(Item::new(place, visit, route.filter(|_| !unknown)));
+            entries.push(None);
+        }
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        (self.tell)(&RunEvent::Tenants {
+            group: group.map(|group| group.name.as_str()),
+            all: entries.len(),
+            behind: items.len(),
+        });
+        for entry in entries.iter().flatten() {
+            (self.tell)(&RunEvent::Done(entry));
+        }
+        let behind = items.len();
+        if behind > 0 {
+            let budget = LockBudget::read(&mut self.guard().pg)?;
+            let pace = self.pace(group);
+            let tell = &mut *self.tell;
+            let finished = fleet::migrate(
+                self.migrator,
+                self.sets,
+                &self.guard,
+                budget,
+                items,
+                pace,
+                |place, entry| {
+                    tell(&RunEvent::Done(&entry));
+                    entries[place] = Some(entry);
+                },
+            );
+            if let Some(reason) = finished.stopped {
+                let reason = match group {
+                    Some(group) => format!("in group {}: {reason}", group.name),
+                    None => reason,
+                };
+                for item in finished.rest {
+                    let entry = ReportEntry {
+                        target: item.visit.target,
+                        applied: item.done,
+                        outcome: Outcome::Skipped(reason.clone()),
+                        failed: None,
+                        elapsed: Duration::ZERO,
+                    };
+                    (self.tell)(&RunEvent::Done(&entry));
+                    entries[item.place] = Some(entry);
+                }
+                self.stopped = Some(reason);
+            }
+        }
+        self.entries.extend(entries.into_iter().flatten());
+        Ok(behind)
+    }
+
+    fn pace(&self, group: Option<&Group>) -> Pace {
+        let migrator = self.migrator;
+        Pace {
+            jobs: group.and_then(|g| g.jobs).unwrap_or(migrator.jobs),
+            on_error: group.and_then(|g| g.on_error).unwrap_or(migrator.on_error),
+            max_failures: group.and_then(|g| g.max_failures).or(migrator.max_failures),
+        }
+    }
+
+    /// The steps of all who have the same. `None` where they cannot be known: each then says why.
+    fn route(&self, goal: &Goal, set: &Set, versions: &BTreeSet<String>) -> Option<Arc<Route>> {
+        let steps = goal.steps(set, versions).ok()?;
+        let shares = !self.migrator.hooks.any()
+            && steps.iter().all(|step| match step.entry(set) {
+                None => true,
+                Some(entry) => {
+                    entry.in_transaction
+                        && step
+                            .script(set)
+                            .is_some_and(|script| script.sharing != Sharing::Never)
+                }
+            });
+        Some(Arc::new(Route {
+            before: versions.clone(),
+            steps,
+            shares,
+        }))
+    }
+
+    /// Writes what was read from schemas themselves into the ledger.
+    fn write_ledger(&mut self, read: Vec<LookedUp>) -> Result<()> {
+        let mut by_versions: HashMap<Vec<String>, Vec<(i64, u32)>> = HashMap::new();
+        for LookedUp { member, versions } in read {
+            by_versions.entry(versions).or_default().push(member);
+        }
+        for (versions, members) in by_versions {
+            for some in members.chunks(1000) {
+                self.guard()
+                    .pg
+                    .batch_execute(&sql::fleet::note_in_ledger(some, &versions, false))
+                    .map_err(|error| Error::database("write the ledger", error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes schemas that are not visited.
+    fn skip(&mut self, target: Target, reason: String) {
+        self.report(ReportEntry {
+            target,
+            applied: Vec::new(),
+            outcome: Outcome::Skipped(reason),
+            failed: None,
+            elapsed: Duration::ZERO,
+        });
+    }
+
+    fn report(&mut self, entry: ReportEntry) {
+        (self.tell)(&RunEvent::Done(&entry));
+        self.entries.push(entry);
+    }
+}
+
+pub(super) fn tenant(member: &Member) -> Target {
+    Target::Tenant {
+        id: member.id.clone(),
+        schema: member.schema.clone(),
+    }
+}

@@ -1,0 +1,207 @@
+//! The sets of migrations, read once before anything is written.
+
+use std::{any::TypeId, collections::HashMap, fmt, sync::Arc};
+
+use diesel::{
+    migration::{Migration, MigrationSource},
+    pg::Pg,
+};
+use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations};
+
+use super::{
+    coded::TenantMigration,
+    plan::Target,
+    text::{Sharing, sharing},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    statement::Recorder,
+};
+
+/// What Diesel's table of migrations has room for.
+const LONGEST_VERSION: usize = 50;
+
+/// One of the sets of migrations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum SetName {
+    Registry,
+    Shared,
+    Tenants,
+}
+
+impl SetName {
+    pub(super) const ALL: [Self; 3] = [Self::Registry, Self::Shared, Self::Tenants];
+
+    /// The set that a target is migrated with.
+    pub(super) fn of(target: &Target) -> Self {
+        match target {
+            Target::Registry => Self::Registry,
+            Target::Shared { .. } => Self::Shared,
+            Target::Template { .. } | Target::Tenant { .. } => Self::Tenants,
+        }
+    }
+}
+
+impl fmt::Display for SetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Registry => "registry",
+            Self::Shared => "shared",
+            Self::Tenants => "tenant",
+        })
+    }
+}
+
+/// Where migrations come from.
+pub(super) struct Source {
+    source: Box<dyn MigrationSource<Pg> + Send + Sync>,
+    /// Whether all of them are files of SQL: then what they run can be known without running them.
+    is_text: bool,
+}
+
+impl Source {
+    pub(super) fn new<S: MigrationSource<Pg> + Send + Sync + 'static>(source: S) -> Self {
+        let text = [
+            TypeId::of::<EmbeddedMigrations>(),
+            TypeId::of::<FileBasedMigrations>(),
+        ];
+        Self {
+            source: Box::new(source),
+            is_text: text.contains(&TypeId::of::<S>()),
+        }
+    }
+
+    /// The migrations, as Diesel hands them out: for one thread.
+    pub(super) fn migrations(&self, set: SetName) -> Result<Vec<Box<dyn Migration<Pg>>>> {
+        self.source.migrations().map_err(|error| {
+            let message = format!("could not read the {set} migrations");
+            Error::new(ErrorKind::Migration, message).with_source(error)
+        })
+    }
+
+    fn read(&self, set: SetName) -> Result<Vec<Entry>> {
+        self.migrations(set)?
+            .iter()
+            .map(|migration| {
+                let code = match self.is_text {
+                    true => Code::Text {
+                        up: taken_down(set, migration.as_ref(), |m, to| m.run(to))?,
+                        // One that is missing is missed when it is needed.
+                        down: taken_down(set, migration.as_ref(), |m, to| m.revert(to)).ok(),
+                    },
+                    false => Code::Opaque,
+                };
+                Ok(Entry {
+                    version: migration.name().version().to_string(),
+                    name: migration.name().to_string(),
+                    in_transaction: migration.metadata().run_in_transaction(),
+                    code,
+                })
+            })
+            .collect()
+    }
+}
+
+type Run = fn(&dyn Migration<Pg>, &mut Recorder) -> diesel::migration::Result<()>;
+
+fn taken_down(set: SetName, migration: &dyn Migration<Pg>, run: Run) -> Result<Script> {
+    let mut recorder = Recorder::default();
+    run(migration, &mut recorder).map_err(|error| {
+        let message = format!("could not read the {set} migration {}", migration.name());
+        Error::new(ErrorKind::Migration, message).with_source(error)
+    })?;
+    Ok(Script {
+        sharing: sharing(&recorder.text),
+        text: recorder.text,
+    })
+}
+
+/// The text of a migration.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) text: String,
+    pub(super) sharing: Sharing,
+}
+
+/// What a migration runs.
+pub(super) enum Code {
+    /// `down` is `None` where there is none.
+    Text {
+        up: Script,
+        down: Option<Script>,
+    },
+    Coded(Arc<dyn TenantMigration>),
+    /// Something of Diesel's that only the thread that read it can run.
+    Opaque,
+}
+
+/// One migration.
+pub(super) struct Entry {
+    pub(super) version: String,
+    pub(super) name: String,
+    pub(super) in_transaction: bool,
+    pub(super) code: Code,
+}
+
+/// The migrations of one set, in the order of their versions.
+#[derive(Default)]
+pub(super) struct Set {
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Set {
+    /// Reads a set and refuses what could not be remembered.
+    pub(super) fn read(
+        name: SetName,
+        source: Option<&Source>,
+        coded: &[Arc<dyn TenantMigration>],
+    ) -> Result<Self> {
+        let mut entries = source.map_or_else(|| Ok(Vec::new()), |source| source.read(name))?;
+        entries.extend(coded.iter().map(|migration| Entry {
+            version: version_of(migration.name()),
+            name: migration.name().to_owned(),
+            in_transaction: true,
+            code: Code::Coded(Arc::clone(migration)),
+        }));
+        entries.sort_unstable_by(|a, b| a.version.cmp(&b.version));
+        let refused = |message: String| Err(Error::new(ErrorKind::Migration, message));
+        if let Some(entry) = entries
+            .iter()
+            .find(|entry| entry.version.is_empty() || entry.version.len() > LONGEST_VERSION)
+        {
+            return refused(format!(
+                "the version of {name} migration {} is empty, or longer than {LONGEST_VERSION} \
+                 characters, and could not be remembered",
+                entry.name
+            ));
+        }
+        if let Some(pair) = entries.windows(2).find(|p| p[0].version == p[1].version) {
+            return refused(format!(
+                "two {name} migrations have one version: {}, {}",
+                pair[0].name, pair[1].name
+            ));
+        }
+        Ok(Self { entries })
+    }
+
+    /// The position of the migration with this version.
+    pub(super) fn position(&self, version: &str) -> Option<usize> {
+        self.entries
+            .binary_search_by(|entry| entry.version.as_str().cmp(version))
+            .ok()
+    }
+
+    /// All versions, in order.
+    pub(super) fn versions(&self) -> Vec<String> {
+        self.entries.iter().map(|e| e.version.clone()).collect()
+    }
+}
+
+/// The version that a name begins with, as Diesel reads it.
+fn version_of(name: &str) -> String {
+    let version = name.split('_').next().unwrap_or_default();
+    version.replace('-', "")
+}
+
+/// What was read from all sources.
+pub(super) type Sets = HashMap<SetName, Set>;

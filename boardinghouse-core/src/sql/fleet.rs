@@ -1,0 +1,177 @@
+//! The fleet's bookkeeping, and messages that migrate several schemas in one transaction.
+
+use std::{fmt::Write as _, time::Duration};
+
+use super::{Claim, Literal, RESET, path, proof};
+use crate::{lock, names::SchemaName};
+
+/// What is to be written into a schema's own table of migrations.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Versions<'a> {
+    /// Taken out, first.
+    pub(crate) forgotten: &'a [String],
+    /// Put in.
+    pub(crate) remembered: &'a [String],
+}
+
+/// Writes versions into a schema's own table of migrations.
+pub(crate) fn note_versions(schema: &SchemaName, versions: Versions<'_>) -> String {
+    let list = |versions: &[String], begin: &str, end: &str| {
+        let one = |version: &String| format!("{begin}{}{end}", Literal(version));
+        versions.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    let mut text = String::new();
+    if !versions.forgotten.is_empty() {
+        let _ = write!(
+            text,
+            "DELETE FROM {}.__diesel_schema_migrations WHERE version IN ({});",
+            schema.quoted(),
+            list(versions.forgotten, "", "")
+        );
+    }
+    if !versions.remembered.is_empty() {
+        let _ = write!(
+            text,
+            "INSERT INTO {}.__diesel_schema_migrations (version) VALUES {};",
+            schema.quoted(),
+            list(versions.remembered, "(", ")")
+        );
+    }
+    text
+}
+
+/// Begins the transaction in which several schemas are migrated. It fails with a proof unless it gets, at
+/// once, the right to write to all of them.
+pub(crate) fn begin_visits<'a>(
+    schemas: impl IntoIterator<Item = &'a SchemaName>,
+    lock_timeout: Duration,
+) -> String {
+    let try_lock = |schema: &SchemaName| {
+        format!(
+            "WHEN NOT pg_catalog.pg_try_advisory_xact_lock({}, pg_catalog.hashtext({})) THEN 0 ",
+            lock::SCHEMA,
+            schema.literal()
+        )
+    };
+    let locks: String = schemas.into_iter().map(try_lock).collect();
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; {} SET LOCAL boardinghouse.visits TO 'open'; SELECT {}; \
+         {HEAR}",
+        limit_waiting(lock_timeout),
+        proof(&format!("CASE {locks} ELSE 1 END"))
+    )
+}
+
+/// Bounds how long each statement of a transaction waits for a lock.
+pub(crate) fn limit_waiting(lock_timeout: Duration) -> String {
+    let milliseconds = lock_timeout.as_millis().clamp(1, i32::MAX as u128);
+    format!("SET LOCAL lock_timeout TO {milliseconds};")
+}
+
+/// Takes a path until the transaction ends, and proves it.
+///
+/// A session hears of what others did to a schema with the first relation that it opens: that must be after
+/// it got the schema's lock.
+pub(crate) fn visit(claim: Claim<'_>, rest: &[SchemaName]) -> String {
+    let rest: Vec<&SchemaName> = rest.iter().collect();
+    claim.bind_transaction(&rest) + ";"
+}
+
+/// Opens a relation.
+pub(crate) const HEAR: &str = "SELECT FROM pg_catalog.pg_namespace LIMIT 0;";
+
+/// What may be left by text that runs functions, inside a transaction.
+pub(crate) fn reset_between_visits(lock_timeout: Duration) -> String {
+    format!(
+        "{RESET}; {} SET LOCAL boardinghouse.visits TO 'open';",
+        limit_waiting(lock_timeout)
+    )
+}
+
+/// Fails with a proof unless the transaction is the one that [`begin_visits`] began.
+pub(crate) fn same_transaction() -> String {
+    let open = "CASE WHEN pg_catalog.current_setting('boardinghouse.visits', true) \
+                OPERATOR(pg_catalog.=) 'open' THEN 1 ELSE 0 END";
+    format!("SELECT {};", proof(open))
+}
+
+/// Writes into the ledger that tenants, by incarnation and the number of their schema, have these versions;
+/// and makes what was prepared for them obsolete, where their structure may have changed.
+pub(crate) fn note_in_ledger(members: &[(i64, u32)], versions: &[String], changed: bool) -> String {
+    let rows: Vec<String> = members
+        .iter()
+        .map(|(incarnation, schema)| format!("({incarnation}::bigint, {schema}::oid)"))
+        .collect();
+    let versions: Vec<String> = versions.iter().map(|v| Literal(v).to_string()).collect();
+    let incarnations: Vec<String> = members.iter().map(|(i, _)| i.to_string()).collect();
+    let mut text = format!(
+        "INSERT INTO boardinghouse.ledger (incarnation, schema_oid, versions) \
+         SELECT m.incarnation, m.schema, ARRAY[{}]::text[] FROM (VALUES {}) AS m (incarnation, schema) \
+         JOIN boardinghouse.tenants AS t ON t.incarnation OPERATOR(pg_catalog.=) m.incarnation \
+         ON CONFLICT (incarnation) DO UPDATE SET schema_oid = EXCLUDED.schema_oid, \
+         versions = EXCLUDED.versions, updated_at = pg_catalog.now();",
+        versions.join(", "),
+        rows.join(", ")
+    );
+    if changed {
+        let _ = write!(
+            text,
+            "UPDATE boardinghouse.tenants SET epoch = DEFAULT WHERE incarnation IN ({});",
+            incarnations.join(", ")
+        );
+    }
+    text
+}
+
+/// Runs statements one by one and remembers, until the transaction ends, which one failed and how. They
+/// leave nothing if one fails.
+pub(crate) fn diagnose(path_of: &SchemaName, rest: &[SchemaName], statements: &[&str]) -> String {
+    let list: Vec<String> = statements.iter().map(|s| Literal(s).to_string()).collect();
+    let body = format!(
+        "DECLARE the_statement text; the_number int := 0; the_state text; the_message text; \
+         BEGIN \
+         FOREACH the_statement IN ARRAY ARRAY[{}]::text[] LOOP \
+         the_number := the_number + 1; EXECUTE the_statement; END LOOP; \
+         EXCEPTION WHEN OTHERS THEN \
+         GET STACKED DIAGNOSTICS the_state = RETURNED_SQLSTATE, the_message = MESSAGE_TEXT; \
+         PERFORM pg_catalog.set_config('boardinghouse.failure', pg_catalog.json_build_object( \
+         'statement', the_number, 'sqlstate', the_state, 'message', the_message)::text, true); \
+         END",
+        list.join(", ")
+    );
+    format!(
+        "SET LOCAL search_path TO {}; SET LOCAL boardinghouse.failure TO ''; DO {}",
+        path(std::iter::once(path_of).chain(rest)),
+        Literal(&body)
+    )
+}
+
+/// What the last [`diagnose`] of the transaction found; empty where nothing failed.
+pub(crate) const DIAGNOSIS: &str = "pg_catalog.current_setting('boardinghouse.failure', true)";
+
+/// The tenants that a filter lets through, in its order, with what the ledger says of each. The versions
+/// are NULL where it says nothing, or something about another schema. `$1` are the versions of who is up to
+/// date: for those they are not sent.
+pub(crate) const MEMBERS: &str = "\
+    SELECT t.id, t.schema_name, t.status, t.incarnation, n.oid AS schema_oid, \
+           l.versions IS NOT DISTINCT FROM $1 AS is_current, \
+           CASE WHEN l.versions IS DISTINCT FROM $1 THEN l.versions END AS versions \
+    FROM boardinghouse.tenants AS t \
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) t.schema_name::pg_catalog.name \
+    LEFT JOIN boardinghouse.ledger AS l ON l.incarnation = t.incarnation AND l.schema_oid = n.oid \
+    WHERE ($2::text[] IS NULL OR t.id = ANY ($2)) \
+      AND ($3::text[] IS NULL OR t.id <> ALL ($3)) \
+      AND ($4::jsonb IS NULL OR t.attributes @> $4) \
+    ORDER BY CASE WHEN NOT $6 THEN t.attributes -> $5 END ASC NULLS LAST, \
+             CASE WHEN $6 THEN t.attributes -> $5 END DESC NULLS LAST, \
+             t.id COLLATE \"C\"";
+
+/// How many locks the server has room for, how many this session holds, and whether a backslash in a
+/// constant is one (PostgreSQL manual, 20.12 "Lock Management", 20.13 "Version and Platform Compatibility").
+pub(crate) const LOCK_BUDGET: &str = "\
+    SELECT pg_catalog.current_setting('max_locks_per_transaction')::bigint \
+         * (pg_catalog.current_setting('max_connections')::bigint \
+          + pg_catalog.current_setting('max_prepared_transactions')::bigint) AS capacity, \
+    (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks) AS taken, \
+    (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks WHERE pid = pg_catalog.pg_backend_pid()) AS held, \
+    pg_catalog.current_setting('standard_conforming_strings') = 'on' AS plain_strings";

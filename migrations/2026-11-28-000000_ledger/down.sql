@@ -1,0 +1,2 @@
+DROP TABLE boardinghouse.named_templates;
+DROP TABLE boardinghouse.ledger;
