@@ -345,6 +345,7 @@ fn a_migration_cannot_let_go_of_the_lock_on_its_schema() {
         &count("since"),
     ]);
     migrator(&pool, &folder)
+        .jobs(1)
         .run()
         .unwrap()
         .into_result()

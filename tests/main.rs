@@ -11,6 +11,8 @@ mod checkout;
 mod clean;
 mod copies;
 mod epochs;
+mod fleet;
+mod folder;
 mod hostile;
 mod hostile2;
 mod killed;

@@ -1,6 +1,6 @@
 //! Migrations of the fleet.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use boardinghouse_core::{
     ErrorKind, MigrationReport, Migrator, NewTenant, Outcome, Provisioner, Selection, Target,
@@ -10,55 +10,14 @@ use boardinghouse_tests::{BAIT, SHARED, TENANT, TestDb, bodies, tenant, value};
 use diesel::connection::SimpleConnection;
 use diesel_migrations::FileBasedMigrations;
 
+use crate::folder::Folder;
+
 const TAGS: &str = "2026-02-01-000000_tags";
 
-/// A directory of tenant migrations, begun with that of the fixture.
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        folder.add(
-            "2026-01-01-000000_first",
-            include_str!("migrations/tenant/2026-01-01-000000_first/up.sql"),
-        )
-    }
-
-    /// One with a second migration, that creates table `tags`.
-    fn with_tags() -> Self {
-        Self::new().add(TAGS, "CREATE TABLE tags (id serial PRIMARY KEY)")
-    }
-
-    fn add(self, name: &str, up: &str) -> Self {
-        self.put(name, up);
-        self
-    }
-
-    fn put(&self, name: &str, up: &str) {
-        let dir = self.0.path().join(name);
-        fs::create_dir_all(&dir).unwrap();
-        fs::write(dir.join("up.sql"), up).unwrap();
-        fs::write(dir.join("down.sql"), "SELECT 1;").unwrap();
-    }
-
-    fn without_transaction(self, name: &str) -> Self {
-        fs::write(
-            self.0.path().join(name).join("metadata.toml"),
-            "run_in_transaction = false",
-        )
-        .unwrap();
-        self
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn migrator(&self, pool: &TenantPool) -> Migrator {
-        Migrator::new(pool.clone())
-            .shared(SHARED)
-            .tenants(FileBasedMigrations::from_path(self.path()).unwrap())
-    }
+fn of_folder(folder: &Folder, pool: &TenantPool) -> Migrator {
+    Migrator::new(pool.clone())
+        .shared(SHARED)
+        .tenants(FileBasedMigrations::from_path(folder.path()).unwrap())
 }
 
 fn only(ids: &[&str]) -> Selection {
@@ -104,7 +63,7 @@ fn one_run_migrates_shared_then_template_then_tenants() {
     let db = TestDb::new();
     let pool = db.pool(1);
     let folder = Folder::with_tags();
-    let migrator = folder.migrator(&pool);
+    let migrator = of_folder(&folder, &pool);
     let plan = migrator.plan(&Selection::All).unwrap();
     assert!(!plan.is_empty());
     assert_eq!(plan.targets[2].pending, [TAGS]);
@@ -157,7 +116,7 @@ fn a_part_of_the_fleet_can_be_chosen() {
     let db = TestDb::new();
     let pool = db.pool(1);
     let folder = Folder::with_tags();
-    let migrator = folder.migrator(&pool);
+    let migrator = of_folder(&folder, &pool);
     let report = migrator.run_selected(&Selection::Shared).unwrap();
     assert_eq!(report.entries.len(), 2);
     assert_eq!(
@@ -176,8 +135,7 @@ fn a_part_of_the_fleet_can_be_chosen() {
         ErrorKind::TenantNotFound
     );
     let empty = TestDb::empty();
-    let error = folder
-        .migrator(&empty.pool(1))
+    let error = of_folder(&folder, &empty.pool(1))
         .run_selected(&Selection::Tenants)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RegistryMissing);
@@ -190,7 +148,7 @@ fn a_tenant_without_a_schema_fails_alone_and_nothing_lands_in_the_shared_schema(
     let pool = db.pool(1);
     db.sql("DROP SCHEMA a CASCADE");
     let folder = Folder::with_tags();
-    let report = folder.migrator(&pool).run().unwrap();
+    let report = of_folder(&folder, &pool).run().unwrap();
     assert_eq!(
         outcomes(&report)[3..],
         ["tenant a: SchemaUnavailable", &format!("tenant b: {TAGS}")]
@@ -218,7 +176,9 @@ fn a_migration_cannot_alter_a_shared_table_by_its_bare_name() {
         "2026-02-01-000000_more",
         "ALTER TABLE notes ADD COLUMN more text; UPDATE notes SET body = 'changed'",
     );
-    let report = folder.migrator(&pool).run_selected(&only(&["a"])).unwrap();
+    let report = of_folder(&folder, &pool)
+        .run_selected(&only(&["a"]))
+        .unwrap();
     assert_eq!(outcomes(&report), ["tenant a: Migration"]);
     assert_eq!(db.value("SELECT body FROM public.notes"), BAIT);
     assert_eq!(db.value("SELECT count(*) FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'notes'"), "3");
@@ -236,7 +196,7 @@ fn a_migration_that_fails_leaves_no_trace_and_those_before_it_stay() {
             "CREATE TABLE half (id int); ALTER TABLE notes ADD CHECK (body <> 'from-a')",
         )
         .add("2026-02-03-000000_later", "CREATE TABLE later (id int)");
-    let report = folder.migrator(&pool).run().unwrap();
+    let report = of_folder(&folder, &pool).run().unwrap();
     assert_eq!(outcomes(&report)[3], "tenant a: Migration");
     assert_eq!(report.entries[3].applied, ["2026-02-01-000000_good"]);
     let text = report.entries[3].error_message();
@@ -253,7 +213,7 @@ fn a_migration_that_fails_leaves_no_trace_and_those_before_it_stay() {
     );
     // Mend the data and run again: only what is missing runs.
     db.sql("UPDATE a.notes SET body = 'mended'");
-    let report = folder.migrator(&pool).run().unwrap();
+    let report = of_folder(&folder, &pool).run().unwrap();
     assert_eq!(
         outcomes(&report)[3],
         "tenant a: 2026-02-02-000000_bad+2026-02-03-000000_later"
@@ -266,7 +226,7 @@ fn a_template_that_fails_stops_everything() {
     let db = TestDb::new();
     let pool = db.pool(1);
     let folder = Folder::new().add("2026-02-01-000000_bad", "SELECT 1/0");
-    let report = folder.migrator(&pool).run().unwrap();
+    let report = of_folder(&folder, &pool).run().unwrap();
     assert_eq!(
         outcomes(&report)[2..],
         [
@@ -288,7 +248,7 @@ fn a_migration_that_moves_the_path_does_not_take_the_bookkeeping_along() {
         .add("2026-02-02-000000_stays", "CREATE TABLE stays (id int)")
         .add("2026-02-03-000000_elsewhere", "SET search_path TO public")
         .add("2026-02-04-000000_too", "CREATE TABLE too (id int)");
-    let report = folder.migrator(&pool).run().unwrap();
+    let report = of_folder(&folder, &pool).run().unwrap();
     assert!(report.is_success(), "{report:?}");
     for schema in ["__template__", "a", "b"] {
         assert_eq!(
@@ -317,7 +277,7 @@ fn what_one_migration_leaves_in_the_session_does_not_reach_the_next_tenant() {
         "CREATE TEMP TABLE leftover (id int); SET app.seen = 'yes'; CREATE TABLE fresh (was text); \
          INSERT INTO fresh SELECT coalesce(current_setting('app.seen', true), 'no')",
     );
-    let report = folder.migrator(&pool).run().unwrap();
+    let report = of_folder(&folder, &pool).run().unwrap();
     assert!(report.is_success(), "{report:?}");
 }
 
@@ -330,7 +290,9 @@ fn a_migration_that_ends_its_transaction_is_an_error() {
         .enumerate()
     {
         let folder = Folder::new().add(&format!("2026-02-0{}-000000_ends", number + 1), text);
-        let report = folder.migrator(&pool).run_selected(&only(&["a"])).unwrap();
+        let report = of_folder(&folder, &pool)
+            .run_selected(&only(&["a"]))
+            .unwrap();
         assert_eq!(outcomes(&report), ["tenant a: Migration"], "{text}");
         let message = report.entries[0].error_message();
         assert!(
@@ -359,7 +321,7 @@ fn a_migration_without_a_transaction_runs_in_its_tenant_only() {
             "CREATE INDEX CONCURRENTLY notes_body_idx ON notes (body)",
         )
         .without_transaction(name);
-    let report = folder.migrator(&pool).run().unwrap();
+    let report = of_folder(&folder, &pool).run().unwrap();
     assert!(report.is_success(), "{report:?}");
     let indexes = db.value("SELECT string_agg(schemaname, ',' ORDER BY schemaname) FROM pg_indexes WHERE indexname = 'notes_body_idx'");
     assert_eq!(indexes, "__template__,a,b");
@@ -384,7 +346,7 @@ fn two_migrators_do_not_run_at_once() {
     let folder = Folder::new().add("2026-02-01-000000_once", "CREATE TABLE once (id int)");
     let applied: usize = std::thread::scope(|scope| {
         let runs: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| folder.migrator(&db.pool(1)).run().unwrap()))
+            .map(|_| scope.spawn(|| of_folder(&folder, &db.pool(1)).run().unwrap()))
             .collect();
         let reports = runs.into_iter().map(|run| run.join().unwrap());
         reports
@@ -421,13 +383,13 @@ fn tenants_that_are_created_during_a_run_end_at_the_newest_version() {
                 })
             })
             .collect();
-        let report = folder.migrator(&pool).run().unwrap();
+        let report = of_folder(&folder, &pool).run().unwrap();
         assert!(report.is_success(), "{report:?}");
         creators
             .into_iter()
             .for_each(|creator| creator.join().unwrap());
     });
-    let plan = folder.migrator(&pool).plan(&Selection::All).unwrap();
+    let plan = of_folder(&folder, &pool).plan(&Selection::All).unwrap();
     assert_eq!(plan.targets.len(), 3 + 2 + 51);
     for target in &plan.targets {
         assert!(target.exists && target.pending.is_empty(), "{target:?}");
@@ -441,7 +403,7 @@ fn suspended_tenants_are_migrated_and_pending_ones_are_skipped_and_named() {
     let pool = db.pool(1);
     db.sql("UPDATE boardinghouse.tenants SET status = 'suspended' WHERE id = 'a'; UPDATE boardinghouse.tenants SET status = 'pending' WHERE id = 'b'");
     let folder = Folder::with_tags();
-    let report = folder.migrator(&pool).run().unwrap();
+    let report = of_folder(&folder, &pool).run().unwrap();
     assert!(report.is_success());
     assert_eq!(
         outcomes(&report)[3..],
@@ -455,7 +417,7 @@ fn a_template_that_can_no_longer_be_cloned_is_a_warning_of_the_run_that_made_it_
     let db = TestDb::new();
     let pool = db.pool(1);
     let folder = Folder::new().add("2026-02-01-000000_shell", "CREATE TYPE bodies");
-    let report = folder.migrator(&pool).run().unwrap();
+    let report = of_folder(&folder, &pool).run().unwrap();
     assert!(report.is_success());
     assert_eq!(report.warnings.len(), 1);
     assert!(
@@ -463,14 +425,14 @@ fn a_template_that_can_no_longer_be_cloned_is_a_warning_of_the_run_that_made_it_
         "{:?}",
         report.warnings
     );
-    assert!(folder.migrator(&pool).run().unwrap().warnings.is_empty());
+    assert!(of_folder(&folder, &pool).run().unwrap().warnings.is_empty());
 }
 
 #[test]
 fn two_migrations_of_one_version_are_refused_before_anything_runs() {
     let db = TestDb::empty();
     let folder = Folder::new().add("2026-01-01-000000_twin", "SELECT 1");
-    let error = folder.migrator(&db.pool(1)).run().unwrap_err();
+    let error = of_folder(&folder, &db.pool(1)).run().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Migration);
     assert!(
         error.to_string().contains("twin") && error.to_string().contains("first"),

@@ -191,9 +191,9 @@ pub use crate::{
     job::TenantJob,
     layout::Layout,
     migrate::{
-        FailedMigration, Goal, Group, Limit, MigrationContext, MigrationPlan, MigrationReport,
-        Migrator, OnError, Outcome, PlannedTarget, ReportEntry, RunEvent, Selection, Target,
-        TenantFilter, TenantMigration,
+        FailedMigration, Goal, Group, Limit, LockUse, MigrationContext, MigrationPlan,
+        MigrationReport, Migrator, OnError, Outcome, PlannedTarget, ReportEntry, RunEvent,
+        Selection, Target, TenantFilter, TenantMigration,
     },
     names::{SchemaName, TenantId},
     pool::{PathMode, PoolCounters, PoolState, TenantPool, TenantPoolBuilder, WaitBucket},

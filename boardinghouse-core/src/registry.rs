@@ -1,5 +1,6 @@
 //! The registry: which tenants there are, and which host names lead to them.
 
+mod named;
 mod rows;
 mod state;
 

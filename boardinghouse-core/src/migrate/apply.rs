@@ -401,7 +401,6 @@ impl<'a> Worker<'a> {
             let script = step
                 .script(set)
                 .filter(|_| step.entry(set).is_some_and(|entry| entry.in_transaction));
-            let message = message_of(failed).unwrap_or_default();
             let found = script.and_then(|script| {
                 let extra = self.migrator.pool.layout().extra();
                 let wait = self.migrator.lock_timeout;
@@ -410,14 +409,18 @@ impl<'a> Worker<'a> {
                 diagnose::run(&mut session.pg, &visit.schema, extra, &script.text, wait)
             });
             match found {
-                Some(diagnose::Found::Failed(found)) if found.message == message => {
+                // Something is in the way, or was: it went well this time.
+                Some(diagnose::Found::Failed(found)) if is_passing(&found.sqlstate) => {
+                    passing = true;
                     details.sqlstate = Some(found.sqlstate);
                     details.statement = found.statement;
                 }
-                // It went well this time, or something else is in the way now.
-                Some(diagnose::Found::Nothing) if known.is_none() => passing = true,
-                Some(diagnose::Found::Failed(found)) if is_passing(&found.sqlstate) => {
-                    passing = true
+                Some(diagnose::Found::Nothing) => passing = known.is_none(),
+                Some(diagnose::Found::Failed(found))
+                    if known.is_none_or(|known| known == found.sqlstate) =>
+                {
+                    details.sqlstate = Some(found.sqlstate);
+                    details.statement = found.statement;
                 }
                 _ => {}
             }
@@ -732,13 +735,6 @@ fn diesel_error(error: &Error) -> Option<&DieselError> {
         cause = error.source();
     }
     None
-}
-
-fn message_of(error: &DieselError) -> Option<&str> {
-    match error {
-        DieselError::DatabaseError(_, info) => Some(info.message()),
-        _ => None,
-    }
 }
 
 /// The SQLSTATE of the kinds of errors that Diesel tells apart (PostgreSQL manual, appendix A "PostgreSQL

@@ -24,7 +24,6 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) sqlstate: String,
-    pub(super) message: String,
     pub(super) statement: Option<String>,
 }
 
@@ -32,7 +31,6 @@ pub(super) struct Failed {
 struct Answer {
     statement: usize,
     sqlstate: String,
-    message: String,
 }
 
 /// Runs the text of a migration that has failed, and takes it back. `None` where that says nothing, for
@@ -44,6 +42,9 @@ pub(super) fn run(
     text: &str,
     lock_timeout: Duration,
 ) -> Option<Found> {
+    if !scan::is_closed(text) {
+        return ask(pg, schema, rest, &[text], lock_timeout);
+    }
     let statements = scan::statements(text);
     // A text that is parted in the wrong place fails otherwise than the whole.
     let mut found = ask(pg, schema, rest, &statements, lock_timeout)?;
@@ -90,7 +91,6 @@ fn ask(
         .and_then(|at| statements.get(at));
     Some(Found::Failed(Failed {
         sqlstate: answer.sqlstate,
-        message: answer.message,
         statement: statement.map(|text| (*text).to_owned()),
     }))
 }

@@ -175,6 +175,9 @@ pub(super) struct LockBudget {
     /// What the configuration promises.
     #[diesel(sql_type = sql_types::BigInt)]
     pub(super) capacity: i64,
+    /// The setting `max_locks_per_transaction`.
+    #[diesel(sql_type = sql_types::BigInt)]
+    pub(super) per_transaction: i64,
     /// By everybody.
     #[diesel(sql_type = sql_types::BigInt)]
     pub(super) taken: i64,

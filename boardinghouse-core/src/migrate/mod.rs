@@ -1,6 +1,7 @@
 //! Migrations of the fleet: registry, shared schema, templates, then every tenant.
 
 mod apply;
+mod atomic;
 mod coded;
 mod diagnose;
 mod filter;
@@ -29,7 +30,7 @@ pub use self::{
     filter::{Limit, TenantFilter},
     goal::Goal,
     plan::{MigrationPlan, PlannedTarget, Selection, Target},
-    report::{FailedMigration, MigrationReport, Outcome, ReportEntry, RunEvent},
+    report::{FailedMigration, LockUse, MigrationReport, Outcome, ReportEntry, RunEvent},
 };
 use self::{
     ledger::{Known, read_histories},
@@ -233,6 +234,7 @@ pub struct Migrator {
     pace: Duration,
     goal: Goal,
     reconcile: bool,
+    atomic: bool,
     groups: Vec<Group>,
     hooks: Hooks,
     stop: Arc<AtomicBool>,
@@ -270,6 +272,7 @@ impl Migrator {
             pace: Duration::ZERO,
             goal: Goal::default(),
             reconcile: false,
+            atomic: false,
             groups: Vec::new(),
             hooks: Hooks::default(),
             stop: Arc::default(),
@@ -371,6 +374,19 @@ impl Migrator {
     #[must_use]
     pub fn reconcile(mut self, reconcile: bool) -> Self {
         self.reconcile = reconcile;
+        self
+    }
+
+    /// Migrates the templates and all tenants of the selection in one transaction: all of them, or none. The
+    /// registry and the shared schema come before that, each for itself.
+    ///
+    /// Every table that a migration changes stays locked, in all tenants, until all of them are done. The
+    /// server must have room for the locks: that is foretold after the first few schemas, and the run is
+    /// refused with [`ErrorKind::InvalidInput`] where there is not. Groups, jobs and hooks have no effect;
+    /// only migrations that are files of SQL and run in a transaction can take part. Defaults to false.
+    #[must_use]
+    pub fn atomic(mut self, atomic: bool) -> Self {
+        self.atomic = atomic;
         self
     }
 

@@ -17,6 +17,9 @@ pub struct MigrationReport {
     /// Why the run ended before it was through; running it again goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
+    /// What the one transaction took, where the run was [`atomic`](super::Migrator::atomic).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locks: Option<LockUse>,
     /// What went well and will be in the way later, such as a template that cannot be cloned any
     /// more.
     pub warnings: Vec<String>,
@@ -40,6 +43,18 @@ pub struct ReportEntry {
     /// How long it took, in seconds.
     #[serde(serialize_with = "seconds")]
     pub elapsed: Duration,
+}
+
+/// The locks of a transaction that migrates everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LockUse {
+    /// How many were foretold after the first schemas.
+    pub predicted: i64,
+    /// How many there were at the end.
+    pub held: i64,
+    /// For how many the server has room, by its configuration, beside those of others.
+    pub room: i64,
 }
 
 /// Which migration failed, and how.
@@ -103,6 +118,17 @@ fn error_text<S: serde::Serializer>(error: &Error, to: S) -> Result<S::Ok, S::Er
 }
 
 impl ReportEntry {
+    /// One of a schema in which nothing was done.
+    pub(super) fn unvisited(target: Target, outcome: Outcome) -> Self {
+        Self {
+            target,
+            applied: Vec::new(),
+            outcome,
+            failed: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
     /// Why the visit failed or was skipped; empty where it was neither.
     #[must_use]
     pub fn error_message(&self) -> String {

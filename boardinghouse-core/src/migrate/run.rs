@@ -17,7 +17,7 @@ use super::{
     ledger::{self, Known, LockBudget, LookedUp, Member, read_histories},
     plan::{Selection, Target},
     queue::{Item, Route},
-    report::{MigrationReport, Outcome, ReportEntry, RunEvent},
+    report::{LockUse, MigrationReport, Outcome, ReportEntry, RunEvent},
     set::{Set, SetName, Sets},
     text::Sharing,
 };
@@ -48,6 +48,7 @@ pub(super) struct Run<'a> {
     entries: Vec<ReportEntry>,
     warnings: Vec<String>,
     stopped: Option<String>,
+    pub(super) locks: Option<LockUse>,
 }
 
 impl<'a> Run<'a> {
@@ -68,6 +69,7 @@ impl<'a> Run<'a> {
             entries: Vec::new(),
             warnings: Vec::new(),
             stopped: None,
+            locks: None,
         })
     }
 
@@ -76,6 +78,7 @@ impl<'a> Run<'a> {
             entries: self.entries,
             warnings: self.warnings,
             stopped: self.stopped,
+            locks: self.locks,
         }
     }
 
@@ -115,7 +118,10 @@ impl<'a> Run<'a> {
                 let filter = selection.filter().unwrap_or_default();
                 registry::require(&mut self.guard().pg)?;
                 ledger::check_names(&mut self.guard().pg, &filter)?;
-                self.visit_tenants(&filter)?;
+                match self.migrator.atomic {
+                    true => self.all_or_none(&filter, false)?,
+                    false => self.visit_tenants(&filter)?,
+                }
             }
         }
         Ok(())
@@ -254,6 +260,9 @@ impl<'a> Run<'a> {
     /// The tenants are listed when the templates are done: whoever was cloned from them before is in the
     /// list, whoever is cloned later is at the newest version.
     fn templates_then_tenants(&mut self, filter: &TenantFilter) -> Result<()> {
+        if self.migrator.atomic {
+            return self.all_or_none(filter, true);
+        }
         let mut migrated = self.visit_own(self.migrator.template_target());
         if migrated {
             self.look_at_template();
@@ -266,7 +275,7 @@ impl<'a> Run<'a> {
             .stopped
             .clone()
             .unwrap_or_else(|| "a template could not be migrated".into());
-        let current = self.sets[&SetName::Tenants].versions();
+        let current = self.current();
         let members = ledger::members(&mut self.guard().pg, filter, &current)?;
         for member in members {
             self.skip(tenant(&member), reason.clone());
@@ -315,7 +324,7 @@ impl<'a> Run<'a> {
         if self.stopped.is_none() {
             return self.visit_tenants_but(filter, &mut seen);
         }
-        let current = self.sets[&SetName::Tenants].versions();
+        let current = self.current();
         let members = ledger::members(&mut self.guard().pg, filter, &current)?;
         let reason = self.stopped.clone().unwrap_or_default();
         for member in members.iter().filter(|m| !seen.contains(&m.incarnation)) {
@@ -372,68 +381,42 @@ impl<'a> Run<'a> {
         group: Option<&Group>,
         seen: &mut HashSet<i64>,
     ) -> Result<usize> {
-        let set = &self.sets[&SetName::Tenants];
-        let goal = &self.migrator.goal;
-        let current = set.versions();
-        let mut members = ledger::members(&mut self.guard().pg, filter, &current)?;
-        members.retain(|member| seen.insert(member.incarnation));
-        let read = ledger::look_up(&mut self.guard().pg, &mut members, self.migrator.reconcile)?;
-        self.write_ledger(read)?;
+        let members = self.members(filter, seen)?;
+        let current: BTreeSet<String> = self.current().into_iter().collect();
+        let route_of_current = self.route(current);
         let mut routes: HashMap<BTreeSet<String>, Option<Arc<Route>>> = HashMap::new();
         let mut items = Vec::new();
         let mut entries: Vec<Option<ReportEntry>> = Vec::with_capacity(members.len());
         for member in members {
-            let place = entries.len();
-            let target = tenant(&member);
-            let done = |outcome| ReportEntry {
-                target: target.clone(),
-                applied: Vec::new(),
-                outcome,
-                failed: None,
-                elapsed: Duration::ZERO,
-            };
-            // A row that somebody wrote by hand.
-            if let Err(error) = self.layout().tenant_schema(&member.schema) {
-                entries.push(Some(done(Outcome::Failed(error.with_tenant(&member.id)))));
-                continue;
-            }
-            if !matches!(member.status, TenantStatus::Ready | TenantStatus::Suspended) {
-                let reason = format!("the tenant is {}", member.status);
-                entries.push(Some(done(Outcome::Skipped(reason))));
-                continue;
-            }
-            let Some(oid) = member.schema_oid else {
-                let message = format!("schema {} is missing", member.schema);
-                let error = Error::new(ErrorKind::SchemaUnavailable, message);
-                entries.push(Some(done(Outcome::Failed(error.with_tenant(&member.id)))));
-                continue;
-            };
-            let versions = match member.known {
-                Known::Current => current.iter().cloned().collect(),
-                Known::Versions(versions) => versions,
-                Known::Unknown => BTreeSet::new(),
-            };
-            // Of whom the ledger knew nothing.
-            let unknown = versions.is_empty();
-            let route = match routes.get(&versions) {
-                Some(route) => route.clone(),
-                None => {
-                    let route = self.route(goal, set, &versions);
-                    routes.insert(versions.clone(), route.clone());
-                    route
+            let visit = match self.readied(&member) {
+                Ok(visit) => visit,
+                Err(outcome) => {
+                    entries.push(Some(ReportEntry::unvisited(tenant(&member), outcome)));
+                    continue;
                 }
             };
+            let (route, alone) = match member.known {
+                Known::Current => (route_of_current.clone(), false),
+                Known::Versions(versions) => {
+                    // Its table of migrations may not be there yet; alone, it is made.
+                    let alone = versions.is_empty();
+                    let route = match routes.get(&versions) {
+                        Some(route) => route.clone(),
+                        None => {
+                            let route = self.route(versions.clone());
+                            routes.insert(versions, route.clone());
+                            route
+                        }
+                    };
+                    (route, alone)
+                }
+                Known::Unknown => (None, true),
+            };
             if route.as_ref().is_some_and(|route| route.steps.is_empty()) {
-                entries.push(Some(done(Outcome::Done)));
+                entries.push(Some(ReportEntry::unvisited(visit.target, Outcome::Done)));
                 continue;
             }
-            let visit = Visit {
-                target,
-                schema: member.schema,
-                member: Some((member.incarnation, oid)),
-            };
-            // Its table of migrations may not be there yet; alone, it is made.
-            items.push(Item::new(place, visit, route.filter(|_| !unknown)));
+            items.push(Item::new(entries.len(), visit, route.filter(|_| !alone)));
             entries.push(None);
         }
         if entries.is_empty() {
@@ -470,13 +453,9 @@ impl<'a> Run<'a> {
                     None => reason,
                 };
                 for item in finished.rest {
-                    let entry = ReportEntry {
-                        target: item.visit.target,
-                        applied: item.done,
-                        outcome: Outcome::Skipped(reason.clone()),
-                        failed: None,
-                        elapsed: Duration::ZERO,
-                    };
+                    let skipped = Outcome::Skipped(reason.clone());
+                    let mut entry = ReportEntry::unvisited(item.visit.target, skipped);
+                    entry.applied = item.done;
                     (self.tell)(&RunEvent::Done(&entry));
                     entries[item.place] = Some(entry);
                 }
@@ -496,9 +475,59 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The tenants that a filter lets through and that were not seen yet, with what they have.
+    pub(super) fn members(
+        &mut self,
+        filter: &TenantFilter,
+        seen: &mut HashSet<i64>,
+    ) -> Result<Vec<Member>> {
+        let current = self.current();
+        let mut members = ledger::members(&mut self.guard().pg, filter, &current)?;
+        members.retain(|member| seen.insert(member.incarnation));
+        let read = ledger::look_up(&mut self.guard().pg, &mut members, self.migrator.reconcile)?;
+        self.write_ledger(read)?;
+        Ok(members)
+    }
+
+    /// Where a tenant is to be visited; what becomes of it otherwise.
+    pub(super) fn readied(&self, member: &Member) -> Result<Visit, Outcome> {
+        let failed = |error: Error| Outcome::Failed(error.with_tenant(&member.id));
+        // A row that somebody wrote by hand.
+        self.layout()
+            .tenant_schema(&member.schema)
+            .map_err(failed)?;
+        if !matches!(member.status, TenantStatus::Ready | TenantStatus::Suspended) {
+            return Err(Outcome::Skipped(format!("the tenant is {}", member.status)));
+        }
+        let oid = member.schema_oid.ok_or_else(|| {
+            let message = format!("schema {} is missing", member.schema);
+            failed(Error::new(ErrorKind::SchemaUnavailable, message))
+        })?;
+        Ok(Visit {
+            target: tenant(member),
+            schema: member.schema.clone(),
+            member: Some((member.incarnation, oid)),
+        })
+    }
+
+    /// The versions of who is up to date.
+    pub(super) fn current(&self) -> Vec<String> {
+        self.sets[&SetName::Tenants].versions()
+    }
+
+    /// What a schema has that is no tenant's; `None` where it is missing.
+    pub(super) fn history_of(&mut self, schema: &SchemaName) -> Result<Option<BTreeSet<String>>> {
+        let found = read_histories(&mut self.guard().pg, std::slice::from_ref(schema))?;
+        Ok(found
+            .into_values()
+            .next()
+            .map(|versions| versions.into_iter().collect()))
+    }
+
     /// The steps of all who have the same. `None` where they cannot be known: each then says why.
-    fn route(&self, goal: &Goal, set: &Set, versions: &BTreeSet<String>) -> Option<Arc<Route>> {
-        let steps = goal.steps(set, versions).ok()?;
+    fn route(&self, versions: BTreeSet<String>) -> Option<Arc<Route>> {
+        let set = &self.sets[&SetName::Tenants];
+        let steps = self.migrator.goal.steps(set, &versions).ok()?;
         let shares = !self.migrator.hooks.any()
             && steps.iter().all(|step| match step.entry(set) {
                 None => true,
@@ -510,7 +539,7 @@ impl<'a> Run<'a> {
                 }
             });
         Some(Arc::new(Route {
-            before: versions.clone(),
+            before: versions,
             steps,
             shares,
         }))
@@ -535,16 +564,10 @@ impl<'a> Run<'a> {
 
     /// Notes schemas that are not visited.
     fn skip(&mut self, target: Target, reason: String) {
-        self.report(ReportEntry {
-            target,
-            applied: Vec::new(),
-            outcome: Outcome::Skipped(reason),
-            failed: None,
-            elapsed: Duration::ZERO,
-        });
+        self.report(ReportEntry::unvisited(target, Outcome::Skipped(reason)));
     }
 
-    fn report(&mut self, entry: ReportEntry) {
+    pub(super) fn report(&mut self, entry: ReportEntry) {
         (self.tell)(&RunEvent::Done(&entry));
         self.entries.push(entry);
     }

@@ -54,11 +54,15 @@ pub(crate) fn begin_visits<'a>(
         )
     };
     let locks: String = schemas.into_iter().map(try_lock).collect();
+    let verdict = match locks.is_empty() {
+        true => "1".to_owned(),
+        false => format!("CASE {locks} ELSE 1 END"),
+    };
     format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED; {} SET LOCAL boardinghouse.visits TO 'open'; SELECT {}; \
          {HEAR}",
         limit_waiting(lock_timeout),
-        proof(&format!("CASE {locks} ELSE 1 END"))
+        proof(&verdict)
     )
 }
 
@@ -128,14 +132,14 @@ pub(crate) fn note_in_ledger(members: &[(i64, u32)], versions: &[String], change
 pub(crate) fn diagnose(path_of: &SchemaName, rest: &[SchemaName], statements: &[&str]) -> String {
     let list: Vec<String> = statements.iter().map(|s| Literal(s).to_string()).collect();
     let body = format!(
-        "DECLARE the_statement text; the_number int := 0; the_state text; the_message text; \
+        "DECLARE the_statement text; the_number int := 0; the_state text; \
          BEGIN \
          FOREACH the_statement IN ARRAY ARRAY[{}]::text[] LOOP \
          the_number := the_number + 1; EXECUTE the_statement; END LOOP; \
          EXCEPTION WHEN OTHERS THEN \
-         GET STACKED DIAGNOSTICS the_state = RETURNED_SQLSTATE, the_message = MESSAGE_TEXT; \
+         GET STACKED DIAGNOSTICS the_state = RETURNED_SQLSTATE; \
          PERFORM pg_catalog.set_config('boardinghouse.failure', pg_catalog.json_build_object( \
-         'statement', the_number, 'sqlstate', the_state, 'message', the_message)::text, true); \
+         'statement', the_number, 'sqlstate', the_state)::text, true); \
          END",
         list.join(", ")
     );
@@ -172,6 +176,7 @@ pub(crate) const LOCK_BUDGET: &str = "\
     SELECT pg_catalog.current_setting('max_locks_per_transaction')::bigint \
          * (pg_catalog.current_setting('max_connections')::bigint \
           + pg_catalog.current_setting('max_prepared_transactions')::bigint) AS capacity, \
+    pg_catalog.current_setting('max_locks_per_transaction')::bigint AS per_transaction, \
     (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks) AS taken, \
     (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks WHERE pid = pg_catalog.pg_backend_pid()) AS held, \
     pg_catalog.current_setting('standard_conforming_strings') = 'on' AS plain_strings";

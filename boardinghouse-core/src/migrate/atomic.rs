@@ -1,0 +1,237 @@
+//! All or none: the templates and the tenants in one transaction.
+
+use std::collections::{BTreeSet, HashSet};
+
+use diesel::connection::SimpleConnection;
+
+use super::{
+    apply::{Batch, Visit, Worker, in_transaction_by},
+    filter::TenantFilter,
+    goal::Step,
+    ledger::{self, Known, LockBudget},
+    plan::Target,
+    report::{LockUse, Outcome, ReportEntry},
+    run::{Run, tenant},
+    set::{Code, Set, SetName},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    lock,
+    sql::fleet,
+};
+
+/// How many schemas are done before it is foretold how many locks all of them take.
+const SAMPLE: usize = 4;
+/// How many open what all of them share: a template, and the first tenant, which also opens the registry.
+const FIRST: usize = 2;
+
+/// One schema that has something to be done.
+struct Part {
+    visit: Visit,
+    before: BTreeSet<String>,
+    steps: Vec<Step>,
+}
+
+/// Why the transaction was not committed.
+struct Broken {
+    /// At which part; `None` where it is the whole.
+    at: Option<usize>,
+    error: Error,
+}
+
+impl Run<'_> {
+    /// Takes the templates, and the tenants that a filter lets through, to the goal, or none of them.
+    pub(super) fn all_or_none(&mut self, filter: &TenantFilter, templates: bool) -> Result<()> {
+        let set = &self.sets[&SetName::Tenants];
+        let mut entries = Vec::new();
+        let mut parts = Vec::new();
+        if templates {
+            let mut own = vec![self.migrator.template_target()];
+            let named = ledger::named_templates(&mut self.guard().pg)?;
+            own.extend(named.into_iter().map(|schema| Target::Template { schema }));
+            for target in own {
+                let visit = Visit {
+                    schema: target.schema(),
+                    target,
+                    member: None,
+                };
+                let has = self.history_of(&visit.schema)?;
+                self.part(set, visit, has, &mut entries, &mut parts);
+            }
+        }
+        let current: BTreeSet<String> = self.current().into_iter().collect();
+        for member in self.members(filter, &mut HashSet::new())? {
+            match self.readied(&member) {
+                Ok(visit) => {
+                    let has = match member.known {
+                        Known::Current => current.clone(),
+                        Known::Versions(versions) => versions,
+                        Known::Unknown => BTreeSet::new(),
+                    };
+                    self.part(set, visit, Some(has), &mut entries, &mut parts);
+                }
+                Err(outcome) => entries.push(ReportEntry::unvisited(tenant(&member), outcome)),
+            }
+        }
+        let blocked = entries
+            .iter()
+            .any(|entry| matches!(entry.outcome, Outcome::Failed(_)));
+        check_that_all_is_text(set, &parts)?;
+        let result = match blocked {
+            true => Err(Broken {
+                at: Some(parts.len()),
+                error: Error::new(ErrorKind::Migration, "another schema is in the way"),
+            }),
+            false if parts.is_empty() => Ok(()),
+            false => self.in_one_transaction(set, &parts),
+        };
+        let (failed_at, mut error) = match result {
+            Ok(()) => (None, None),
+            Err(Broken { at: None, error }) => return Err(error),
+            Err(Broken { at, error }) => (at, Some(error)),
+        };
+        for (at, part) in parts.into_iter().enumerate() {
+            let outcome = match failed_at {
+                None => Outcome::Done,
+                Some(failed) if failed == at => error.take().map_or(Outcome::Done, Outcome::Failed),
+                Some(_) => Outcome::Skipped("all or none: another schema failed".into()),
+            };
+            let mut entry = ReportEntry::unvisited(part.visit.target, outcome);
+            if matches!(entry.outcome, Outcome::Done) {
+                entry.applied = part.steps.iter().map(|step| step.describe(set)).collect();
+            }
+            entries.push(entry);
+        }
+        entries.into_iter().for_each(|entry| self.report(entry));
+        Ok(())
+    }
+
+    fn part(
+        &self,
+        set: &Set,
+        visit: Visit,
+        has: Option<BTreeSet<String>>,
+        entries: &mut Vec<ReportEntry>,
+        parts: &mut Vec<Part>,
+    ) {
+        let steps = match &has {
+            Some(has) => self.migrator.goal.steps(set, has),
+            None => Err(Error::new(
+                ErrorKind::SchemaUnavailable,
+                format!("schema {} is missing", visit.schema),
+            )),
+        };
+        match steps {
+            Ok(steps) if steps.is_empty() => {
+                entries.push(ReportEntry::unvisited(visit.target, Outcome::Done));
+            }
+            Ok(steps) => parts.push(Part {
+                visit,
+                before: has.unwrap_or_default(),
+                steps,
+            }),
+            Err(error) => {
+                entries.push(ReportEntry::unvisited(visit.target, Outcome::Failed(error)))
+            }
+        }
+    }
+
+    fn in_one_transaction(&mut self, set: &Set, parts: &[Part]) -> Result<(), Broken> {
+        let whole = |error| Broken { at: None, error };
+        let migrator = self.migrator;
+        let mut worker = Worker::new(migrator, self.sets);
+        let session = worker.session().map_err(whole)?;
+        session.lend();
+        let mut at = None;
+        let mut foretold = None;
+        let begin = fleet::begin_visits([], migrator.lock_timeout);
+        let done = in_transaction_by(&mut session.pg, &begin, |pg| {
+            let mut first = None;
+            for (number, part) in parts.iter().enumerate() {
+                at = Some(number);
+                lock::schema_for_transaction(pg, &part.visit.schema, migrator.lock_wait)?;
+                let batch = Batch::new(set, &part.steps, &part.before, vec![&part.visit]);
+                let text = fleet::HEAR.to_owned() + &batch.body(migrator);
+                pg.batch_execute(&text).map_err(|error| {
+                    let message = format!("migrating {} failed", part.visit.target);
+                    Error::new(ErrorKind::Migration, message).with_source(error)
+                })?;
+                at = None;
+                if number + 1 == FIRST {
+                    first = Some(LockBudget::read(pg)?);
+                }
+                if number + 1 == SAMPLE.min(parts.len())
+                    && let Some(first) = &first
+                {
+                    let now = LockBudget::read(pg)?;
+                    foretold = Some(foretell(first, now, number + 1, parts)?);
+                }
+            }
+            Ok(LockBudget::read(pg)?.held)
+        });
+        match done {
+            Ok(held) => {
+                self.locks = foretold.map(|foretold: LockUse| LockUse { held, ..foretold });
+                Ok(())
+            }
+            Err(error) => Err(Broken { at, error }),
+        }
+    }
+}
+
+/// Foretells how many locks the whole transaction takes, and refuses what the server has no room for.
+///
+/// `first` is what there was after those that opened what all of them share.
+fn foretell(first: &LockBudget, now: LockBudget, done: usize, parts: &[Part]) -> Result<LockUse> {
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let others = now.taken - now.held;
+    let since = (now.held - first.held).max(0);
+    let left = count(parts.len() - done);
+    let predicted = now
+        .held
+        .saturating_add(since.saturating_mul(left) / count(done - FIRST).max(1));
+    let room = now.capacity - others;
+    if predicted > room {
+        let connections = (now.capacity / now.per_transaction.max(1)).max(1);
+        let setting = predicted.saturating_add(others) / connections + 1;
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "all {} schemas in one transaction take about {predicted} locks, and the server has room \
+                 for {room}: set max_locks_per_transaction to {setting} or more and restart it, or migrate \
+                 without `atomic`. Nothing was changed",
+                parts.len()
+            ),
+        ));
+    }
+    Ok(LockUse {
+        predicted,
+        held: 0,
+        room,
+    })
+}
+
+/// What is written in Rust, and what runs without a transaction, cannot be part of one.
+fn check_that_all_is_text(set: &Set, parts: &[Part]) -> Result<()> {
+    for step in parts.iter().flat_map(|part| &part.steps) {
+        let Some(entry) = step.entry(set) else {
+            continue;
+        };
+        let ends =
+            |text: &str| crate::scan::ends_transaction(text) || !crate::scan::is_closed(text);
+        let reason = match (&entry.code, step.script(set)) {
+            _ if !entry.in_transaction => "runs without a transaction",
+            (Code::Coded(_) | Code::Opaque, _) => "is no file of SQL",
+            (_, Some(script)) if ends(&script.text) => "ends its transaction",
+            _ => continue,
+        };
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "migration {} {reason}: it cannot be part of one transaction for all",
+                entry.name
+            ),
+        ));
+    }
+    Ok(())
+}

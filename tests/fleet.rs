@@ -1,0 +1,1057 @@
+//! The fleet: many tenants, several at a time, and whatever can be in the way.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use boardinghouse_core::{
+    ErrorKind, Goal, Group, Limit, MigrationContext, MigrationReport, Migrator, NewTenant, OnError,
+    Outcome, PgRegistry, Provisioner, Result, RunEvent, SchemaName, Selection, TenantFilter,
+    TenantMigration, TenantPool,
+};
+use boardinghouse_tests::{BAIT, SHARED, TestDb};
+use diesel::{
+    PgConnection,
+    connection::SimpleConnection,
+    migration::{Migration, MigrationSource},
+    pg::Pg,
+    prelude::*,
+};
+use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations, embed_migrations};
+use serde_json::json;
+
+use crate::folder::Folder;
+
+const TAGS: &str = "2026-02-01-000000_tags";
+const MORE: &str = "2026-02-02-000000_more";
+
+fn ids(ids: &[&str]) -> Vec<boardinghouse_core::TenantId> {
+    ids.iter().map(|id| id.parse().unwrap()).collect()
+}
+
+/// The tenants `t00`, `t01`, … beside the fixture's own.
+fn tenants(pool: &TenantPool, count: usize) -> Vec<String> {
+    let provisioner = Provisioner::new(pool.clone());
+    (0..count)
+        .map(|number| {
+            let id = format!("t{number:02}");
+            let new = NewTenant::new(id.parse().unwrap())
+                .attribute("seats", number)
+                .attribute("plan", if number % 2 == 0 { "free" } else { "paid" });
+            provisioner.create(&new).unwrap();
+            id
+        })
+        .collect()
+}
+
+fn migrator(pool: &TenantPool, folder: &Folder) -> Migrator {
+    Migrator::new(pool.clone())
+        .shared(SHARED)
+        .tenants(FileBasedMigrations::from_path(folder.path()).unwrap())
+}
+
+/// Of each schema its versions, by its own table; and the ledger must say the same.
+fn versions(db: &TestDb, schema: &str) -> String {
+    let own = db.value(&format!(
+        "SELECT coalesce(string_agg(version, ',' ORDER BY version COLLATE \"C\"), '') \
+         FROM {schema}.__diesel_schema_migrations"
+    ));
+    let ledger = db.value(&format!(
+        "SELECT coalesce((SELECT array_to_string(versions, ',') FROM boardinghouse.ledger \
+         JOIN boardinghouse.tenants USING (incarnation) WHERE schema_name = '{schema}'), '-')"
+    ));
+    if ledger != "-" {
+        assert_eq!(ledger, own, "{schema}");
+    }
+    own
+}
+
+fn has(db: &TestDb, schema: &str, table: &str) -> bool {
+    db.tables(schema).split(',').any(|name| name == table)
+}
+
+fn done(report: &MigrationReport) -> Vec<String> {
+    report
+        .entries
+        .iter()
+        .filter(|entry| !entry.applied.is_empty())
+        .map(|entry| entry.target.to_string())
+        .collect()
+}
+
+fn skipped(report: &MigrationReport) -> usize {
+    let is_skipped =
+        |entry: &&boardinghouse_core::ReportEntry| matches!(entry.outcome, Outcome::Skipped(_));
+    report.entries.iter().filter(is_skipped).count()
+}
+
+/// F06.
+#[test]
+fn what_is_taken_back_and_applied_again_is_as_it_was() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    tenants(&pool, 6);
+    let folder = Folder::with_tags().pair(
+        MORE,
+        "ALTER TABLE tags ADD COLUMN more text; CREATE INDEX tags_more ON tags (more)",
+        "ALTER TABLE tags DROP COLUMN more",
+    );
+    folder.pair_in_place(
+        TAGS,
+        "CREATE TABLE tags (id serial PRIMARY KEY)",
+        "DROP TABLE tags",
+    );
+    migrator(&pool, &folder)
+        .run()
+        .unwrap()
+        .into_result()
+        .unwrap();
+    let columns = "SELECT string_agg(DISTINCT c, ' ') FROM (SELECT table_schema, \
+        string_agg(table_name || '.' || column_name, ',' ORDER BY table_name, column_name) AS c \
+        FROM information_schema.columns WHERE table_schema ~ '^(t\\d\\d|a|b|__template__)$' GROUP BY 1) AS x";
+    let before = db.value(columns);
+    let go = |goal: Goal| {
+        let report = migrator(&pool, &folder)
+            .goal(goal)
+            .run_selected(&Selection::Tenants)
+            .unwrap();
+        assert!(report.is_success(), "{report:?}");
+        report
+    };
+    let report = go(Goal::Revert(1));
+    assert_eq!(done(&report).len(), 9);
+    assert_eq!(report.entries[0].applied, [format!("revert {MORE}")]);
+    assert_ne!(db.value(columns), before);
+    assert_eq!(versions(&db, "t03"), "20260101000000,20260201000000");
+    let _ = go(Goal::Newest);
+    assert_eq!(db.value(columns), before);
+    let report = go(Goal::Redo(2));
+    assert_eq!(
+        report.entries[1].applied,
+        [
+            format!("revert {MORE}"),
+            format!("revert {TAGS}"),
+            TAGS.into(),
+            MORE.into()
+        ]
+    );
+    assert_eq!(db.value(columns), before);
+    // By version, as it is written, as it is remembered, or by its whole name.
+    for (version, there) in [
+        ("2026-01-01-000000", false),
+        ("20260201000000", true),
+        (MORE, true),
+    ] {
+        let _ = go(Goal::Version(version.into()));
+        assert_eq!(has(&db, "t05", "tags"), there, "{version}");
+        assert_eq!(has(&db, "__template__", "tags"), there, "{version}");
+    }
+    assert_eq!(db.value(columns), before);
+    let refused = migrator(&pool, &folder)
+        .goal(Goal::Version("20990101000000".into()))
+        .run_selected(&Selection::Tenants)
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    assert!(refused.to_string().contains(MORE), "{refused}");
+    let refused = migrator(&pool, &folder)
+        .goal(Goal::Revert(1))
+        .run()
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    let _ = go(Goal::RevertAll);
+    assert_eq!(versions(&db, "a"), "");
+    assert_eq!(db.value("SELECT body FROM public.notes"), BAIT);
+}
+
+#[test]
+fn a_migration_without_a_way_back_is_refused_for_each_schema() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let folder = Folder::with_tags();
+    std::fs::remove_file(folder.path().join(TAGS).join("down.sql")).unwrap();
+    migrator(&pool, &folder)
+        .run()
+        .unwrap()
+        .into_result()
+        .unwrap();
+    let reverting = migrator(&pool, &folder).goal(Goal::Revert(1));
+    let plan = reverting.plan(&Selection::Tenants).unwrap();
+    assert!(
+        plan.targets[1]
+            .blocked
+            .as_ref()
+            .unwrap()
+            .contains("down.sql")
+    );
+    assert!(!plan.is_empty());
+    let report = reverting.run_selected(&Selection::Tenants).unwrap();
+    assert_eq!(
+        report.failures().count(),
+        1,
+        "the template stops the rest: {report:?}"
+    );
+    assert!(has(&db, "a", "tags") && has(&db, "__template__", "tags"));
+}
+
+/// F07, F09.
+#[test]
+fn versions_are_marked_and_forgotten_without_running_anything() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let folder = Folder::with_tags();
+    let mark = migrator(&pool, &folder).goal(Goal::MarkApplied(TAGS.into()));
+    let report = mark.run_selected(&Selection::Only(ids(&["a"]))).unwrap();
+    assert_eq!(report.entries[0].applied, [format!("mark {TAGS}")]);
+    assert_eq!(versions(&db, "a"), "20260101000000,20260201000000");
+    assert!(!has(&db, "a", "tags"));
+    assert!(mark.plan(&Selection::Only(ids(&["a"]))).unwrap().is_empty());
+
+    db.sql("INSERT INTO b.__diesel_schema_migrations (version) VALUES ('20250101000000')");
+    let plan = migrator(&pool, &folder)
+        .reconcile(true)
+        .plan(&Selection::All)
+        .unwrap();
+    let of_b = plan
+        .targets
+        .iter()
+        .find(|p| p.target.to_string() == "tenant b")
+        .unwrap();
+    assert_eq!(of_b.unknown, ["20250101000000"]);
+    let report = migrator(&pool, &folder)
+        .goal(Goal::Prune)
+        .reconcile(true)
+        .run()
+        .unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(done(&report), ["tenant b"]);
+    assert_eq!(versions(&db, "b"), "20260101000000");
+}
+
+/// F08.
+#[test]
+fn who_is_behind_is_known_from_the_ledger_and_nothing_is_written_to_find_out() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    tenants(&pool, 30);
+    let folder = Folder::with_tags();
+    let filter = TenantFilter::new().except(ids(&["t07", "t21"]));
+    let report = migrator(&pool, &folder)
+        .run_selected(&Selection::Matching(filter))
+        .unwrap();
+    assert_eq!(done(&report).len(), 30);
+    assert!(!has(&db, "t07", "tags") && !has(&db, "__template__", "tags"));
+    let snapshot = "SELECT md5(string_agg(xmin::text || l::text, ',' ORDER BY incarnation)) FROM boardinghouse.ledger AS l";
+    let before = db.value(snapshot);
+    let plan = migrator(&pool, &folder).plan(&Selection::All).unwrap();
+    let behind: Vec<String> = plan
+        .targets
+        .iter()
+        .filter(|planned| !planned.is_done())
+        .map(|planned| planned.target.to_string())
+        .collect();
+    assert_eq!(
+        behind,
+        ["template __template__", "tenant t07", "tenant t21"]
+    );
+    assert_eq!(db.value(snapshot), before);
+    let error = migrator(&pool, &folder).require_current().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MigrationsPending);
+    assert!(error.to_string().contains("2 more"), "{error}");
+    migrator(&pool, &folder).run_at_start().unwrap();
+    migrator(&pool, &folder).require_current().unwrap();
+}
+
+/// F10.
+#[test]
+fn there_are_never_more_connections_than_jobs_and_one() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 24);
+    let count = "CREATE TABLE seen AS SELECT count(*)::int AS n FROM pg_catalog.pg_stat_activity \
+                 WHERE datname = current_database() AND backend_type = 'client backend' \
+                 AND application_name <> 'boardinghouse listener'";
+    let folder = Folder::new().add("2026-02-01-000000_seen", count);
+    let fleet = |jobs: usize| migrator(&pool, &folder).jobs(jobs).batch_size(2);
+    fleet(3).run().unwrap().into_result().unwrap();
+    // The pool's own connection, the run's, and the jobs'.
+    let seen: Vec<i32> = (0..24)
+        .map(|number| {
+            db.value(&format!("SELECT max(n) FROM t{number:02}.seen"))
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    assert!(seen.iter().all(|n| *n <= 1 + 1 + 3), "{seen:?}");
+}
+
+/// F12.
+#[test]
+fn tenants_come_in_the_order_that_was_asked_for() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 5);
+    let order = |folder: &Folder, by: &str| {
+        let filter = TenantFilter::new().order_by(by);
+        let report = migrator(&pool, folder)
+            .run_selected(&Selection::Matching(filter))
+            .unwrap();
+        let names = report
+            .entries
+            .iter()
+            .map(|e| e.target.tenant_id().unwrap().to_string());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let folder = Folder::with_tags();
+    assert_eq!(order(&folder, "seats"), "t00 t01 t02 t03 t04 a b");
+    assert_eq!(order(&folder, "-seats"), "t04 t03 t02 t01 t00 a b");
+    assert_eq!(order(&folder, "plan"), "t00 t02 t04 t01 t03 a b");
+    assert_eq!(order(&folder, "nothing"), "a b t00 t01 t02 t03 t04");
+}
+
+/// F14, T16.
+#[test]
+fn one_bad_tenant_of_ten_fails_alone() {
+    for (jobs, on_error) in [
+        (1, OnError::Continue),
+        (8, OnError::Continue),
+        (1, OnError::Stop),
+        (8, OnError::Stop),
+    ] {
+        let db = TestDb::new();
+        let pool = db.pool(2);
+        tenants(&pool, 10);
+        db.sql("INSERT INTO t04.notes (body) VALUES ('bad')");
+        let folder = Folder::with_tags().add(
+            MORE,
+            "CREATE TABLE half (id int);\nALTER TABLE notes ADD CONSTRAINT good CHECK (body <> 'bad')",
+        );
+        let fleet = || {
+            migrator(&pool, &folder)
+                .jobs(jobs)
+                .batch_size(4)
+                .on_error(on_error)
+        };
+        let report = fleet().run().unwrap();
+        assert!(!report.is_success());
+        let failed: Vec<_> = report.failures().collect();
+        assert_eq!(failed.len(), 1, "{report:?}");
+        assert_eq!(failed[0].target.to_string(), "tenant t04");
+        assert_eq!(failed[0].applied, [TAGS], "what came before stays");
+        let details = failed[0].failed.as_ref().unwrap();
+        assert_eq!(details.migration, MORE);
+        assert_eq!(details.sqlstate.as_deref(), Some("23514"));
+        assert!(
+            details
+                .statement
+                .as_ref()
+                .unwrap()
+                .starts_with("ALTER TABLE notes")
+        );
+        assert!(
+            failed[0].error_message().contains("good"),
+            "{}",
+            failed[0].error_message()
+        );
+        assert!(!has(&db, "t04", "half") && has(&db, "t04", "tags"));
+        match on_error {
+            OnError::Continue => {
+                assert_eq!(report.stopped, None);
+                assert_eq!(done(&report).len(), 13);
+            }
+            _ => {
+                assert!(report.stopped.as_ref().unwrap().contains("failed"));
+                if jobs == 1 {
+                    assert!(skipped(&report) >= 4, "{report:?}");
+                    assert!(!has(&db, "t09", "half"));
+                }
+                assert_eq!(report.entries.len(), 15, "all are in the report");
+            }
+        }
+        db.sql("DELETE FROM t04.notes WHERE body = 'bad'");
+        let report = fleet().run().unwrap();
+        assert!(report.is_success());
+        if on_error == OnError::Continue {
+            assert_eq!(done(&report), ["tenant t04"]);
+        }
+        assert_eq!(versions(&db, "t04"), versions(&db, "t09"));
+        assert!(has(&db, "t09", "half"));
+        assert_eq!(db.value("SELECT body FROM public.notes"), BAIT);
+    }
+}
+
+#[test]
+fn a_run_stops_when_too_many_fail() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    tenants(&pool, 12);
+    for number in [1, 2, 3] {
+        db.sql(&format!(
+            "INSERT INTO t{number:02}.notes (body) VALUES ('bad')"
+        ));
+    }
+    let folder = Folder::new().add(MORE, "ALTER TABLE notes ADD CHECK (body <> 'bad')");
+    let fleet = |most| {
+        migrator(&pool, &folder)
+            .jobs(1)
+            .batch_size(1)
+            .max_failures(most)
+    };
+    let report = fleet(1).run().unwrap();
+    assert_eq!(report.failures().count(), 2);
+    assert_eq!(report.stopped.as_deref(), Some("2 tenants failed"));
+    assert!(skipped(&report) > 0);
+    let report = fleet(3).run().unwrap();
+    assert_eq!((report.failures().count(), report.stopped), (3, None));
+    assert!(!versions(&db, "t11").ends_with("20260101000000"));
+}
+
+#[test]
+fn the_sqlstate_and_the_statement_are_told_for_errors_that_diesel_does_not_know() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    db.sql("CREATE TABLE a.tags (id int)");
+    let folder = Folder::with_tags();
+    let report = migrator(&pool, &folder).run().unwrap();
+    let failed = report.failures().next().unwrap().failed.clone().unwrap();
+    assert_eq!(failed.sqlstate.as_deref(), Some("42P07"));
+    assert_eq!(
+        failed.statement.as_deref(),
+        Some("CREATE TABLE tags (id serial PRIMARY KEY)")
+    );
+}
+
+#[test]
+fn text_that_is_left_open_fails_alone_and_takes_nothing_along() {
+    for text in [
+        "CREATE TABLE half (id int); COMMENT ON TABLE half IS 'open",
+        "CREATE TABLE half (id int); /* open",
+        "CREATE TABLE half (id int); DO $$ BEGIN NULL; END",
+        "CREATE TABLE half (id int); SELECT \"open",
+        "DO $$ BEGIN CREATE TABLE half (id int); COMMIT; END $$",
+        "CREATE TABLE half (id int); COMMIT",
+    ] {
+        let db = TestDb::new();
+        let pool = db.pool(1);
+        tenants(&pool, 4);
+        // The template has it.
+        let folder = Folder::new().add(MORE, "CREATE TABLE half (id int)");
+        migrator(&pool, &folder)
+            .run_selected(&Selection::Shared)
+            .unwrap()
+            .into_result()
+            .unwrap();
+        folder.put(MORE, text);
+        let filter = TenantFilter::new();
+        let report = migrator(&pool, &folder)
+            .run_selected(&Selection::Matching(filter))
+            .unwrap();
+        // A comment that is left open is none to the server either: it is an error there, too.
+        assert_eq!(report.failures().count(), 6, "{text}: {report:?}");
+        for schema in ["a", "b", "t00", "t03"] {
+            assert_eq!(versions(&db, schema), "20260101000000", "{text}");
+        }
+        assert_eq!(
+            db.tables("public"),
+            "__diesel_schema_migrations,notes,users"
+        );
+    }
+}
+
+#[test]
+fn what_functions_leave_in_the_session_does_not_reach_the_next_tenant_of_a_batch() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 6);
+    db.sql(
+        "CREATE FUNCTION public.leave() RETURNS text LANGUAGE sql AS \
+         $$ SELECT pg_catalog.set_config('app.seen', 'yes', false) || \
+            pg_catalog.set_config('lock_timeout', '0', false) || \
+            pg_catalog.set_config('search_path', 'public', false) $$",
+    );
+    let folder = Folder::new().add(
+        MORE,
+        "CREATE TABLE fresh (was text); \
+         INSERT INTO fresh SELECT coalesce(nullif(current_setting('app.seen', true), ''), 'no'); \
+         SELECT public.leave()",
+    );
+    let report = migrator(&pool, &folder).jobs(1).run().unwrap();
+    assert!(report.is_success(), "{report:?}");
+    for schema in ["a", "b", "t00", "t01", "t05"] {
+        assert_eq!(
+            db.value(&format!("SELECT was FROM {schema}.fresh")),
+            "no",
+            "{schema}"
+        );
+    }
+    assert_eq!(
+        db.tables("public"),
+        "__diesel_schema_migrations,notes,users"
+    );
+}
+
+/// F16.
+#[test]
+fn an_atomic_run_migrates_all_or_none() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    tenants(&pool, 5);
+    db.sql("INSERT INTO t04.notes (body) VALUES ('bad')");
+    let folder = Folder::with_tags().add(MORE, "ALTER TABLE notes ADD CHECK (body <> 'bad')");
+    let fleet = || migrator(&pool, &folder).atomic(true);
+    let report = fleet().run().unwrap();
+    let failed: Vec<_> = report.failures().map(|e| e.target.to_string()).collect();
+    assert_eq!(failed, ["tenant t04"], "{report:?}");
+    assert!(done(&report).is_empty());
+    for schema in ["a", "b", "t00", "t03", "t04", "__template__"] {
+        assert_eq!(versions(&db, schema), "20260101000000");
+        assert!(!has(&db, schema, "tags"));
+    }
+    db.sql("DELETE FROM t04.notes");
+    let report = fleet().run().unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(done(&report).len(), 8);
+    let locks = report.locks.unwrap();
+    let off = (locks.predicted - locks.held).abs() * 100 / locks.held;
+    assert!(off <= 10, "{locks:?}");
+    assert!(fleet().run().unwrap().is_success());
+}
+
+#[test]
+fn an_atomic_run_that_needs_too_many_locks_is_refused_with_the_setting() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    tenants(&pool, 20);
+    let room: usize = db
+        .value(
+            "SELECT current_setting('max_locks_per_transaction')::int \
+             * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)",
+        )
+        .parse()
+        .unwrap();
+    let folder = Folder::new().add(
+        MORE,
+        &format!(
+            "CREATE TABLE m0 (id int); \
+             SELECT count(pg_advisory_xact_lock(hashtext(current_schema()), n)) FROM generate_series(1, {}) AS n",
+            room / 20
+        ),
+    );
+    let error = migrator(&pool, &folder).atomic(true).run().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(
+        error.to_string().contains("max_locks_per_transaction"),
+        "{error}"
+    );
+    assert_eq!(versions(&db, "__template__"), "20260101000000");
+    assert!(!has(&db, "a", "m0"));
+    let folder = Folder::new()
+        .add(MORE, "SELECT 1")
+        .without_transaction(MORE);
+    let error = migrator(&pool, &folder).atomic(true).run().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+/// F17.
+#[test]
+fn several_instances_that_start_at_once_migrate_once() {
+    let db = TestDb::new();
+    tenants(&db.pool(1), 10);
+    let folder = Folder::new().add(MORE, "INSERT INTO notes (body) VALUES ('once')");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| migrator(&db.pool(1), &folder).run_at_start().unwrap());
+        }
+    });
+    for number in 0..10 {
+        let count = format!("SELECT count(*) FROM t{number:02}.notes WHERE body = 'once'");
+        assert_eq!(db.value(&count), "1");
+    }
+}
+
+struct Named;
+
+impl TenantMigration for Named {
+    fn name(&self) -> &str {
+        "2026-02-03-000000_named"
+    }
+
+    fn skips_template(&self) -> bool {
+        true
+    }
+
+    fn run(&self, conn: &mut PgConnection, at: &MigrationContext<'_>) -> Result<()> {
+        assert_eq!(at.shared().as_str(), "public");
+        let name = at.tenant().map(ToString::to_string).unwrap_or_default();
+        diesel::sql_query("INSERT INTO notes (body) VALUES ('I am ' || $1)")
+            .bind::<diesel::sql_types::Text, _>(name)
+            .execute(conn)?;
+        Ok(())
+    }
+}
+
+/// F18.
+#[test]
+fn a_migration_in_rust_knows_its_tenant() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 5);
+    let folder = Folder::with_tags();
+    let fleet = || migrator(&pool, &folder).tenant_migration(Named);
+    let report = fleet().run().unwrap();
+    assert!(report.is_success(), "{report:?}");
+    for schema in ["a", "t00", "t04"] {
+        let own =
+            format!("SELECT string_agg(body, ',') FROM {schema}.notes WHERE body LIKE 'I am %'");
+        assert_eq!(db.value(&own), format!("I am {schema}"));
+        assert_eq!(
+            versions(&db, schema),
+            "20260101000000,20260201000000,20260203000000"
+        );
+    }
+    assert_eq!(
+        db.value("SELECT count(*) FROM __template__.notes WHERE body LIKE 'I am %'"),
+        "0"
+    );
+    assert_eq!(
+        versions(&db, "__template__"),
+        "20260101000000,20260201000000,20260203000000"
+    );
+    let error = fleet()
+        .goal(Goal::Revert(1))
+        .run_selected(&Selection::Only(ids(&["a"])));
+    let report = error.unwrap();
+    assert!(
+        report.entries[0]
+            .error_message()
+            .contains("cannot be taken back")
+    );
+    assert_eq!(db.value("SELECT body FROM public.notes"), BAIT);
+}
+
+/// A source that is not known to be text.
+struct Wrapped(EmbeddedMigrations, Arc<AtomicUsize>);
+
+impl MigrationSource<Pg> for Wrapped {
+    fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<Pg>>>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.migrations()
+    }
+}
+
+const TENANT: EmbeddedMigrations = embed_migrations!("migrations/tenant");
+
+#[test]
+fn any_source_of_diesels_works() {
+    let db = TestDb::empty();
+    let pool = db.pool(1);
+    let read = Arc::new(AtomicUsize::new(0));
+    let fleet = || {
+        Migrator::new(pool.clone())
+            .shared(SHARED)
+            .tenants(Wrapped(TENANT, Arc::clone(&read)))
+    };
+    fleet().run().unwrap().into_result().unwrap();
+    assert!(read.load(Ordering::Relaxed) > 0);
+    assert_eq!(
+        db.tables("__template__"),
+        "__diesel_schema_migrations,notes"
+    );
+    assert!(fleet().plan(&Selection::All).unwrap().is_empty());
+}
+
+/// F20.
+#[test]
+fn named_templates_are_migrated_before_tenants() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let registry = PgRegistry::new(pool.clone());
+    let demo = SchemaName::existing("demo").unwrap();
+    assert_eq!(
+        registry.add_named_template(&demo).unwrap_err().kind(),
+        ErrorKind::SchemaUnavailable
+    );
+    let a = SchemaName::existing("a").unwrap();
+    assert_eq!(
+        registry.add_named_template(&a).unwrap_err().kind(),
+        ErrorKind::TenantExists
+    );
+    let template = SchemaName::existing("__template__").unwrap();
+    assert!(registry.add_named_template(&template).is_err());
+    boardinghouse_core::Template::new(a)
+        .with_data()
+        .clone_to(&mut db.connect(), &demo)
+        .unwrap();
+    registry.add_named_template(&demo).unwrap();
+    registry.add_named_template(&demo).unwrap();
+    assert_eq!(registry.named_templates().unwrap(), [demo.clone()]);
+    let folder = Folder::with_tags();
+    let report = migrator(&pool, &folder).run().unwrap();
+    assert_eq!(
+        done(&report),
+        [
+            "template __template__",
+            "template demo",
+            "tenant a",
+            "tenant b"
+        ]
+    );
+    assert!(
+        migrator(&pool, &folder)
+            .plan(&Selection::All)
+            .unwrap()
+            .is_empty()
+    );
+    // One that cannot be migrated keeps all tenants back.
+    db.sql("CREATE TABLE demo.more (id int)");
+    let folder = folder.add(MORE, "CREATE TABLE more (id int)");
+    let report = migrator(&pool, &folder).run().unwrap();
+    assert_eq!(report.failures().count(), 1);
+    assert_eq!(skipped(&report), 2);
+    assert!(registry.remove_named_template(&demo).unwrap());
+    assert!(!registry.remove_named_template(&demo).unwrap());
+    migrator(&pool, &folder)
+        .run()
+        .unwrap()
+        .into_result()
+        .unwrap();
+    assert!(has(&db, "demo", "more") && has(&db, "a", "more"));
+}
+
+/// F25.
+#[test]
+fn hooks_run_once_a_schema_inside_its_path() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 3);
+    let folder = Folder::with_tags();
+    let fleet = || {
+        migrator(&pool, &folder)
+            .before_each(|conn, at| {
+                if at.tenant().is_some_and(|id| id.as_str() == "t02") {
+                    return Err(boardinghouse_core::Error::new(
+                        ErrorKind::InvalidInput,
+                        "not this one",
+                    ));
+                }
+                conn.batch_execute("INSERT INTO notes (body) VALUES ('before')")?;
+                Ok(())
+            })
+            .after_each(|conn, _| {
+                conn.batch_execute(
+                    "INSERT INTO notes (body) SELECT 'after ' || count(*) FROM tags",
+                )?;
+                Ok(())
+            })
+    };
+    let report = fleet().run().unwrap();
+    let failed: Vec<_> = report.failures().map(|e| e.target.to_string()).collect();
+    assert_eq!(failed, ["tenant t02"]);
+    let _ = fleet().run().unwrap();
+    for schema in ["a", "t00", "__template__"] {
+        let notes = format!(
+            "SELECT string_agg(body, ',' ORDER BY id) FROM {schema}.notes WHERE body ~ '^(before|after)'"
+        );
+        assert_eq!(db.value(&notes), "before,after 0", "{schema}");
+    }
+    assert!(!has(&db, "t02", "tags"));
+    assert_eq!(db.value("SELECT body FROM public.notes"), BAIT);
+}
+
+/// F28.
+#[test]
+fn a_part_of_the_fleet_goes_first() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    tenants(&pool, 40);
+    let folder = Folder::with_tags();
+    let run = |filter: TenantFilter| {
+        done(
+            &migrator(&pool, &folder)
+                .run_selected(&Selection::Matching(filter))
+                .unwrap(),
+        )
+    };
+    let paid = || {
+        TenantFilter::new()
+            .attributes(json!({"plan": "paid"}))
+            .unwrap()
+    };
+    assert_eq!(
+        run(paid().order_by("-seats").limit(Limit::Count(2))),
+        ["tenant t39", "tenant t37"]
+    );
+    // 20 tenants: one.
+    assert_eq!(run(paid().limit(Limit::Percent(5.0))), ["tenant t01"]);
+    assert_eq!(
+        run(TenantFilter::new()
+            .only(ids(&["a", "t02"]))
+            .except(ids(&["a"]))),
+        ["tenant t02"]
+    );
+    assert!(run(paid().limit(Limit::Count(0))).is_empty());
+    let ghost = TenantFilter::new().except(ids(&["ghost"]));
+    let error = migrator(&pool, &folder)
+        .run_selected(&Selection::Matching(ghost))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TenantNotFound);
+    assert!(
+        migrator(&pool, &folder)
+            .run_selected(&Selection::Only(Vec::new()))
+            .unwrap()
+            .entries
+            .is_empty()
+    );
+    assert!(!has(&db, "__template__", "tags"));
+    migrator(&pool, &folder)
+        .run()
+        .unwrap()
+        .into_result()
+        .unwrap();
+    assert!(has(&db, "t38", "tags"));
+}
+
+#[test]
+fn groups_are_migrated_in_order_and_a_gate_stops_the_rest() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    tenants(&pool, 6);
+    let folder = Folder::with_tags();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let fleet = |open: bool| {
+        let asked = Arc::clone(&asked);
+        let canaries = TenantFilter::new().only(ids(&["t03"]));
+        let paid = TenantFilter::new()
+            .attributes(json!({"plan": "paid"}))
+            .unwrap();
+        migrator(&pool, &folder)
+            .group(Group::new("canaries", canaries).bake(Duration::from_millis(1)))
+            .group(Group::new("paid", paid).jobs(1).gate(move |group| {
+                asked.lock().unwrap().push(group.to_owned());
+                if open {
+                    Ok(())
+                } else {
+                    Err("the gate is shut".into())
+                }
+            }))
+    };
+    let mut events = Vec::new();
+    let report = fleet(false)
+        .apply_with(&Selection::All, &mut |event| match event {
+            RunEvent::Tenants { group, all, behind } => {
+                events.push(format!("{} {all} {behind}", group.unwrap_or("rest")));
+            }
+            RunEvent::Baking { group, .. } => events.push(format!("bake {group}")),
+            RunEvent::Done(_) => {}
+            _ => events.push("?".into()),
+        })
+        .unwrap();
+    assert_eq!(events, ["canaries 1 1", "bake canaries", "paid 2 2"]);
+    assert_eq!(
+        report.stopped.as_deref(),
+        Some("after group paid: the gate is shut")
+    );
+    assert_eq!(
+        done(&report),
+        [
+            "template __template__",
+            "tenant t03",
+            "tenant t01",
+            "tenant t05"
+        ]
+    );
+    assert_eq!(skipped(&report), 5);
+    // The groups have nothing to do now, so nobody is asked; and one that fails stops what comes after it.
+    db.sql("CREATE TABLE t00.tags (id int)");
+    let report = fleet(false).run().unwrap();
+    assert_eq!(report.failures().count(), 1);
+    assert_eq!(
+        done(&report),
+        ["tenant a", "tenant b", "tenant t02", "tenant t04"]
+    );
+    assert_eq!(*asked.lock().unwrap(), ["paid"]);
+    let folder = folder.add(MORE, "CREATE TABLE more (id int)");
+    db.sql("CREATE TABLE t03.more (id int)");
+    let canaries = TenantFilter::new().only(ids(&["t03"]));
+    let report = migrator(&pool, &folder)
+        .group(Group::new("canaries", canaries).on_error(OnError::Stop))
+        .run()
+        .unwrap();
+    assert!(
+        report.stopped.as_ref().unwrap().contains("canaries"),
+        "{report:?}"
+    );
+    assert!(!has(&db, "a", "more"));
+}
+
+#[test]
+fn a_run_that_is_interrupted_leaves_the_rest_and_goes_on_the_next_time() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 12);
+    let folder = Folder::with_tags();
+    let fleet = migrator(&pool, &folder).jobs(1).batch_size(1);
+    let stop = fleet.stop_switch();
+    let report = fleet
+        .apply_with(&Selection::All, &mut |event| {
+            if let RunEvent::Done(entry) = event
+                && entry.target.to_string() == "tenant b"
+            {
+                stop.store(true, Ordering::Relaxed);
+            }
+        })
+        .unwrap();
+    assert!(report.is_success());
+    assert!(report.stopped.as_ref().unwrap().contains("interrupted"));
+    assert!(skipped(&report) > 0 && has(&db, "b", "tags") && !has(&db, "t11", "tags"));
+    let report = migrator(&pool, &folder).run().unwrap();
+    assert!(report.is_success() && report.stopped.is_none());
+    assert!(has(&db, "t11", "tags"));
+}
+
+#[test]
+fn a_tenant_that_somebody_locks_keeps_nobody_else_back() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 8);
+    let folder = Folder::new().add(MORE, "ALTER TABLE notes ADD COLUMN more text");
+    let mut other = db.connect();
+    other
+        .batch_execute("BEGIN; LOCK TABLE t03.notes IN ACCESS SHARE MODE")
+        .unwrap();
+    let fleet = || {
+        migrator(&pool, &folder)
+            .jobs(2)
+            .lock_timeout(Duration::from_millis(30))
+            .lock_wait(Duration::from_millis(200))
+    };
+    let report = fleet().run().unwrap();
+    assert_eq!(done(&report).len(), 10);
+    let failed = report.failures().next().unwrap();
+    assert_eq!(failed.target.to_string(), "tenant t03");
+    let details = failed.failed.as_ref().unwrap();
+    assert_eq!(details.sqlstate.as_deref(), Some("55P03"), "{failed:?}");
+    // When the lock is let go of while it is tried again, it goes well.
+    let mut other = Some(other);
+    let report = fleet()
+        .lock_wait(Duration::from_secs(60))
+        .apply_with(&Selection::All, &mut |event| {
+            if let RunEvent::Tenants { .. } = event {
+                other = None;
+            }
+        })
+        .unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(done(&report), ["tenant t03"]);
+}
+
+#[test]
+fn a_server_process_that_dies_costs_a_connection_and_nothing_else() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 20);
+    let folder = Folder::with_tags().add(MORE, "INSERT INTO notes (body) VALUES ('once')");
+    // Once in each schema, at its second command, by whoever is first.
+    db.sql(
+        "CREATE TABLE public.left_to_kill (n int); INSERT INTO public.left_to_kill SELECT 1 FROM generate_series(1, 3);
+         CREATE EXTENSION IF NOT EXISTS plpgsql;
+         CREATE FUNCTION public.reap() RETURNS event_trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF current_schema() = 't07' AND coalesce(nullif(current_setting('reap.no', true), ''), 'x') = 'x'
+                AND pg_try_advisory_xact_lock(77, 1) AND (SELECT setval('public.reaped', nextval('public.reaped'))) <= 3 THEN
+                 PERFORM pg_terminate_backend(pg_backend_pid());
+             END IF;
+         END $$;
+         CREATE SEQUENCE public.reaped;
+         CREATE EVENT TRIGGER reap ON ddl_command_end EXECUTE FUNCTION public.reap()",
+    );
+    let report = migrator(&pool, &folder)
+        .jobs(2)
+        .batch_size(8)
+        .run()
+        .unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert_ne!(db.value("SELECT last_value FROM public.reaped"), "1");
+    for schema in ["a", "t06", "t07", "t08", "t19"] {
+        assert_eq!(
+            db.value(&format!(
+                "SELECT count(*) FROM {schema}.notes WHERE body = 'once'"
+            )),
+            "1"
+        );
+        assert_eq!(versions(&db, schema), versions(&db, "__template__"));
+    }
+}
+
+#[test]
+fn the_ledger_can_be_rebuilt_from_the_schemas() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 3);
+    let folder = Folder::with_tags();
+    migrator(&pool, &folder)
+        .run()
+        .unwrap()
+        .into_result()
+        .unwrap();
+    // By hand, so the ledger does not know.
+    db.sql("DROP TABLE t01.tags; DELETE FROM t01.__diesel_schema_migrations WHERE version = '20260201000000'");
+    assert!(
+        migrator(&pool, &folder)
+            .plan(&Selection::All)
+            .unwrap()
+            .is_empty()
+    );
+    let honest = migrator(&pool, &folder).reconcile(true);
+    assert!(!honest.plan(&Selection::All).unwrap().is_empty());
+    let report = honest.run().unwrap();
+    assert_eq!(done(&report), ["tenant t01"]);
+    assert_eq!(versions(&db, "t01"), "20260101000000,20260201000000");
+    // A migration that the schema has, and of which the ledger knows nothing, does not run twice.
+    db.sql("DELETE FROM boardinghouse.ledger; UPDATE boardinghouse.tenants SET display_name = id");
+    db.sql("INSERT INTO boardinghouse.ledger (incarnation, schema_oid, versions) \
+            SELECT incarnation, schema_name::regnamespace, '{20260101000000}' FROM boardinghouse.tenants");
+    let report = migrator(&pool, &folder).run().unwrap();
+    assert!(report.is_success(), "{report:?}");
+    for schema in ["a", "t00", "t01", "t02"] {
+        assert_eq!(versions(&db, schema), "20260101000000,20260201000000");
+    }
+    // A schema that was replaced is asked again.
+    db.sql("DROP SCHEMA t02 CASCADE; CREATE SCHEMA t02");
+    let report = migrator(&pool, &folder).run().unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(done(&report), ["tenant t02"]);
+    assert_eq!(db.tables("t02"), "__diesel_schema_migrations,notes,tags");
+}
+
+#[test]
+fn tenants_that_are_cloned_from_others_meanwhile_join() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    tenants(&pool, 2);
+    let folder = Folder::with_tags();
+    let provisioner = Provisioner::new(pool.clone());
+    let made = AtomicUsize::new(0);
+    let report = migrator(&pool, &folder)
+        .jobs(1)
+        .apply_with(&Selection::All, &mut |event| {
+            // Before any tenant is migrated: a copy of one that is behind.
+            if let RunEvent::Tenants { .. } = event
+                && made.fetch_add(1, Ordering::Relaxed) == 0
+            {
+                let copy = NewTenant::new("copy".parse().unwrap())
+                    .copy_of(SchemaName::existing("t00").unwrap());
+                provisioner.create(&copy).unwrap();
+            }
+        })
+        .unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert!(
+        done(&report).contains(&"tenant copy".to_owned()),
+        "{report:?}"
+    );
+    assert!(has(&db, "copy", "tags"));
+}
