@@ -92,6 +92,16 @@ pub(crate) struct Globals {
         value_name = "DIR"
     )]
     pub(crate) migrations: Option<PathBuf>,
+    /// The configuration file [default: boardinghouse.toml, if there is one]. Options and variables win
+    /// over it
+    #[arg(
+        long,
+        global = true,
+        env = "BOARDINGHOUSE_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(crate) config: Option<PathBuf>,
     /// Writes the report as one JSON document to stdout, and an error as one to stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,

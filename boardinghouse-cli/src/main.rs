@@ -36,6 +36,7 @@
 
 mod args;
 mod commands;
+mod config;
 mod confirm;
 mod context;
 mod exit;
