@@ -76,7 +76,6 @@ pub(crate) struct PrintSchema {
 /// A `[[group]]`: a part of the fleet that is migrated before those that follow.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "GroupTable")]
-#[cfg_attr(not(test), expect(dead_code, reason = "for the rollout"))]
 pub(crate) struct Group {
     pub(crate) name: String,
     /// `match`: who belongs to it, of those whom no group before has. `None`: everybody.
@@ -109,7 +108,6 @@ pub(crate) enum OnError {
     /// The group goes on. When more than `max_failures` have failed, nobody else is migrated.
     Continue {
         /// `None`: however many.
-        #[cfg_attr(not(test), expect(dead_code, reason = "for the rollout"))]
         max_failures: Option<usize>,
     },
 }

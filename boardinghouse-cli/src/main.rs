@@ -39,6 +39,7 @@ mod commands;
 mod config;
 mod confirm;
 mod context;
+mod diesel;
 mod exit;
 mod output;
 mod render;
