@@ -29,6 +29,7 @@ mod races;
 mod ready;
 mod registry;
 mod replica;
+mod scratch;
 #[cfg(unix)]
 mod soak;
 mod source;

@@ -130,8 +130,8 @@ impl Config {
 
     fn parse(text: &str, path: &Path) -> Result<Self, Failure> {
         let wrong = |span: Option<Range<usize>>, message: &str| at(path, text, span, message);
-        let file: File =
-            toml::from_str(text).map_err(|error| wrong(error.span(), error.message()))?;
+        let file: File = toml::from_str(text)
+            .map_err(|error| wrong(error.span(), toml::de::Error::message(&error)))?;
         let names = file.layout;
         if let Err(error) = names.get_ref().layout() {
             return Err(wrong(Some(names.span()), &error.chain()));

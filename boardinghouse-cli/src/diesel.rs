@@ -50,8 +50,8 @@ impl Printing {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Vec<Self>, Failure> {
-        let mut root: Table =
-            toml::from_str(text).map_err(|error| at(path, text, error.span(), error.message()))?;
+        let mut root: Table = toml::from_str(text)
+            .map_err(|error| at(path, text, error.span(), toml::de::Error::message(&error)))?;
         let mut usual = match root.remove(PRINT_SCHEMA) {
             None => Table::new(),
             Some(Value::Table(section)) => section,

@@ -134,8 +134,12 @@ impl ScratchDatabase {
         Migrator::new(pool)
             .shared(shared)
             .tenants(tenants)
-            .run()?
-            .into_result()?;
+            .run()
+            .and_then(|report| report.into_result())
+            .map_err(|error| {
+                let message = "the migrations do not run in a new, empty database";
+                Error::new(error.kind(), message).with_source(error)
+            })?;
         gather(&mut pg, layout)
     }
 
