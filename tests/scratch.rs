@@ -85,6 +85,9 @@ fn what_both_sets_make_meets_in_one_schema() {
         value(conn, TYPES),
         "public.mood public.pair public.plan public.span public.word"
     );
+    let left = "SELECT count(*) FROM pg_type WHERE typnamespace = '__template__'::regnamespace \
+        AND typname NOT LIKE '%diesel%'";
+    assert_eq!(value(conn, left), "0");
     // It all still works together.
     conn.batch_execute(
         "INSERT INTO users (plan) VALUES ('free'); INSERT INTO notes (author, mood) VALUES (1, 'good'); \

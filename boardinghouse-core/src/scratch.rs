@@ -202,8 +202,8 @@ fn drop_abandoned(server: &mut PgConnection) {
     }
 }
 
-/// What the schemas hold, less what belongs to extensions: relations, and types that are not made along
-/// with a relation or another type.
+/// What the schemas hold, less what belongs to extensions: relations, and types other than those of
+/// relations' rows, and of arrays, which come along.
 macro_rules! held {
     () => {
         "WITH relations AS (\
@@ -220,9 +220,8 @@ macro_rules! held {
              LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid \
              WHERE n.nspname = ANY ($1) AND (t.typrelid = 0 OR c.relkind = 'c') \
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_type element WHERE element.typarray = t.oid) \
-             AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype IN ('e', 'i') \
-                 AND d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid \
-                 AND d.refclassid <> 'pg_catalog.pg_class'::pg_catalog.regclass)\
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' \
+                 AND d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid)\
          ) "
     };
 }

@@ -190,8 +190,9 @@ fn put(file: &Path, code: &str, check: bool) -> Result<Generated, Failure> {
 
 /// The lines that differ, up to a bound, with a few around them.
 fn difference(old: &str, new: &str) -> String {
-    let diff = TextDiff::from_lines(old, new);
-    let text = diff
+    // As it was compared: whatever the line ends.
+    let [old, new] = [old, new].map(|text| text.lines().collect::<Vec<_>>());
+    let text = TextDiff::from_slices(&old, &new)
         .unified_diff()
         .context_radius(2)
         .header("the file", "the migrations")
