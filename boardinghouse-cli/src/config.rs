@@ -279,18 +279,15 @@ impl<'de> Visitor<'de> for MatchVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Match, A::Error> {
-        let attributes = Map::deserialize(value::MapAccessDeserializer::new(map))?;
-        if attributes.is_empty() {
-            return Err(de::Error::custom(
-                "an empty `match` takes everybody: leave it out",
-            ));
-        }
-        if attributes.values().any(holds_date) {
-            return Err(de::Error::custom(
-                "attributes are JSON, which has no dates: write a string",
-            ));
-        }
-        Ok(Match::Attributes(attributes))
+        wanted(Map::deserialize(value::MapAccessDeserializer::new(map))?)
+    }
+
+    /// JSON as text, which has a null that TOML has not.
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Match, E> {
+        wanted(
+            serde_json::from_str(text)
+                .map_err(|error| E::custom(format!("{text:?} is no JSON object: {error}")))?,
+        )
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, ids: A) -> Result<Match, A::Error> {
@@ -300,6 +297,20 @@ impl<'de> Visitor<'de> for MatchVisitor {
         }
         Ok(Match::Tenants(ids))
     }
+}
+
+fn wanted<E: de::Error>(attributes: Map<String, Value>) -> Result<Match, E> {
+    if attributes.is_empty() {
+        return Err(de::Error::custom(
+            "an empty `match` takes everybody: leave it out",
+        ));
+    }
+    if attributes.values().any(holds_date) {
+        return Err(de::Error::custom(
+            "attributes are JSON, which has no dates: write a string",
+        ));
+    }
+    Ok(Match::Attributes(attributes))
 }
 
 /// As the TOML library hands a date to those who do not know dates.
@@ -366,6 +377,9 @@ mod tests {
             on_error = "continue"
             max_failures = 3
             [[group]]
+            name = "free"
+            match = '{"plan": null}'
+            [[group]]
             name = "rest"
             on_error = "continue"
             "#,
@@ -382,7 +396,7 @@ mod tests {
         assert_eq!(config.layout.reserved.len(), 1);
         assert!(config.print_schema.after_migrate);
         assert_eq!(config.print_schema.extensions, ["citext"]);
-        let [canaries, named, rest] = &config.groups[..] else {
+        let [canaries, named, free, rest] = &config.groups[..] else {
             panic!("{:?}", config.groups);
         };
         let wanted = json!({ "plan": "canary", "limits": { "seats": 5 } });
@@ -405,6 +419,9 @@ mod tests {
         assert_eq!(named.wanted, Some(Match::Tenants(ids)));
         let max_failures = Some(3);
         assert_eq!(named.on_error, OnError::Continue { max_failures });
+        let wanted = json!({ "plan": null });
+        let wanted = wanted.as_object().cloned().map(Match::Attributes);
+        assert_eq!(free.wanted, wanted);
         assert_eq!(rest.wanted, None);
         let max_failures = None;
         assert_eq!(rest.on_error, OnError::Continue { max_failures });
@@ -443,6 +460,10 @@ mod tests {
             (
                 "[[group]]\nname = \"a\"\nmatch = {}",
                 "b.toml:3: an empty `match`",
+            ),
+            (
+                "[[group]]\nname = \"a\"\nmatch = \"acme\"",
+                "b.toml:3: \"acme\" is no JSON object",
             ),
             (
                 "[[group]]\nname = \"a\"\nmatch = []",

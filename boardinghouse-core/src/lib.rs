@@ -38,6 +38,8 @@
 //!   it is not done for another one that has its id by then.
 //! * [`ReplicatedPool`] reads on a streaming replica. It is more than a second pool: on a replica, no
 //!   lock keeps a schema in its place during a checkout.
+//! * [`ScratchDatabase`] has the tables of both sets of migrations in one schema, for programs that read a
+//!   database to generate code.
 //!
 //! # Diesel
 //!
