@@ -155,6 +155,8 @@ impl Diesel {
             .arg(&config)
             // Not as an argument, which everybody on the machine could read.
             .env("DATABASE_URL", url)
+            // Its log would go into the code.
+            .env_remove("DIESEL_LOG")
             .output()
             .map_err(broken)?;
         let says = String::from_utf8_lossy(&output.stderr);
