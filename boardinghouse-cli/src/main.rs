@@ -41,6 +41,7 @@ mod confirm;
 mod context;
 mod diesel;
 mod exit;
+mod interrupt;
 mod output;
 mod render;
 

@@ -11,6 +11,7 @@ use crate::{
     context::Context,
     diesel::{Diesel, Printing},
     exit::{Exit, Failure},
+    interrupt::Interrupt,
     output::Output,
     render::toolchain::{CodeReport, Generated, GeneratedOutcome, GeneratedReport},
 };
@@ -143,16 +144,22 @@ fn codes(
 ) -> Result<Vec<String>, Failure> {
     let (shared, tenants) = context.sources()?;
     let layout = context.layout();
+    // The scratch database is dropped also then.
+    let interrupt = Interrupt::watch()?;
     let scratch = ScratchDatabase::create(context.url()?)?;
     let usual = SchemaName::public();
     for extension in &context.config().print_schema.extensions {
         scratch.create_extension(extension, layout.extra().first().unwrap_or(&usual))?;
     }
     scratch.migrate(layout, shared, tenants)?;
-    let codes = printings
-        .iter()
-        .map(|printing| diesel.print(printing, scratch.url()))
-        .collect::<Result<_, _>>()?;
+    let mut codes = Vec::new();
+    for printing in printings {
+        interrupt.check()?;
+        let printed = diesel.print(printing, scratch.url());
+        // Diesel's tool has got Ctrl-C, too, and says that it failed.
+        interrupt.check()?;
+        codes.push(printed?);
+    }
     scratch.remove()?;
     Ok(codes)
 }

@@ -473,6 +473,28 @@ fn when_diesels_tool_fails_its_words_are_told_and_the_database_is_gone() {
 }
 
 #[test]
+fn who_is_interrupted_writes_nothing_and_puts_the_database_away() {
+    let fixture = printable();
+    for signal in ["INT", "TERM", "HUP"] {
+        let text = format!(
+            "[ \"$1\" = --version ] && exit 0\n\
+             echo \"$DATABASE_URL\" >url; kill -{signal} $PPID; echo '// code'"
+        );
+        let fake = script(fixture.dir(), &text);
+        let args = ["print-schema", "-o", "schema.rs", "--diesel"];
+        fixture
+            .run(&[&args[..], &[fake.to_str().unwrap()]].concat())
+            .expect(1)
+            .says(&["cancelled"]);
+        let url = read(fixture.dir(), "url");
+        let (_, name) = url.trim().rsplit_once("dbname=").unwrap();
+        let left = format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'");
+        assert_eq!(fixture.number(&left), 0);
+    }
+    assert!(!fixture.dir().join("schema.rs").exists());
+}
+
+#[test]
 fn migrate_prints_anew_where_it_is_asked_to() {
     let fixture = printable();
     let dir = fixture.dir();
