@@ -31,6 +31,7 @@ mod races;
 mod ready;
 mod registry;
 mod replica;
+mod scratch;
 #[cfg(unix)]
 mod soak;
 mod source;

@@ -1,10 +1,14 @@
 //! The command line, as clap reads it. Names become types here.
 
+mod toolchain;
+
 use std::{ffi::OsString, path::PathBuf};
 
 use boardinghouse_core::{DomainName, SchemaName, TenantId};
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use serde_json::Value;
+
+pub(crate) use toolchain::{Generate, Init, MigrationCommand, PrintSchema};
 
 const GLOBAL: &str = "Global options";
 const LAYOUT: &str = "Names of schemas";
@@ -19,7 +23,7 @@ const LAYOUT: &str = "Names of schemas";
         0  done\n  \
         1  something failed on the server, or for some tenant, or was cancelled\n  \
         2  invalid request: nothing was done; or `check` found a fault, or no proof of safety\n  \
-        3  `status --check` found something pending\n\n\
+        3  `status --check` found something pending, or `print-schema --check` old code\n\n\
         Example:\n  \
         export DATABASE_URL=postgres://localhost/app\n  \
         boardinghouse init && boardinghouse migrate && boardinghouse tenant create acme"
@@ -92,6 +96,16 @@ pub(crate) struct Globals {
         value_name = "DIR"
     )]
     pub(crate) migrations: Option<PathBuf>,
+    /// The configuration file [default: boardinghouse.toml, if there is one]. Options and variables win
+    /// over it
+    #[arg(
+        long,
+        global = true,
+        env = "BOARDINGHOUSE_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(crate) config: Option<PathBuf>,
     /// Writes the report as one JSON document to stdout, and an error as one to stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -142,8 +156,14 @@ pub(crate) enum Command {
     ///
     /// Creates what is missing and leaves alone what is there, so it can be run again at any time.
     /// No migrations of the application are run: see `migrate`.
-    #[command(after_help = "Example:\n  boardinghouse init")]
-    Init,
+    ///
+    /// With --scaffold it lays down what an application begins with: diesel.toml, boardinghouse.toml, and
+    /// folders with a first migration of each set, on the usual names of schemas. Files that exist are left
+    /// alone. No database is needed.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse init\n  \
+        boardinghouse init --scaffold app")]
+    Init(Init),
     /// Creates, lists, shows, renames, suspends and deletes tenants
     #[command(
         subcommand,
@@ -171,6 +191,25 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Creates the files of migrations
+    #[command(
+        subcommand,
+        after_help = "Example:\n  boardinghouse migration generate add_due_date_to_notes"
+    )]
+    Migration(MigrationCommand),
+    /// Writes the application's schema.rs from both sets of migrations
+    ///
+    /// Tables of tenants and shared tables come out alike, unqualified, in one file, and can be joined. Both
+    /// sets run in a scratch database on the same server, where `diesel print-schema` reads them, as
+    /// diesel.toml has it; it is dropped at the end. The application's own database is not looked at. The
+    /// role needs the right CREATEDB, and the machine Diesel's tool:
+    ///
+    /// cargo install diesel_cli --version '~2.3' --no-default-features --features postgres
+    #[command(after_help = "Examples:\n  \
+        boardinghouse print-schema\n  \
+        boardinghouse print-schema --output src/schema.rs\n  \
+        boardinghouse print-schema --check || echo 'run boardinghouse print-schema'")]
+    PrintSchema(PrintSchema),
     /// Checks the database, and says what is wrong and what to do about it
     ///
     /// Exits with 2 when something does not work or is not safe; warnings alone exit with 0. Without

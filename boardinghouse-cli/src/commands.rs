@@ -4,6 +4,9 @@ mod clone;
 #[cfg(unix)]
 mod dev;
 mod fleet;
+mod generate;
+mod print_schema;
+mod scaffold;
 mod template;
 mod tenant;
 
@@ -12,7 +15,7 @@ use std::io::Read as _;
 use boardinghouse_core::{Doctor, PoolerCheckup, Selection, console};
 
 use crate::{
-    args::{Command, Whom},
+    args::{Command, Init, MigrationCommand, Whom},
     context::Context,
     exit::{Exit, Failure},
     output::Output,
@@ -25,10 +28,17 @@ use crate::{
 
 pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Init => fleet::init(context, output),
+        Command::Init(Init { scaffold: None }) => fleet::init(context, output),
+        Command::Init(Init {
+            scaffold: Some(dir),
+        }) => scaffold::scaffold(output, &dir),
         Command::Tenant(command) => tenant::run(context, output, command),
         Command::Migrate(migrate) => fleet::migrate(context, output, &migrate),
         Command::Status { check } => fleet::status(context, output, check),
+        Command::Migration(MigrationCommand::Generate(wanted)) => {
+            generate::generate(context, output, &wanted)
+        }
+        Command::PrintSchema(wanted) => print_schema::print_schema(context, output, &wanted),
         Command::Check { pooler: true } => check_pooler(context, output),
         Command::Check { pooler: false } => check(context, output),
         Command::Sql { whom, statement } => sql(context, output, &whom, statement),

@@ -11,11 +11,11 @@ use boardinghouse_core::{
 };
 use diesel_migrations::{FileBasedMigrations, MigrationError};
 
-use crate::{args::Globals, exit::Failure};
+use crate::{args::Globals, config::Config, exit::Failure};
 
 /// Where migrations are looked for.
 const MIGRATIONS: &str = "migrations";
-const FOLDERS: [&str; 2] = [SHARED, TENANT];
+pub(crate) const FOLDERS: [&str; 2] = [SHARED, TENANT];
 const SHARED: &str = "shared";
 const TENANT: &str = "tenant";
 
@@ -37,28 +37,36 @@ pub(crate) enum Need {
 #[derive(Debug)]
 pub(crate) struct Context {
     globals: Globals,
+    config: Config,
     layout: Layout,
     pool: OnceCell<TenantPool>,
 }
 
 impl Context {
+    /// Options and variables win over the configuration file.
     pub(crate) fn new(globals: Globals) -> Result<Self, Failure> {
-        let mut layout = Layout::default();
-        if let Some(shared) = &globals.shared_schema {
-            layout = layout.with_shared(shared.clone())?;
+        let config = Config::load(globals.config.as_deref())?;
+        let mut names = config.layout.clone();
+        names.shared = globals.shared_schema.clone().or(names.shared);
+        names.template = globals.template_schema.clone().or(names.template);
+        names.prefix = globals.schema_prefix.clone().or(names.prefix);
+        if !globals.extra_schema.is_empty() {
+            names.extra.clone_from(&globals.extra_schema);
         }
-        if let Some(template) = &globals.template_schema {
-            layout = layout.with_template(template.clone())?;
+        if !globals.reserved.is_empty() {
+            names.reserved.clone_from(&globals.reserved);
         }
-        layout = layout
-            .with_extra(globals.extra_schema.iter().cloned())?
-            .with_prefix(globals.schema_prefix.clone().unwrap_or_default())?
-            .with_reserved(globals.reserved.iter().cloned());
         Ok(Self {
+            layout: names.layout()?,
             globals,
-            layout,
+            config,
             pool: OnceCell::new(),
         })
+    }
+
+    /// What the configuration file says.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -136,11 +144,24 @@ impl Context {
         Ok(migrator)
     }
 
+    /// Both sets of migrations, the shared one first.
+    pub(crate) fn sources(&self) -> Result<(FileBasedMigrations, FileBasedMigrations)> {
+        let dir = self.migrations_dir();
+        Ok((source(dir, SHARED)?, source(dir, TENANT)?))
+    }
+
+    /// The two folders of migrations, the shared one first.
+    pub(crate) fn folders(&self) -> Result<[PathBuf; 2]> {
+        let dir = self.migrations_dir();
+        Ok([folder(dir, SHARED)?, folder(dir, TENANT)?])
+    }
+
     /// A migrator with all migrations; `None` where no directory was named and the usual one does
     /// not hold both folders: it may be there for something else.
     pub(crate) fn migrator_if_any(&self) -> Result<Option<Migrator>> {
         let usual = || FOLDERS.map(|folder| Path::new(MIGRATIONS).join(folder));
-        if self.globals.migrations.is_none() && !usual().iter().all(|path| path.is_dir()) {
+        let named = self.globals.migrations.is_some() || self.config.migrations.is_some();
+        if !named && !usual().iter().all(|path| path.is_dir()) {
             return Ok(None);
         }
         self.migrator(Need::Both).map(Some)
@@ -166,22 +187,31 @@ impl Context {
 
     fn migrations_dir(&self) -> &Path {
         let dir = self.globals.migrations.as_deref();
-        dir.unwrap_or(Path::new(MIGRATIONS))
+        dir.or(self.config.migrations.as_deref())
+            .unwrap_or(Path::new(MIGRATIONS))
     }
 }
 
-fn source(dir: &Path, folder: &str) -> Result<FileBasedMigrations> {
-    let path: PathBuf = dir.join(folder);
-    let unusable = |message: String| Error::new(ErrorKind::InvalidInput, message);
+/// One of the two folders, which must be there.
+fn folder(dir: &Path, folder: &str) -> Result<PathBuf> {
+    let path = dir.join(folder);
     if !path.is_dir() {
-        return Err(unusable(format!(
-            "there is no folder {}: migrations are expected in {} for the shared schema and in {} \
-             for the tenants; create both, or say with --migrations where they are",
-            path.display(),
-            dir.join(SHARED).display(),
-            dir.join(TENANT).display(),
-        )));
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "there is no folder {}: migrations are expected in {} for the shared schema and in {} \
+                 for the tenants; create both, or say with --migrations where they are",
+                path.display(),
+                dir.join(SHARED).display(),
+                dir.join(TENANT).display(),
+            ),
+        ));
     }
+    Ok(path)
+}
+
+fn source(dir: &Path, name: &str) -> Result<FileBasedMigrations> {
+    let path = folder(dir, name)?;
     FileBasedMigrations::from_path(&path).map_err(|error| {
         let message = match &error {
             MigrationError::UnknownMigrationFormat(entry) => {
@@ -189,6 +219,6 @@ fn source(dir: &Path, folder: &str) -> Result<FileBasedMigrations> {
             }
             _ => format!("could not read the migrations in {}", path.display()),
         };
-        unusable(message).with_source(error)
+        Error::new(ErrorKind::InvalidInput, message).with_source(error)
     })
 }

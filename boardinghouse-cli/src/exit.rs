@@ -13,7 +13,7 @@ pub(crate) enum Exit {
     Failed,
     /// 2: invalid request, nothing was done; or `check` found a fault, or no proof of safety.
     Usage,
-    /// 3: `status --check` found something that is pending.
+    /// 3: `status --check` found something that is pending, or `print-schema --check` old code.
     Pending,
     /// What the program ended with that `dev` ran.
     #[cfg(unix)]
@@ -40,6 +40,9 @@ pub(crate) enum Failure {
     Core(#[from] Error),
     #[error("cancelled: nothing was done")]
     Cancelled,
+    /// Another program, which a command relies on, failed.
+    #[error("{0}")]
+    Tool(String),
     #[error("could not write the report")]
     Output(#[source] std::io::Error),
 }
@@ -73,6 +76,7 @@ impl Failure {
         match self {
             Self::Core(error) => format!("{:?}", error.kind()),
             Self::Cancelled => "Cancelled".to_owned(),
+            Self::Tool(_) => "Tool".to_owned(),
             Self::Output(_) => "Output".to_owned(),
         }
     }

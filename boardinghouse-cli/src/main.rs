@@ -36,9 +36,12 @@
 
 mod args;
 mod commands;
+mod config;
 mod confirm;
 mod context;
+mod diesel;
 mod exit;
+mod interrupt;
 mod output;
 mod render;
 

@@ -8,6 +8,7 @@ pub(crate) mod dev;
 pub(crate) mod migration;
 pub(crate) mod pooler;
 pub(crate) mod tenant;
+pub(crate) mod toolchain;
 
 use comfy_table::{Table, presets};
 

@@ -433,6 +433,31 @@ pub(crate) fn register_tenant(fingerprint: &str) -> String {
     )
 }
 
+/// Creates a database.
+pub(crate) fn create_database(name: &str) -> String {
+    format!("CREATE DATABASE {}", Ident(name))
+}
+
+/// Drops a database, and ends the sessions in it.
+pub(crate) fn drop_database(name: &str) -> String {
+    format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", Ident(name))
+}
+
+/// Drops a database; fails where somebody is connected to it.
+pub(crate) fn drop_unused_database(name: &str) -> String {
+    format!("DROP DATABASE IF EXISTS {}", Ident(name))
+}
+
+/// Creates an extension, those that it needs, and its schema, where they are missing.
+pub(crate) fn create_extension(name: &str, schema: &SchemaName) -> String {
+    format!(
+        "{}; CREATE EXTENSION IF NOT EXISTS {} SCHEMA {} CASCADE",
+        create_schema_if_missing(schema),
+        Ident(name),
+        schema.quoted()
+    )
+}
+
 /// Creates a schema unless it is there.
 pub(crate) fn create_schema_if_missing(schema: &SchemaName) -> String {
     format!("CREATE SCHEMA IF NOT EXISTS {}", schema.quoted())

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     args::Migrate,
+    commands::print_schema,
     context::{Context, Need},
     exit::{Exit, Failure},
     output::Output,
@@ -45,6 +46,7 @@ pub(super) fn migrate(
     })?;
     bar.finish_and_clear();
     let exit = finish(output, &report)?;
+    let exit = print_schema::after_migrate(context, output, &report, exit);
     if matches!(selection, Selection::Only(_)) && report.is_success() && output.is_for_people() {
         note_older_template(&migrator, output);
     }

@@ -102,6 +102,8 @@ fn a_variable_that_is_empty_counts_as_not_set() {
         "BOARDINGHOUSE_SCHEMA_PREFIX",
         "BOARDINGHOUSE_RESERVED",
         "BOARDINGHOUSE_TENANT",
+        "BOARDINGHOUSE_CONFIG",
+        "BOARDINGHOUSE_DIESEL",
         "RUST_LOG",
     ];
     let with_empty = |args: &[&str]| -> Run {

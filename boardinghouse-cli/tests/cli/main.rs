@@ -5,10 +5,13 @@
 mod check;
 mod clone;
 mod dev;
+mod diesel;
 mod errors;
 mod fixture;
 mod fleet;
 mod help;
 mod lifecycle;
+mod sample;
 mod sql;
 mod tenants;
+mod toolchain;
