@@ -1,5 +1,6 @@
 //! The command line, as clap reads it. Names become types here.
 
+mod fleet;
 mod toolchain;
 
 use std::{ffi::OsString, path::PathBuf};
@@ -8,6 +9,7 @@ use boardinghouse_core::{DomainName, SchemaName, TenantId};
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use serde_json::Value;
 
+pub(crate) use fleet::{How, Migrate, Progress, Redo, Revert, Who};
 pub(crate) use toolchain::{Generate, Init, MigrationCommand, PrintSchema};
 
 const GLOBAL: &str = "Global options";
@@ -23,7 +25,7 @@ const LAYOUT: &str = "Names of schemas";
         0  done\n  \
         1  something failed on the server, or for some tenant, or was cancelled\n  \
         2  invalid request: nothing was done; or `check` found a fault, or no proof of safety\n  \
-        3  `status --check` found something pending, or `print-schema --check` old code\n\n\
+        3  `status --check` or `migrate --check` found something pending, or `print-schema --check` old code\n\n\
         Example:\n  \
         export DATABASE_URL=postgres://localhost/app\n  \
         boardinghouse init && boardinghouse migrate && boardinghouse tenant create acme"
@@ -172,17 +174,41 @@ pub(crate) enum Command {
     Tenant(TenantCommand),
     /// Runs the migrations that are pending
     ///
-    /// The order is: registry, shared schema, template, then every tenant. Each migration and the
-    /// row that remembers it commit together. A tenant that fails does not keep the others back; the
-    /// exit code is then 1.
+    /// The order is: registry, shared schema, template, named templates, the groups of boardinghouse.toml,
+    /// then every other tenant. Each migration and the row that remembers it commit together; several tenants
+    /// may share a transaction. A tenant that fails does not keep the others back; the exit code is then 1.
+    ///
+    /// Ctrl-C finishes what is being worked on. Whatever ended a run, running it again goes on.
+    ///
+    /// With an option that leaves some tenants out, the tenants alone are migrated: the template, and so new
+    /// tenants, stay where they are.
     #[command(after_help = "Examples:\n  \
         boardinghouse migrate --dry-run\n  \
         boardinghouse migrate\n  \
-        boardinghouse migrate -s acme -s globex")]
+        boardinghouse migrate -s acme -s globex\n  \
+        boardinghouse migrate --where plan=free --limit 5% --fail-fast\n  \
+        boardinghouse migrate --jobs 8 --pace 50ms\n  \
+        boardinghouse migrate --to 2026-03-01-000000")]
     Migrate(Migrate),
+    /// Takes the newest migrations back, by their down.sql
+    ///
+    /// In the template, the named templates and every tenant, or with --shared in the shared schema. `revert`
+    /// must be typed on the terminal, unless --yes is given.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse revert --dry-run\n  \
+        boardinghouse revert --steps 2 -s acme")]
+    Revert(Revert),
+    /// Takes the newest migrations back and applies them again
+    ///
+    /// In the template, the named templates and every tenant, or with --shared in the shared schema. `redo`
+    /// must be typed on the terminal, unless --yes is given.
+    #[command(after_help = "Example:\n  boardinghouse redo --yes")]
+    Redo(Redo),
     /// Shows which migrations each schema has and lacks
     ///
-    /// Writes nothing.
+    /// Of more than 50 schemas, those that lack something, and how many tenants are at which version. What
+    /// tenants have is read from the registry's ledger; `migrate --reconcile` asks them themselves. Writes
+    /// nothing.
     #[command(after_help = "Examples:\n  \
         boardinghouse status\n  \
         boardinghouse status --check || echo 'run boardinghouse migrate'")]
@@ -439,6 +465,31 @@ pub(crate) enum TemplateCommand {
     /// The clone is read again like the template was, and must come out the same. Nothing of it stays.
     #[command(after_help = "Example:\n  boardinghouse template verify")]
     Verify,
+    /// Lists the named templates
+    ///
+    /// They are schemas with rows, which tenants can be created from (`tenant create --template`), and which
+    /// `migrate` visits before any tenant.
+    #[command(after_help = "Example:\n  boardinghouse template list")]
+    List,
+    /// Makes a schema a named template
+    ///
+    /// It must exist; from now on it is migrated with the fleet.
+    #[command(after_help = "Example:\n  \
+        boardinghouse clone __template__ demo && boardinghouse template add demo")]
+    Add {
+        /// The schema
+        #[arg(value_parser = existing)]
+        schema: SchemaName,
+    },
+    /// Makes a named template a schema like any other
+    ///
+    /// The schema stays.
+    #[command(after_help = "Example:\n  boardinghouse template remove demo")]
+    Remove {
+        /// The schema
+        #[arg(value_parser = existing)]
+        schema: SchemaName,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -467,22 +518,6 @@ pub(crate) struct CloneSchema {
 /// Any name that PostgreSQL allows.
 fn existing(name: &str) -> Result<SchemaName, String> {
     SchemaName::existing(name).map_err(|error| error.to_string())
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Migrate {
-    /// Only the registry and the shared schema
-    #[arg(long, conflicts_with_all = ["tenants", "tenant"])]
-    pub(crate) shared: bool,
-    /// Only the template and the tenants
-    #[arg(long)]
-    pub(crate) tenants: bool,
-    /// Only this tenant; can be repeated
-    #[arg(short = 's', long = "tenant", value_name = "ID")]
-    pub(crate) tenant: Vec<TenantId>,
-    /// Shows what would be done, and does nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
 }
 
 fn attribute(text: &str) -> Result<(String, Value), String> {

@@ -34,6 +34,8 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
         }) => scaffold::scaffold(output, &dir),
         Command::Tenant(command) => tenant::run(context, output, command),
         Command::Migrate(migrate) => fleet::migrate(context, output, &migrate),
+        Command::Revert(revert) => fleet::revert(context, output, &revert),
+        Command::Redo(redo) => fleet::redo(context, output, &redo),
         Command::Status { check } => fleet::status(context, output, check),
         Command::Migration(MigrationCommand::Generate(wanted)) => {
             generate::generate(context, output, &wanted)

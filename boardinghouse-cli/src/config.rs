@@ -31,7 +31,6 @@ pub(crate) struct Config {
     pub(crate) print_schema: PrintSchema,
     /// The parts of the fleet that are migrated one after the other, in this order. Empty where the fleet
     /// is one. Only the last may have no `wanted`; tenants that no group wants come after the last.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the rollout"))]
     pub(crate) groups: Vec<Group>,
 }
 

@@ -30,13 +30,23 @@ impl Consent {
         consequence: &str,
         output: &Output,
     ) -> Result<(), Failure> {
+        self.for_word(id.as_str(), consequence, output)
+    }
+
+    /// Has a word typed, unless `--yes` was given.
+    pub(crate) fn for_word(
+        self,
+        word: &str,
+        consequence: &str,
+        output: &Output,
+    ) -> Result<(), Failure> {
         if self.given {
             return Ok(());
         }
-        output.ask(&format!("{consequence}\nType {id} to go on: "));
+        output.ask(&format!("{consequence}\nType {word} to go on: "));
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
-        if read.is_ok() && answer.trim() == id.as_str() {
+        if read.is_ok() && answer.trim() == word {
             Ok(())
         } else {
             Err(Failure::Cancelled)

@@ -14,7 +14,11 @@ pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     pub(crate) fn watch() -> Result<Self, Failure> {
-        let asked = Arc::new(AtomicBool::new(false));
+        Self::watch_with(Arc::new(AtomicBool::new(false)))
+    }
+
+    /// As [`watch`](Self::watch), with a switch that somebody else looks at.
+    pub(crate) fn watch_with(asked: Arc<AtomicBool>) -> Result<Self, Failure> {
         #[cfg(unix)]
         for signal in [
             signal_hook::consts::SIGINT,

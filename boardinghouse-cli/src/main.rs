@@ -41,8 +41,10 @@ mod confirm;
 mod context;
 mod diesel;
 mod exit;
+mod groups;
 mod interrupt;
 mod output;
+mod progress;
 mod render;
 
 use std::{ffi::OsStr, process::ExitCode};

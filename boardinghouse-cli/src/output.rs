@@ -54,6 +54,11 @@ impl Output {
         }
     }
 
+    /// Tells how something goes on.
+    pub(crate) fn tell(&self, text: &str) {
+        to_stderr(text);
+    }
+
     /// Writes a question, after which the answer is typed.
     pub(crate) fn ask(&self, question: &str) {
         let mut err = io::stderr().lock();

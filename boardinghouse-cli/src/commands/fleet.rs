@@ -1,18 +1,32 @@
-//! `boardinghouse init`, `migrate` and `status`.
+//! `boardinghouse init`, `migrate`, `revert`, `redo` and `status`.
 
-use std::io::IsTerminal as _;
-
-use boardinghouse_core::{MigrationReport, Migrator, RunEvent, Selection, Target};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use boardinghouse_core::{
+    Goal, MigrationReport, Migrator, OnError, Selection, Target, TenantFilter,
+};
 
 use crate::{
-    args::Migrate,
+    args::{How, Migrate, Redo, Revert, Who},
     commands::print_schema,
+    confirm::Consent,
     context::{Context, Need},
     exit::{Exit, Failure},
+    groups,
+    interrupt::Interrupt,
     output::Output,
+    progress::Progress,
     render::migration::{PlanReport, RunReport, StatusReport},
 };
+
+/// What is wanted of the fleet.
+struct Wanted<'a> {
+    selection: Selection,
+    need: Need,
+    goal: Goal,
+    how: &'a How,
+    who: &'a Who,
+    /// What is typed to go on, and what happens then; `None` where nobody is asked.
+    consent: Option<(&'static str, String)>,
+}
 
 pub(super) fn init(context: &Context, output: &Output) -> Result<Exit, Failure> {
     let report = Migrator::new(context.pool()?).init()?;
@@ -24,31 +38,201 @@ pub(super) fn migrate(
     output: &Output,
     migrate: &Migrate,
 ) -> Result<Exit, Failure> {
+    let (goal, consent) = match migrate {
+        Migrate {
+            to: Some(version), ..
+        } => (
+            Goal::Version(version.clone()),
+            Some((
+                "migrate",
+                format!("What came after {version} is reverted, with its rows."),
+            )),
+        ),
+        Migrate {
+            mark_applied: Some(version),
+            ..
+        } => (
+            Goal::MarkApplied(version.clone()),
+            Some((
+                "mark",
+                format!("{version} counts as applied then, and is not run."),
+            )),
+        ),
+        Migrate { prune: true, .. } => (
+            Goal::Prune,
+            Some((
+                "prune",
+                "Versions that none of the migrations has are forgotten.".to_owned(),
+            )),
+        ),
+        _ => (Goal::Newest, None),
+    };
+    // One set of migrations, where there is no other way to say which.
+    let one_set = matches!(goal, Goal::Version(_) | Goal::MarkApplied(_));
     let (selection, need) = match migrate {
-        Migrate { tenant, .. } if !tenant.is_empty() => {
-            (Selection::Only(tenant.clone()), Need::Tenants)
-        }
+        _ if migrate.who.is_part() => (Selection::Matching(filter(&migrate.who)?), Need::Tenants),
         Migrate { shared: true, .. } => (Selection::Shared, Need::Shared),
         Migrate { tenants: true, .. } => (Selection::Tenants, Need::Tenants),
+        _ if one_set => (Selection::Tenants, Need::Tenants),
         _ => (Selection::All, Need::Both),
     };
-    let migrator = context.migrator(need)?;
-    if migrate.dry_run {
-        output.report(&PlanReport(&migrator.plan(&selection)?))?;
+    let wanted = Wanted {
+        selection,
+        need,
+        goal,
+        how: &migrate.how,
+        who: &migrate.who,
+        consent,
+    };
+    let mut migrator = migrator(context, &wanted)?
+        .atomic(migrate.atomic)
+        .reconcile(migrate.reconcile);
+    let grouped = wanted.goal == Goal::Newest && !migrate.no_groups && !wanted.who.is_part();
+    if grouped {
+        for group in &context.config().groups {
+            migrator = migrator.group(groups::group(group)?);
+        }
+    }
+    if migrate.dry_run || migrate.check {
+        let plan = migrator.plan(&wanted.selection)?;
+        output.report(&PlanReport(&plan))?;
+        return Ok(match migrate.check && !plan.is_empty() {
+            true => Exit::Pending,
+            false => Exit::Done,
+        });
+    }
+    run(context, output, &migrator, &wanted)
+}
+
+pub(super) fn revert(context: &Context, output: &Output, revert: &Revert) -> Result<Exit, Failure> {
+    let goal = match revert.all {
+        true => Goal::RevertAll,
+        false => Goal::Revert(revert.steps.get()),
+    };
+    let consequence = "What the migrations created is dropped, with its rows.".to_owned();
+    let consent = Some(("revert", consequence));
+    let one = (revert.shared, &revert.who, &revert.how);
+    back(context, output, one, goal, consent, revert.dry_run)
+}
+
+pub(super) fn redo(context: &Context, output: &Output, redo: &Redo) -> Result<Exit, Failure> {
+    let consequence = "What the migrations created is dropped, with its rows, and created anew.";
+    let consent = Some(("redo", consequence.to_owned()));
+    let one = (redo.shared, &redo.who, &redo.how);
+    let goal = Goal::Redo(redo.steps.get());
+    back(context, output, one, goal, consent, redo.dry_run)
+}
+
+fn back(
+    context: &Context,
+    output: &Output,
+    (shared, who, how): (bool, &Who, &How),
+    goal: Goal,
+    consent: Option<(&'static str, String)>,
+    dry_run: bool,
+) -> Result<Exit, Failure> {
+    let (selection, need) = match (shared, who.is_part()) {
+        (true, _) => (Selection::Shared, Need::Shared),
+        (false, true) => (Selection::Matching(filter(who)?), Need::Tenants),
+        (false, false) => (Selection::Tenants, Need::Tenants),
+    };
+    let wanted = Wanted {
+        selection,
+        need,
+        goal,
+        how,
+        who,
+        consent,
+    };
+    let migrator = migrator(context, &wanted)?;
+    if dry_run {
+        output.report(&PlanReport(&migrator.plan(&wanted.selection)?))?;
         return Ok(Exit::Done);
     }
-    let bar = progress_bar(&migrator, &selection)?;
-    let report = migrator.apply_with(&selection, &mut |event: &RunEvent<'_>| {
-        if let RunEvent::Done(entry) = event {
-            bar.set_message(entry.target.to_string());
-            bar.inc(1);
+    run(context, output, &migrator, &wanted)
+}
+
+/// The tenants that the options let through.
+fn filter(who: &Who) -> Result<TenantFilter, Failure> {
+    let mut filter = TenantFilter::new().except(who.except.iter().cloned());
+    if !who.tenant.is_empty() {
+        filter = filter.only(who.tenant.iter().cloned());
+    }
+    for attributes in &who.attributes {
+        filter = filter.attributes(attributes.clone().into())?;
+    }
+    if let Some(limit) = who.limit {
+        filter = filter.limit(limit);
+    }
+    if let Some(attribute) = &who.order_by {
+        filter = filter.order_by(attribute);
+    }
+    Ok(filter)
+}
+
+fn migrator(context: &Context, wanted: &Wanted<'_>) -> Result<Migrator, Failure> {
+    let how = wanted.how;
+    let mut migrator = context.migrator(wanted.need)?.goal(wanted.goal.clone());
+    if let Some(jobs) = how.jobs {
+        migrator = migrator.jobs(jobs.get());
+    }
+    if how.fail_fast {
+        migrator = migrator.on_error(OnError::Stop);
+    }
+    if let Some(most) = how.max_failures {
+        migrator = migrator.max_failures(most);
+    }
+    if let Some(pause) = how.pace {
+        migrator = migrator.pace(pause);
+    }
+    if let Some(tenants) = how.batch {
+        migrator = migrator.batch_size(tenants.get());
+    }
+    if let Some(wait) = how.lock_timeout {
+        migrator = migrator.lock_timeout(wait);
+    }
+    if let Some(wait) = how.wait {
+        migrator = migrator.lock_wait(wait);
+    }
+    if let Some(attribute) = wanted
+        .who
+        .order_by
+        .as_ref()
+        .filter(|_| !wanted.who.is_part())
+    {
+        migrator = migrator.order_by(attribute);
+    }
+    Ok(migrator)
+}
+
+fn run(
+    context: &Context,
+    output: &Output,
+    migrator: &Migrator,
+    wanted: &Wanted<'_>,
+) -> Result<Exit, Failure> {
+    if let Some((word, consequence)) = &wanted.consent {
+        let consent = Consent::required(context.globals())?;
+        let plan = migrator.plan(&wanted.selection)?;
+        if output.is_for_people() && !plan.is_empty() {
+            output.note(&PlanReport(&plan).text());
         }
-    })?;
-    bar.finish_and_clear();
+        consent.for_word(word, consequence, output)?;
+    }
+    let _interrupt = Interrupt::watch_with(migrator.stop_switch())?;
+    let mut progress = Progress::new(wanted.how, output);
+    let report = migrator.apply_with(&wanted.selection, &mut |event| progress.tell(event))?;
+    progress.end();
     let exit = finish(output, &report)?;
+    if wanted.goal != Goal::Newest {
+        return Ok(exit);
+    }
     let exit = print_schema::after_migrate(context, output, &report, exit);
-    if matches!(selection, Selection::Only(_)) && report.is_success() && output.is_for_people() {
-        note_older_template(&migrator, output);
+    if matches!(wanted.selection, Selection::Matching(_))
+        && report.is_success()
+        && output.is_for_people()
+    {
+        note_older_template(migrator, output);
     }
     Ok(exit)
 }
@@ -71,7 +255,7 @@ fn note_older_template(migrator: &Migrator, output: &Output) {
 
 pub(super) fn status(context: &Context, output: &Output, check: bool) -> Result<Exit, Failure> {
     let plan = context.migrator(Need::Both)?.plan(&Selection::All)?;
-    output.report(&StatusReport(&plan))?;
+    output.report(&StatusReport::new(&plan))?;
     Ok(if check && !plan.is_empty() {
         Exit::Pending
     } else {
@@ -84,21 +268,14 @@ fn finish(output: &Output, report: &MigrationReport) -> Result<Exit, Failure> {
     for warning in &report.warnings {
         output.note(&format!("warning: {warning}"));
     }
-    Ok(if report.is_success() {
+    if let Some(reason) = &report.stopped {
+        output.note(&format!(
+            "stopped: {reason}. Nothing is half done; run the same command again to go on"
+        ));
+    }
+    Ok(if report.is_success() && report.stopped.is_none() {
         Exit::Done
     } else {
         Exit::Failed
     })
-}
-
-/// Draws only where a person watches.
-fn progress_bar(migrator: &Migrator, selection: &Selection) -> Result<ProgressBar, Failure> {
-    if !std::io::stderr().is_terminal() {
-        return Ok(ProgressBar::hidden());
-    }
-    let schemas = migrator.plan(selection)?.targets.len();
-    let bar =
-        ProgressBar::with_draw_target(u64::try_from(schemas).ok(), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}");
-    Ok(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
 }

@@ -8,7 +8,10 @@ use crate::{
     context::Context,
     exit::{Exit, Failure},
     output::Output,
-    render::clone::{CompiledReport, PoolReport, ReadyReport, ScriptReport, VerifiedReport},
+    render::clone::{
+        ChangedReport, CompiledReport, NamedReport, PoolReport, ReadyReport, ScriptReport,
+        VerifiedReport,
+    },
 };
 
 pub(super) fn run(
@@ -16,6 +19,26 @@ pub(super) fn run(
     output: &Output,
     command: TemplateCommand,
 ) -> Result<Exit, Failure> {
+    match &command {
+        TemplateCommand::List => {
+            let names = context.registry()?.named_templates()?;
+            output.report(&NamedReport(&names))?;
+            return Ok(Exit::Done);
+        }
+        TemplateCommand::Add { schema } => {
+            context.registry()?.add_named_template(schema)?;
+            output.report(&ChangedReport::added(schema))?;
+            return Ok(Exit::Done);
+        }
+        TemplateCommand::Remove { schema } => {
+            if !context.registry()?.remove_named_template(schema)? {
+                return Err(Failure::usage(format!("{schema} is no named template")));
+            }
+            output.report(&ChangedReport::removed(schema))?;
+            return Ok(Exit::Done);
+        }
+        TemplateCommand::Show { .. } | TemplateCommand::Compile | TemplateCommand::Verify => {}
+    }
     let template = Template::new(context.layout().template().clone());
     let pool = context.pool()?;
     let mut conn = pool.get_shared()?;
@@ -38,6 +61,7 @@ pub(super) fn run(
                 return Ok(Exit::Failed);
             }
         }
+        TemplateCommand::List | TemplateCommand::Add { .. } | TemplateCommand::Remove { .. } => {}
     }
     Ok(Exit::Done)
 }

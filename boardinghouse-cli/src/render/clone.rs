@@ -158,3 +158,56 @@ impl Report for ReadyReport<'_> {
         )
     }
 }
+
+/// The named templates.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct NamedReport<'a>(pub(crate) &'a [SchemaName]);
+
+impl Report for NamedReport<'_> {
+    fn human(&self) -> String {
+        match self.0 {
+            [] => "there are no named templates".to_owned(),
+            names => names
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n"),
+        }
+    }
+}
+
+/// A schema that became a named template, or is none any more.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChangedReport<'a> {
+    schema: &'a SchemaName,
+    named_template: bool,
+}
+
+impl<'a> ChangedReport<'a> {
+    pub(crate) fn added(schema: &'a SchemaName) -> Self {
+        Self {
+            schema,
+            named_template: true,
+        }
+    }
+
+    pub(crate) fn removed(schema: &'a SchemaName) -> Self {
+        Self {
+            schema,
+            named_template: false,
+        }
+    }
+}
+
+impl Report for ChangedReport<'_> {
+    fn human(&self) -> String {
+        match self.named_template {
+            true => format!(
+                "{} is a named template: it is migrated with the fleet",
+                self.schema
+            ),
+            false => format!("{} is a schema like any other now", self.schema),
+        }
+    }
+}

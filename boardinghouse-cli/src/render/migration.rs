@@ -1,32 +1,119 @@
 //! Plans and runs of migrations.
 
-use boardinghouse_core::{MigrationPlan, MigrationReport, Outcome, PlannedTarget, ReportEntry};
+use std::collections::BTreeMap;
+
+use boardinghouse_core::{
+    MigrationPlan, MigrationReport, Outcome, PlannedTarget, ReportEntry, Target,
+};
 use serde::Serialize;
 
 use super::{count, table};
 use crate::output::Report;
 
+/// How many schemas are listed one by one where all is well with most of them.
+const LISTED: usize = 50;
+
 /// What each schema has and lacks.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub(crate) struct StatusReport<'a>(pub(crate) &'a MigrationPlan);
+pub(crate) struct StatusReport<'a> {
+    summary: Summary<'a>,
+    #[serde(flatten)]
+    plan: &'a MigrationPlan,
+}
+
+/// The tenants, counted.
+#[derive(Debug, Serialize)]
+struct Summary<'a> {
+    tenants: usize,
+    behind: Vec<&'a Target>,
+    /// How many are at which version, by the newest that they have.
+    versions: BTreeMap<&'a str, usize>,
+    /// Versions that none of the migrations has, and how many schemas have them.
+    unknown: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> StatusReport<'a> {
+    pub(crate) fn new(plan: &'a MigrationPlan) -> Self {
+        let mut summary = Summary {
+            tenants: 0,
+            behind: Vec::new(),
+            versions: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+        };
+        for planned in &plan.targets {
+            for version in &planned.unknown {
+                *summary.unknown.entry(version).or_default() += 1;
+            }
+            if !matches!(planned.target, Target::Tenant { .. }) {
+                continue;
+            }
+            summary.tenants += 1;
+            *summary.versions.entry(latest(planned)).or_default() += 1;
+            if !planned.is_done() {
+                summary.behind.push(&planned.target);
+            }
+        }
+        Self { summary, plan }
+    }
+}
+
+fn latest(planned: &PlannedTarget) -> &str {
+    planned.applied.last().map_or("-", String::as_str)
+}
 
 impl Report for StatusReport<'_> {
     fn human(&self) -> String {
         let row = |planned: &PlannedTarget| {
-            let latest = planned.applied.last().map_or("-", String::as_str);
             [
                 planned.target.to_string(),
                 planned.applied.len().to_string(),
-                latest.to_owned(),
+                latest(planned).to_owned(),
                 pending(planned, "-"),
             ]
         };
-        table(
-            ["schema", "applied", "latest", "pending"],
-            self.0.targets.iter().map(row),
-        )
+        let targets = &self.plan.targets;
+        let header = ["schema", "applied", "latest", "pending"];
+        let mut text = if targets.len() <= LISTED {
+            table(header, targets.iter().map(row))
+        } else {
+            let shown = targets.iter().filter(|planned| {
+                !planned.is_done() || !matches!(planned.target, Target::Tenant { .. })
+            });
+            let (rows, more) = first(shown.map(row));
+            let versions = self.summary.versions.iter();
+            let versions =
+                versions.map(|(version, many)| [(*version).to_owned(), many.to_string()]);
+            format!(
+                "{}{more}\n\n{}\n\n{}, {} behind",
+                table(header, rows),
+                table(["latest", "tenants"], versions),
+                count(self.summary.tenants, "tenant", "tenants"),
+                self.summary.behind.len()
+            )
+        };
+        for (version, many) in &self.summary.unknown {
+            text.push_str(&format!(
+                "\nwarning: {} {version}, which none of the migrations is: see `migrate --prune`",
+                match many {
+                    1 => "1 schema has".to_owned(),
+                    many => format!("{many} schemas have"),
+                }
+            ));
+        }
+        text
     }
+}
+
+/// The first rows, and how many more there are.
+fn first<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> (Vec<[String; N]>, String) {
+    let mut rows: Vec<_> = rows.collect();
+    let more = rows.len().saturating_sub(LISTED);
+    rows.truncate(LISTED);
+    let more = match more {
+        0 => String::new(),
+        more => format!("\n… and {more} more: --json has all"),
+    };
+    (rows, more)
 }
 
 /// What a run would do.
@@ -34,29 +121,37 @@ impl Report for StatusReport<'_> {
 #[serde(transparent)]
 pub(crate) struct PlanReport<'a>(pub(crate) &'a MigrationPlan);
 
+impl PlanReport<'_> {
+    pub(crate) fn text(&self) -> String {
+        self.human()
+    }
+}
+
 impl Report for PlanReport<'_> {
     fn human(&self) -> String {
         if self.0.is_empty() {
             return "nothing to do".to_owned();
         }
-        let to_do = self
-            .0
-            .targets
-            .iter()
-            .filter(|planned| !planned.exists || !planned.pending.is_empty());
-        table(
-            ["schema", "would run"],
-            to_do.map(|planned| [planned.target.to_string(), pending(planned, "nothing")]),
-        )
+        let to_do = self.0.targets.iter().filter(|planned| !planned.is_done());
+        let all = to_do.clone().count();
+        let (rows, more) =
+            first(to_do.map(|planned| [planned.target.to_string(), pending(planned, "nothing")]));
+        let mut text = table(["schema", "would run"], rows) + &more;
+        if all > LISTED {
+            text.push_str(&format!("\n\n{}", count(all, "schema", "schemas")));
+        }
+        text
     }
 }
 
 /// One migration a line, so that a table of many stays narrow.
 fn pending(planned: &PlannedTarget, none: &str) -> String {
     let missing = (!planned.exists).then_some("(the schema is missing)");
+    let blocked = planned.blocked.as_deref();
     let lines: Vec<&str> = missing
         .into_iter()
         .chain(planned.pending.iter().map(String::as_str))
+        .chain(blocked.filter(|_| planned.exists))
         .collect();
     if lines.is_empty() {
         none.to_owned()
@@ -86,20 +181,63 @@ impl Report for RunReport<'_> {
                 entry.applied.join("\n"),
             ]
         };
-        let mut text = table(["schema", "result", "applied"], entries.iter().map(row));
+        let header = ["schema", "result", "applied"];
+        let mut text = if entries.len() <= LISTED {
+            table(header, entries.iter().map(row))
+        } else {
+            let shown = entries.iter().filter(|entry| {
+                !matches!(entry.target, Target::Tenant { .. })
+                    || matches!(entry.outcome, Outcome::Failed(_))
+            });
+            let (rows, more) = first(shown.map(row));
+            table(header, rows) + &more
+        };
         let unwell = entries
             .iter()
-            .filter(|entry| !matches!(entry.outcome, Outcome::Done));
-        for entry in unwell {
+            .filter(|entry| !matches!(entry.outcome, Outcome::Done))
+            .filter(|entry| entries.len() <= LISTED || matches!(entry.outcome, Outcome::Failed(_)));
+        for entry in unwell.take(LISTED) {
             text.push_str(&format!("\n\n{}: {}", entry.target, entry.error_message()));
+            if let Some(failed) = &entry.failed {
+                if let Some(sqlstate) = &failed.sqlstate {
+                    text.push_str(&format!("\n  SQLSTATE {sqlstate}"));
+                }
+                if let Some(statement) = &failed.statement {
+                    text.push_str(&format!("\n  in {}", shortened(statement)));
+                }
+            }
         }
+        text.push_str(&format!("\n\n{}", self.totals()));
+        text
+    }
+}
+
+impl RunReport<'_> {
+    fn totals(&self) -> String {
+        let entries = &self.0.entries;
         let applied: usize = entries.iter().map(|entry| entry.applied.len()).sum();
-        text.push_str(&format!(
-            "\n\n{}, {} applied, {} failed",
+        let mut text = format!(
+            "{}, {} applied, {} failed",
             count(entries.len(), "schema", "schemas"),
             count(applied, "migration", "migrations"),
             self.0.failures().count()
-        ));
+        );
+        let skipped = entries
+            .iter()
+            .filter(|e| matches!(e.outcome, Outcome::Skipped(_)));
+        if entries.len() > LISTED || self.0.stopped.is_some() {
+            text.push_str(&format!(", {} skipped", skipped.count()));
+        }
         text
+    }
+}
+
+/// A statement as one line that is not too long.
+fn shortened(statement: &str) -> String {
+    const LONGEST: usize = 160;
+    let line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        None => line,
+        Some((at, _)) => format!("{}…", &line[..at]),
     }
 }

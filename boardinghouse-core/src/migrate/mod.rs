@@ -232,6 +232,7 @@ pub struct Migrator {
     on_error: OnError,
     max_failures: Option<usize>,
     pace: Duration,
+    order_by: Option<String>,
     goal: Goal,
     reconcile: bool,
     atomic: bool,
@@ -270,6 +271,7 @@ impl Migrator {
             on_error: OnError::default(),
             max_failures: None,
             pace: Duration::ZERO,
+            order_by: None,
             goal: Goal::default(),
             reconcile: false,
             atomic: false,
@@ -360,6 +362,23 @@ impl Migrator {
     pub fn pace(mut self, pause: Duration) -> Self {
         self.pace = pause;
         self
+    }
+
+    /// Sets the order in which all tenants are visited, as [`TenantFilter::order_by`] does for some.
+    /// Defaults to that of their ids.
+    #[must_use]
+    pub fn order_by(mut self, attribute: impl Into<String>) -> Self {
+        self.order_by = Some(attribute.into());
+        self
+    }
+
+    /// The filter that lets all tenants through.
+    fn everybody(&self) -> TenantFilter {
+        let filter = TenantFilter::new();
+        match &self.order_by {
+            Some(attribute) => filter.order_by(attribute),
+            None => filter,
+        }
     }
 
     /// Sets what schemas are brought to. Defaults to the newest version.

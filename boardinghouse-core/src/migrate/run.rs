@@ -101,7 +101,7 @@ impl<'a> Run<'a> {
             Selection::All => {
                 self.create_own_schemas()?;
                 if self.visit_registry() && self.visit_own(self.migrator.shared_target()) {
-                    self.templates_then_tenants(&TenantFilter::new())?;
+                    self.templates_then_tenants(&self.migrator.everybody())?;
                 }
             }
             Selection::Shared => {
@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
             }
             Selection::Tenants => {
                 registry::require(&mut self.guard().pg)?;
-                self.templates_then_tenants(&TenantFilter::new())?;
+                self.templates_then_tenants(&self.migrator.everybody())?;
             }
             Selection::Only(_) | Selection::Matching(_) => {
                 let filter = selection.filter().unwrap_or_default();
