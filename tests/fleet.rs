@@ -687,7 +687,10 @@ fn named_templates_are_migrated_before_tenants() {
         .unwrap();
     registry.add_named_template(&demo).unwrap();
     registry.add_named_template(&demo).unwrap();
-    assert_eq!(registry.named_templates().unwrap(), [demo.clone()]);
+    assert_eq!(
+        registry.named_templates().unwrap(),
+        *std::slice::from_ref(&demo)
+    );
     let folder = Folder::with_tags();
     let report = migrator(&pool, &folder).run().unwrap();
     assert_eq!(

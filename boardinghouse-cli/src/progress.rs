@@ -69,7 +69,7 @@ impl<'a> Progress<'a> {
                         "event": "tenants", "group": group, "all": all, "behind": behind
                     })),
                     Kind::Plain if *behind > 0 => {
-                        self.line(&format!("{name}: {behind} of {all} are behind"));
+                        self.line(&format!("{name}: {behind} of {all} to do"));
                     }
                     _ => {}
                 }

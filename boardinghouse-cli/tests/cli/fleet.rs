@@ -62,6 +62,7 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
                            2026-11-20-000000_registry
                            2026-11-24-000000_epochs
                            2026-11-24-120000_clones
+                           2026-11-28-000000_ledger
     shared schema public   2024-01-01-000000_plans
     template __template__  (the schema is missing)
                            2024-01-02-000000_notes
@@ -90,7 +91,7 @@ fn status_tells_what_each_schema_has_and_lacks() {
     let status = fixture.run(&["status"]).expect(0);
     insta::assert_snapshot!(status.stdout, @r"
     SCHEMA                 APPLIED  LATEST          PENDING
-    registry               3        20261124120000  -
+    registry               4        20261128000000  -
     shared schema public   1        20240101000000  -
     template __template__  1        20240102000000  2024-02-01-000000_next
     tenant a               2        20240201000000  -
@@ -172,7 +173,9 @@ fn a_migration_that_fails_is_told_with_the_servers_words() {
     template __template__  migrated    2024-02-01-000000_next
     tenant a               failed
 
-    tenant a: migration 2024-02-01-000000_next failed on tenant a: Failed to run 2024-02-01-000000_next with: relation "next" already exists
+    tenant a: migration 2024-02-01-000000_next failed on tenant a: the server refused it: relation "next" already exists
+      SQLSTATE 42P07
+      in CREATE TABLE next (id int)
 
     4 schemas, 1 migration applied, 1 failed
     "#);

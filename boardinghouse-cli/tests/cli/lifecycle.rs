@@ -105,11 +105,15 @@ fn a_tenant_is_suspended_and_resumed_as_often_as_one_likes() {
 #[test]
 fn a_registry_of_an_older_release_is_told_of_and_mended() {
     let fixture = Fixture::with_tenants(&["acme"]);
-    fixture.execute(include_str!(
-        "../../../migrations/2026-11-24-000000_epochs/down.sql"
-    ));
+    for down in [
+        include_str!("../../../migrations/2026-11-28-000000_ledger/down.sql"),
+        include_str!("../../../migrations/2026-11-24-120000_clones/down.sql"),
+        include_str!("../../../migrations/2026-11-24-000000_epochs/down.sql"),
+    ] {
+        fixture.execute(down);
+    }
     fixture.execute(
-        "DELETE FROM boardinghouse.__diesel_schema_migrations WHERE version = '20261124000000'",
+        "DELETE FROM boardinghouse.__diesel_schema_migrations WHERE version >= '20261124000000'",
     );
     fixture
         .run(&["tenant", "list"])

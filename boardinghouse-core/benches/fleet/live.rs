@@ -80,7 +80,7 @@ pub(crate) fn while_migrating(bench: &mut Bench, table: &mut Table) {
         let over = AtomicBool::new(false);
         let p99 = std::thread::scope(|scope| {
             let migration = scope.spawn(|| {
-                well(migrator.run().unwrap());
+                well(&migrator.run().unwrap());
                 over.store(true, Ordering::Relaxed);
             });
             let p99 = p99(&pool, &tenants, |_| over.load(Ordering::Relaxed));

@@ -99,7 +99,7 @@ fn migrator(pool: &TenantPool, dir: &str) -> Migrator {
         .jobs(JOBS)
 }
 
-fn well(report: MigrationReport) {
+fn well(report: &MigrationReport) {
     for failed in report.failures() {
         println!("{}: {}", failed.target, failed.error_message());
     }
@@ -142,7 +142,7 @@ impl Bench {
     fn nothing_to_do(&mut self, table: &mut Table) {
         // The first run reads what the schemas say, and writes the ledger.
         let begun = Instant::now();
-        well(self.migrator().run().unwrap());
+        well(&self.migrator().run().unwrap());
         table.note(&format!(
             "first run, without a ledger: {:.0} ms",
             begun.elapsed().as_secs_f64() * 1e3
@@ -151,7 +151,7 @@ impl Bench {
         for _ in 0..self.rounds.max(5) {
             let before = QUERIES.load(Ordering::Relaxed);
             let begun = Instant::now();
-            well(self.migrator().run().unwrap());
+            well(&self.migrator().run().unwrap());
             times.push(begun.elapsed().as_secs_f64() * 1e3);
             queries = QUERIES.load(Ordering::Relaxed) - before;
         }
@@ -230,7 +230,7 @@ impl Bench {
             for _ in 0..self.rounds.min(3) {
                 self.fleet.add_column();
                 let begun = Instant::now();
-                well(self.migrator().run().unwrap());
+                well(&self.migrator().run().unwrap());
                 #[expect(clippy::cast_precision_loss, reason = "small")]
                 own.push(self.fleet.tenants as f64 / begun.elapsed().as_secs_f64());
                 each.push(self.serial(SAMPLE));
@@ -294,7 +294,7 @@ impl Bench {
             let begun = Instant::now();
             let report = migrator.run_selected(&selection).unwrap();
             let took = begun.elapsed();
-            well(report);
+            well(&report);
             took
         };
         let floor = || {

@@ -613,7 +613,12 @@ impl Runs<'_> {
 }
 
 fn ran(error: DieselError) -> Error {
-    Error::database("run it", error)
+    let error = Error::database("run it", error);
+    match error.kind() {
+        ErrorKind::ConnectionFailed => error,
+        // It is told which migration, and where.
+        _ => error.reworded("the server refused it"),
+    }
 }
 
 /// A schema's lock, held in the run's own session.

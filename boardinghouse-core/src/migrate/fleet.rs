@@ -118,7 +118,7 @@ impl Hand<'_> {
             Ok(()) => self.tell(item, None),
             Err(failure) if failure.passing => {
                 let lost = failure.error.kind() == crate::ErrorKind::ConnectionFailed;
-                if let Err(item) = self.queue.again(item, lost) {
+                if let Some(item) = self.queue.again(item, lost) {
                     self.tell(item, Some(failure));
                 }
             }

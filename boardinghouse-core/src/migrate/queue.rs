@@ -220,14 +220,14 @@ impl<'a> Queue<'a> {
     }
 
     /// Gives an item back that may go well the next time; itself where it was tried often enough.
-    pub(super) fn again(&self, mut item: Item, lost: bool) -> Result<(), Item> {
+    pub(super) fn again(&self, mut item: Item, lost: bool) -> Option<Item> {
         item.attempts += 1;
         let over = match lost {
             true => item.attempts >= MOST_LOSSES,
             false => item.elapsed() >= self.limits.patience,
         };
         if over {
-            return Err(item);
+            return Some(item);
         }
         let pause = FIRST_PAUSE * 2_u32.pow(item.attempts.min(8));
         item.not_before = Some(Instant::now() + pause.min(LONGEST_PAUSE));
@@ -236,7 +236,7 @@ impl<'a> Queue<'a> {
         state.in_work -= 1;
         state.waiting.push_back(item);
         self.changed.notify_all();
-        Ok(())
+        None
     }
 
     /// Waits, unless the run is stopped.
