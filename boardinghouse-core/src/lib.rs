@@ -163,6 +163,7 @@ mod gauge;
 mod job;
 mod layout;
 mod lifecycle;
+pub mod lint;
 mod lock;
 mod migrate;
 mod names;
