@@ -4,6 +4,7 @@ mod clone;
 #[cfg(unix)]
 mod dev;
 mod fleet;
+mod lint;
 mod template;
 mod tenant;
 
@@ -27,6 +28,8 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
     match command {
         Command::Init => fleet::init(context, output),
         Command::Tenant(command) => tenant::run(context, output, command),
+        Command::Migrate(migrate) if migrate.lint => lint::migrate(context, output),
+        Command::Lint(wanted) => lint::lint(context, output, &wanted),
         Command::Migrate(migrate) => fleet::migrate(context, output, &migrate),
         Command::Status { check } => fleet::status(context, output, check),
         Command::Check { pooler: true } => check_pooler(context, output),

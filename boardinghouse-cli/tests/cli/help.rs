@@ -26,6 +26,7 @@ fn every_command_explains_itself() {
         &["tenant", "delete"],
         &["migrate"],
         &["status"],
+        &["lint"],
         &["check"],
         &["sql"],
         &["clone"],

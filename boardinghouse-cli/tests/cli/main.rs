@@ -10,5 +10,6 @@ mod fixture;
 mod fleet;
 mod help;
 mod lifecycle;
+mod lint;
 mod sql;
 mod tenants;

@@ -165,3 +165,8 @@ pub(super) const ROLE_SCHEMA: Check = warning(
     "set a search_path without \"$user\" for the role, or rename the schema: other programs of \
      this role work in that schema without asking for it",
 );
+pub(super) const SHARED_REFERS_TENANT: Check = error(
+    "BH017",
+    "drop the foreign key: it holds for one tenant's rows alone, and refer from the tenants' table to \
+     the shared one instead",
+);
