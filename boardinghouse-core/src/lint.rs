@@ -81,10 +81,12 @@
 
 mod column;
 mod context;
+mod created;
 mod cursor;
 mod isolation;
 mod known;
 mod names;
+mod once;
 mod read;
 mod rule;
 mod scale;

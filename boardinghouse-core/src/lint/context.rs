@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use super::{
-    Set,
+    Set, created,
     cursor::Cursor,
     known::{self, Known, Piece, Proven},
-    names,
     rule::{RULES, Rule, UNUSED_ALLOW},
     statement::{Allow, Scope},
 };
@@ -145,16 +144,10 @@ fn unused_message(allow: &Allow) -> String {
     }
 }
 
-/// Remembers the relation, or the type, that a piece creates.
+/// Remembers the relation that a piece creates.
 pub(super) fn note_created(context: &mut Context<'_>, piece: &Piece<'_>) {
-    if let Some(created) = names::created(&piece.tokens, piece.in_block) {
+    if let Some(created) = created::created(&piece.tokens, piece.in_block) {
         context.here.insert(created.name.name().to_owned());
-    }
-    let mut cursor = Cursor::new(&piece.tokens);
-    if cursor.eat_all(&["create", "type"]) {
-        context
-            .here
-            .extend(cursor.qualified().map(|name| name.name().to_owned()));
     }
     if let Some((old, new)) = known::renamed(Cursor::new(&piece.tokens))
         && context.here.contains(&old)

@@ -1,6 +1,6 @@
 //! Walks through the tokens of a statement.
 
-use super::token::Token;
+use super::token::{Kind, Token};
 
 /// A name with the names in front of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +117,20 @@ impl<'a, 't> Cursor<'a, 't> {
         {
             parts.push(part.into_owned());
             self.tokens = &self.tokens[2..];
+        }
+        // An operator may be qualified, too.
+        let operator = |token: &&Token<'_>| {
+            token.kind == Kind::Symbol && "+-*/<>=~!@#%^&|`?".contains(token.text)
+        };
+        if let [dot, rest @ ..] = self.tokens
+            && dot.is_symbol(".")
+        {
+            let symbols = rest.iter().take_while(operator).map(|token| token.text);
+            let symbols: String = symbols.collect();
+            if !symbols.is_empty() {
+                self.tokens = &rest[symbols.len()..];
+                parts.push(symbols);
+            }
         }
         Some(Qualified { parts, at })
     }

@@ -3,10 +3,11 @@
 use super::{
     Set,
     context::{Context, Findings},
+    created,
     cursor::Cursor,
     known::{self, Piece},
     names::{self, Mention, Role},
-    rule,
+    once, rule,
     token::{Kind, Token},
 };
 
@@ -18,7 +19,7 @@ pub(super) fn check(context: &Context<'_>, piece: &Piece<'_>, findings: &mut Fin
     session(context, piece, findings);
     transactions(context, piece, findings);
     if context.set == Set::Tenant {
-        once(piece, findings);
+        once::check(piece, findings);
     }
     if !piece.in_block {
         hidden(piece, findings);
@@ -29,7 +30,7 @@ pub(super) fn check(context: &Context<'_>, piece: &Piece<'_>, findings: &mut Fin
 fn named(context: &Context<'_>, mention: &Mention, findings: &mut Findings) {
     let Mention { name, at, role, .. } = mention;
     let (at, schema) = (*at, mention.schema.as_deref());
-    if names::is_temporary(schema) {
+    if created::is_temporary(schema) {
         return;
     }
     let written = matches!(role, Role::Written | Role::SchemaWritten);
@@ -116,7 +117,8 @@ fn path(piece: &Piece<'_>, findings: &mut Findings) {
     let at = first.at;
     if first.is("set") {
         cursor.eat_any(&["session", "local"]);
-        if cursor.eat_any(&["search_path", "schema"]) {
+        let setting = cursor.peek().and_then(Token::name);
+        if setting.is_some_and(|name| ["search_path", "schema"].contains(&&*name)) {
             findings.add(
                 rule::SEARCH_PATH,
                 at,
@@ -151,9 +153,11 @@ fn session(context: &Context<'_>, piece: &Piece<'_>, findings: &mut Findings) {
     let mut stays = |what: &str| findings.add(rule::SESSION_STATE, first.at, what);
     if first.is("set") {
         let local = cursor.eat("local");
-        let ends = cursor.eat_any(&["constraints", "transaction", "search_path", "schema"])
-            || cursor.starts(&["session", "search_path"]);
-        if !local && !ends {
+        cursor.eat("session");
+        // The path is told by its own rule.
+        let others = ["constraints", "transaction", "search_path", "schema"];
+        let setting = cursor.peek().and_then(Token::name);
+        if !local && !setting.is_some_and(|name| others.contains(&&*name)) {
             stays("this setting stays");
         }
     } else if first.is("listen") {
@@ -165,7 +169,7 @@ fn session(context: &Context<'_>, piece: &Piece<'_>, findings: &mut Findings) {
     } else if first.is("declare") && !piece.in_block && cursor.has(&["with", "hold"]) {
         stays("this cursor stays");
     }
-    if let Some(created) = names::created(&piece.tokens, piece.in_block)
+    if let Some(created) = created::created(&piece.tokens, piece.in_block)
         && created.temporary
         && created.has_rows
         && !cursor.has(&["on", "commit", "drop"])
@@ -264,86 +268,6 @@ fn wants_no_transaction(mut cursor: Cursor<'_, '_>) -> Option<&'static str> {
     }
     let all = verb.is("cluster") && cursor.tokens.iter().all(|token| token.is("verbose"));
     all.then_some("CLUSTER of all tables")
-}
-
-/// What a server or a database has once.
-fn once(piece: &Piece<'_>, findings: &mut Findings) {
-    let mut cursor = Cursor::new(&piece.tokens);
-    let Some(verb) = cursor.next() else { return };
-    let at = verb.at;
-    if verb.is_any(&["grant", "revoke"]) {
-        let role = !cursor.has(&["on"]);
-        let of_server = cursor.skip_past("on")
-            && cursor.eat_any(&["database", "tablespace", "language", "foreign", "parameter"]);
-        if role || of_server {
-            let message = "this grants what the whole database or server has";
-            findings.add(rule::NOT_PER_TENANT, at, message);
-        }
-        return;
-    }
-    if verb.is_any(&["reassign", "drop"]) && cursor.eat("owned") {
-        findings.add(
-            rule::NOT_PER_TENANT,
-            at,
-            "this is about all that a role owns",
-        );
-        return;
-    }
-    let comment = verb.is("comment") && cursor.eat("on");
-    if !comment && !verb.is_any(&["create", "alter", "drop"]) {
-        return;
-    }
-    cursor.eat_all(&["or", "replace"]);
-    cursor.eat("trusted");
-    cursor.eat("procedural");
-    let two = |first: &str, second: &str| cursor.starts(&[first, second]);
-    let of_server = two("event", "trigger")
-        || two("foreign", "data")
-        || two("access", "method")
-        || cursor.peek().is_some_and(|kind| {
-            kind.is_any(&[
-                "database",
-                "role",
-                "user",
-                "group",
-                "tablespace",
-                "system",
-                "language",
-                "publication",
-                "subscription",
-                "server",
-                "cast",
-                "transform",
-            ])
-        });
-    if of_server {
-        findings.add(
-            rule::NOT_PER_TENANT,
-            at,
-            "a tenant has none of these of its own",
-        );
-    } else if cursor.eat("extension") {
-        findings.add(
-            rule::EXTENSION,
-            at,
-            "an extension belongs to the whole database",
-        );
-    } else if cursor.eat("schema") {
-        // What is said about a schema is told with the schemas that are written to.
-        if !comment {
-            findings.add(rule::SCHEMA, at, "the schema of a tenant is there already");
-        }
-    } else if verb.is("create") && cursor.eat_any(&["type", "domain"]) {
-        let name = cursor
-            .qualified()
-            .map(|name| name.name().to_owned())
-            .unwrap_or_default();
-        findings.add(
-            rule::OWN_TYPE,
-            at,
-            format!("{name} becomes another type in each tenant"),
-        );
-    }
 }
 
 /// Blocks and functions that run what they build.

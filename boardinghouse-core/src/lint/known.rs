@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
+    created::{self, Created},
     cursor::Cursor,
-    names::{self, Created},
+    names,
     token::{self, Kind, Token},
 };
 
@@ -42,7 +43,7 @@ impl Known {
             name,
             temporary: false,
             ..
-        }) = names::created(tokens, piece.in_block)
+        }) = created::created(tokens, piece.in_block)
             && !elsewhere(name.schema())
         {
             let place = Place {

@@ -1,6 +1,7 @@
 //! What a statement names, and whether it writes there.
 
 use super::{
+    created::{modifiers, selected_into},
     cursor::{Cursor, Qualified},
     token::Token,
 };
@@ -26,21 +27,15 @@ pub(super) struct Mention {
     pub(super) at: usize,
 }
 
-/// A relation that a statement creates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Created {
-    pub(super) name: Qualified,
-    pub(super) temporary: bool,
-    /// Whether it has rows to be locked or written anew: no plain view has.
-    pub(super) has_rows: bool,
-}
-
 /// What stands between ALTER, DROP or COMMENT ON and the name. Longer ones come first.
 const KINDS: &[&[&str]] = &[
     &["text", "search", "configuration"],
     &["text", "search", "dictionary"],
     &["text", "search", "parser"],
     &["text", "search", "template"],
+    &["operator", "class"],
+    &["operator", "family"],
+    &["operator"],
     &["materialized", "view"],
     &["foreign", "table"],
     &["table"],
@@ -60,81 +55,6 @@ const KINDS: &[&[&str]] = &[
 
 /// What belongs to a table and is named with `ON table`.
 const PARTS: &[&str] = &["trigger", "policy", "rule", "constraint"];
-
-/// The relation that a statement creates, if it does. In a block of PL/pgSQL, SELECT … INTO is for
-/// variables.
-pub(super) fn created(tokens: &[Token<'_>], in_block: bool) -> Option<Created> {
-    let mut cursor = Cursor::new(tokens);
-    if !in_block && cursor.eat_any(&["select", "with"]) {
-        return selected_into(tokens);
-    }
-    if !cursor.eat("create") {
-        return None;
-    }
-    cursor.eat_all(&["or", "replace"]);
-    let temporary = modifiers(&mut cursor);
-    let has_rows = cursor.eat_any(&["table"])
-        || cursor.eat_all(&["foreign", "table"])
-        || cursor.eat_all(&["materialized", "view"]);
-    if !has_rows {
-        cursor.eat("recursive");
-        if !cursor.eat("view") {
-            return None;
-        }
-    }
-    cursor.eat_if_exists();
-    let name = cursor.qualified()?;
-    Some(Created {
-        temporary: temporary || is_temporary(name.schema()),
-        name,
-        has_rows,
-    })
-}
-
-/// Passes over TEMPORARY, UNLOGGED and the like; says whether it is temporary.
-fn modifiers(cursor: &mut Cursor<'_, '_>) -> bool {
-    cursor.eat_any(&["global", "local"]);
-    let temporary = cursor.eat_any(&["temp", "temporary"]);
-    cursor.eat("unlogged");
-    temporary
-}
-
-fn selected_into(tokens: &[Token<'_>]) -> Option<Created> {
-    let at = into(tokens)?;
-    let mut cursor = Cursor::new(&tokens[at + 1..]);
-    let temporary = modifiers(&mut cursor);
-    cursor.eat("table");
-    let name = cursor.qualified()?;
-    Some(Created {
-        temporary: temporary || is_temporary(name.schema()),
-        name,
-        has_rows: true,
-    })
-}
-
-/// The INTO of a SELECT … INTO.
-fn into(tokens: &[Token<'_>]) -> Option<usize> {
-    if !tokens.first()?.is_any(&["select", "with"]) {
-        return None;
-    }
-    let (mut depth, mut last) = (0_usize, None);
-    for (at, token) in tokens.iter().enumerate() {
-        if token.is_symbol("(") {
-            depth += 1;
-        } else if token.is_symbol(")") {
-            depth = depth.saturating_sub(1);
-        } else if depth == 0 && token.is_any(&["select", "insert", "merge"]) {
-            last = Some(token);
-        } else if depth == 0 && token.is("into") {
-            return last.filter(|last| last.is("select")).map(|_| at);
-        }
-    }
-    None
-}
-
-pub(super) fn is_temporary(schema: Option<&str>) -> bool {
-    schema.is_some_and(|schema| schema.starts_with("pg_temp"))
-}
 
 /// Everything that a statement names.
 pub(super) fn mentions(tokens: &[Token<'_>], in_block: bool) -> Vec<Mention> {
@@ -381,6 +301,8 @@ impl Found {
         // What functions and rules do, they do when they are called.
         let later = later(tokens);
         let tokens = &tokens[..later];
+        // LIKE is in the list of columns of a new table, and not an operator.
+        let lists = tokens.first().is_some_and(|first| first.is("create"));
         for (at, token) in tokens.iter().enumerate() {
             let before = at.checked_sub(1).map(|before| &tokens[before]);
             let mut cursor = Cursor::new(&tokens[at + 1..]);
@@ -393,6 +315,8 @@ impl Found {
                 Role::Referenced
             } else if token.is_any(&["join", "using"])
                 || token.is("from") && !before.is_some_and(|b| b.is("distinct"))
+                || token.is("table") && before.is_none_or(begins_query)
+                || token.is("like") && lists && before.is_some_and(begins_query)
             {
                 Role::Read
             } else {
@@ -402,6 +326,13 @@ impl Found {
             self.add(cursor.qualified(), role);
         }
     }
+}
+
+/// Whether TABLE behind this is a query.
+fn begins_query(before: &Token<'_>) -> bool {
+    before.is_symbol("(")
+        || before.is_symbol(",")
+        || before.is_any(&["as", "union", "all", "except", "intersect"])
 }
 
 /// Whether an UPDATE behind this is a statement, and not part of a trigger, a grant or a lock.
@@ -430,7 +361,7 @@ fn kind(cursor: &mut Cursor<'_, '_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Role, created, mentions};
+    use super::{Role, mentions};
     use crate::lint::token::body;
 
     fn written(text: &str) -> Vec<String> {
@@ -562,37 +493,6 @@ mod tests {
             ("SELECT 'INSERT INTO s.t'", &[]),
         ] {
             assert_eq!(written(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_created_is_told_with_its_kind() {
-        let one = |text: &str| {
-            created(&body(text), false).map(|c| (c.name.name().to_owned(), c.temporary, c.has_rows))
-        };
-        for (text, expected) in [
-            ("CREATE TABLE a.b ()", Some(("b", false, true))),
-            ("CREATE LOCAL TEMPORARY TABLE b ()", Some(("b", true, true))),
-            ("CREATE TABLE pg_temp.b ()", Some(("b", true, true))),
-            (
-                "CREATE TABLE IF NOT EXISTS b AS SELECT 1",
-                Some(("b", false, true)),
-            ),
-            ("SELECT 1 INTO UNLOGGED b", Some(("b", false, true))),
-            (
-                "CREATE OR REPLACE TEMP RECURSIVE VIEW b (a) AS SELECT 1",
-                Some(("b", true, false)),
-            ),
-            (
-                "CREATE MATERIALIZED VIEW b AS SELECT 1",
-                Some(("b", false, true)),
-            ),
-            ("CREATE INDEX b ON c (d)", None),
-            ("INSERT INTO b SELECT 1", None),
-            ("WITH x AS (SELECT 1) INSERT INTO b SELECT * FROM x", None),
-        ] {
-            let expected = expected.map(|(name, a, b)| (name.to_owned(), a, b));
-            assert_eq!(one(text), expected, "{text}");
         }
     }
 }

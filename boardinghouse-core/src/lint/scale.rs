@@ -79,11 +79,8 @@ fn labels(context: &mut Context<'_>, piece: &Piece<'_>, findings: &mut Findings)
     if !cursor.eat_all(&["alter", "type"]) {
         return;
     }
-    let Some(name) = cursor.qualified() else {
-        return;
-    };
-    // A type of the same transaction may be used at once.
-    if cursor.eat_all(&["add", "value"]) && !context.here.contains(name.name()) {
+    // Before version 17 this is so even where the type is of the same transaction.
+    if cursor.qualified().is_some() && cursor.eat_all(&["add", "value"]) {
         cursor.eat_if_exists();
         if let Some((label, _)) = cursor.peek().and_then(Token::content) {
             context.labels.insert(label.into_owned());
