@@ -3,7 +3,8 @@
 //! ```
 //! use boardinghouse_core::lint::{Lint, MigrationText, Set};
 //!
-//! let migration = MigrationText::new(Set::Tenant, "2026-11-20-000000_notes", "CREATE TABLE public.notes (id int);\n");
+//! let up = "CREATE TABLE public.notes (id int);\n";
+//! let migration = MigrationText::new(Set::Tenant, "2026-11-20-000000_notes", up).with_down("SELECT 1");
 //! let findings = Lint::new().run_texts(&[migration]);
 //! assert_eq!(findings[0].rule, "writes-shared");
 //! assert_eq!((findings[0].line, findings[0].column), (1, 14));

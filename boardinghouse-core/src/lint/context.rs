@@ -72,20 +72,13 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// A place is told once for each rule.
     pub(super) fn add(&mut self, rule: &'static Rule, at: usize, message: impl Into<String>) {
-        if !self
-            .found
-            .iter()
-            .any(|found| found.rule == rule && found.at == at)
-        {
-            self.found.push(Found {
-                rule,
-                at,
-                statement: self.statement,
-                message: message.into(),
-            });
-        }
+        self.found.push(Found {
+            rule,
+            at,
+            statement: self.statement,
+            message: message.into(),
+        });
     }
 
     /// Takes out what comments allow, and adds the comments that allow nothing.
