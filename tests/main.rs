@@ -18,6 +18,7 @@ mod hostile2;
 mod killed;
 mod large;
 mod lifecycle;
+mod lint;
 mod migrate;
 mod names;
 #[cfg(unix)]

@@ -24,7 +24,8 @@ const LAYOUT: &str = "Names of schemas";
     after_help = "Exit codes:\n  \
         0  done\n  \
         1  something failed on the server, or for some tenant, or was cancelled\n  \
-        2  invalid request: nothing was done; or `check` found a fault, or no proof of safety\n  \
+        2  invalid request: nothing was done; or `check` found a fault, or no proof of safety,\n     \
+        or `lint` an error\n  \
         3  `status --check` or `migrate --check` found something pending, or `print-schema --check` old code\n\n\
         Example:\n  \
         export DATABASE_URL=postgres://localhost/app\n  \
@@ -236,6 +237,24 @@ pub(crate) enum Command {
         boardinghouse print-schema --output src/schema.rs\n  \
         boardinghouse print-schema --check || echo 'run boardinghouse print-schema'")]
     PrintSchema(PrintSchema),
+    /// Reads the migrations, and says what would go wrong in a fleet of tenants
+    ///
+    /// Needs no database and runs nothing. Each finding has its file, line and column, its rule, and what
+    /// to do instead. Exits with 2 when there are errors; warnings and notes alone exit with 0, unless
+    /// warnings are denied.
+    ///
+    /// A comment silences rules, in the statement or on the line above it; at the head of a file, with an
+    /// empty line behind it, in the whole file:
+    ///
+    ///     -- boardinghouse: allow drop, index
+    #[command(
+        verbatim_doc_comment,
+        after_help = "Examples:\n  \
+        boardinghouse lint\n  \
+        boardinghouse lint --deny-warnings path/to/migrations\n  \
+        boardinghouse lint --rules"
+    )]
+    Lint(Lint),
     /// Checks the database, and says what is wrong and what to do about it
     ///
     /// Exits with 2 when something does not work or is not safe; warnings alone exit with 0. Without
@@ -518,6 +537,19 @@ pub(crate) struct CloneSchema {
 /// Any name that PostgreSQL allows.
 fn existing(name: &str) -> Result<SchemaName, String> {
     SchemaName::existing(name).map_err(|error| error.to_string())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lint {
+    /// The directory that holds `shared` and `tenant` [default: that of --migrations]
+    #[arg(value_name = "DIR", conflicts_with = "rules")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Exits with 2 for warnings, too
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
+    /// Shows what is looked for, and what to do about it
+    #[arg(long)]
+    pub(crate) rules: bool,
 }
 
 fn attribute(text: &str) -> Result<(String, Value), String> {

@@ -5,6 +5,7 @@ mod clone;
 mod dev;
 mod fleet;
 mod generate;
+mod lint;
 mod print_schema;
 mod scaffold;
 mod template;
@@ -33,6 +34,8 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
             scaffold: Some(dir),
         }) => scaffold::scaffold(output, &dir),
         Command::Tenant(command) => tenant::run(context, output, command),
+        Command::Migrate(migrate) if migrate.lint => lint::migrate(context, output),
+        Command::Lint(wanted) => lint::lint(context, output, &wanted),
         Command::Migrate(migrate) => fleet::migrate(context, output, &migrate),
         Command::Revert(revert) => fleet::revert(context, output, &revert),
         Command::Redo(redo) => fleet::redo(context, output, &redo),

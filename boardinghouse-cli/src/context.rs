@@ -185,7 +185,8 @@ impl Context {
         (!names.is_empty()).then(|| format!("did you mean {}?", names.join(" or ")))
     }
 
-    fn migrations_dir(&self) -> &Path {
+    /// The directory of migrations, whether it is there or not.
+    pub(crate) fn migrations_dir(&self) -> &Path {
         let dir = self.globals.migrations.as_deref();
         dir.or(self.config.migrations.as_deref())
             .unwrap_or(Path::new(MIGRATIONS))

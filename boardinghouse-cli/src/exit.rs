@@ -11,7 +11,8 @@ pub(crate) enum Exit {
     Done,
     /// 1: something failed on the server, or for some tenant, or was cancelled.
     Failed,
-    /// 2: invalid request, nothing was done; or `check` found a fault, or no proof of safety.
+    /// 2: invalid request, nothing was done; or `check` found a fault, or no proof of safety, or `lint` an
+    /// error.
     Usage,
     /// 3: `status --check` found something that is pending, or `print-schema --check` old code.
     Pending,

@@ -28,7 +28,8 @@
 //!
 //! For actix-web, begin with the crate `boardinghouse-actix`. Beside the four types stand [`Migrator`], which keeps the fleet at one version, and [`Provisioner`], which
 //! clones new tenants from the [`Template`]. [`Layout`] names the schemas, and [`Doctor`] looks the
-//! whole over. Module [`console`] runs what a person types.
+//! whole over. Module [`console`] runs what a person types, and [`lint`] reads migrations before they are
+//! run.
 //!
 //! # More than one tenant, later, and elsewhere
 //!
@@ -165,6 +166,7 @@ mod gauge;
 mod job;
 mod layout;
 mod lifecycle;
+pub mod lint;
 mod lock;
 mod migrate;
 mod names;

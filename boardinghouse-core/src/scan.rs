@@ -142,7 +142,7 @@ pub(crate) fn token(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Comments nest.
-fn comment(rest: &[u8]) -> Option<usize> {
+pub(crate) fn comment(rest: &[u8]) -> Option<usize> {
     let (mut depth, mut at) = (0_usize, 0);
     loop {
         match rest.get(at..)? {
@@ -155,13 +155,20 @@ fn comment(rest: &[u8]) -> Option<usize> {
     }
 }
 
-/// A doubled quote ends one constant and begins another, which comes to the same.
-fn quoted(rest: &[u8], quote: u8, escapes: bool) -> Option<usize> {
+/// A doubled quote is part of the constant: what follows it in `E'…'` still has escapes.
+pub(crate) fn quoted(rest: &[u8], quote: u8, escapes: bool) -> Option<usize> {
     let mut at = 1;
-    while *rest.get(at)? != quote {
-        at += if escapes && rest[at] == b'\\' { 2 } else { 1 };
+    loop {
+        let byte = *rest.get(at)?;
+        if byte == quote && rest.get(at + 1) != Some(&quote) {
+            return Some(at + 1);
+        }
+        at += if byte == quote || escapes && byte == b'\\' {
+            2
+        } else {
+            1
+        };
     }
-    Some(at + 1)
 }
 
 /// Whether the constant that begins at `at` is written `E'…'`.
@@ -185,6 +192,15 @@ fn dollar(bytes: &[u8], at: usize) -> usize {
         }
         _ => 1,
     }
+}
+
+/// Whether a `$tag$` ends again.
+pub(crate) fn dollar_is_closed(constant: &[u8]) -> bool {
+    let tag = constant.iter().skip(1).position(|&b| b == b'$');
+    tag.is_some_and(|length| {
+        let tag = &constant[..length + 2];
+        constant.len() >= 2 * tag.len() && constant.ends_with(tag)
+    })
 }
 
 pub(crate) fn is_name(byte: u8) -> bool {
@@ -296,6 +312,7 @@ mod tests {
             ("SELECT 'it''s;'; x", &["SELECT 'it''s;'", "x"]),
             (r"SELECT E'\';'; x", &[r"SELECT E'\';'", "x"]),
             (r"SELECT '\'; x", &[r"SELECT '\'", "x"]),
+            (r"SELECT E'a''\';'; x", &[r"SELECT E'a''\';'", "x"]),
             ("DO $a$ ; $b$ ; $a$; x", &["DO $a$ ; $b$ ; $a$", "x"]),
             ("SELECT $$;$$, $1; x", &["SELECT $$;$$, $1", "x"]),
             ("SELECT a$1; x$1", &["SELECT a$1", "x$1"]),

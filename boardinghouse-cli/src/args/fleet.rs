@@ -127,6 +127,9 @@ pub(crate) struct Migrate {
     /// Only forgets versions that none of the migrations has; asks first
     #[arg(long)]
     pub(crate) prune: bool,
+    /// Only reads the migrations and says what is wrong with them, as `lint` does
+    #[arg(long)]
+    pub(crate) lint: bool,
     /// Asks each schema itself what it has, and writes the ledger anew
     #[arg(long)]
     pub(crate) reconcile: bool,

@@ -1,6 +1,8 @@
 //! `boardinghouse check`: each thing is broken alone.
 
 use boardinghouse_tests::PgBouncer;
+use diesel::{Connection as _, PgConnection};
+use diesel_migrations::{FileBasedMigrations, MigrationHarness as _};
 
 use crate::fixture::{Fixture, Run, UNREACHABLE, boardinghouse};
 
@@ -129,20 +131,89 @@ fn a_schema_that_the_role_may_not_use_is_found() {
     assert_eq!(codes(&fixture, &["--database-url", &url], 2), ["BH008"]);
 }
 
+/// What `diesel migration run --migration-dir migrations/tenant` does.
+fn run_diesel_by_mistake(fixture: &Fixture) {
+    let migrations = fixture.dir().join("migrations/tenant");
+    let migrations = FileBasedMigrations::from_path(migrations).unwrap();
+    let mut conn = PgConnection::establish(&fixture.url).unwrap();
+    conn.run_pending_migrations(migrations).unwrap();
+}
+
 #[test]
 fn tenant_migrations_that_were_run_in_the_shared_schema_are_found() {
     let fixture = healthy();
-    // As `diesel migration run --migration-dir migrations/tenant` does it.
-    fixture.execute(
-        "CREATE TABLE public.notes AS SELECT 'PUBLIC' AS body;
-         INSERT INTO public.__diesel_schema_migrations (version) VALUES ('20240102000000')",
-    );
+    run_diesel_by_mistake(&fixture);
     assert_eq!(codes(&fixture, &[], 2), ["BH011", "BH012"]);
     let run = fixture.run(&["check"]).expect(2);
     assert!(
         run.stdout.contains("tenant tables in shared schema: notes"),
         "{run:?}"
     );
+    fixture.execute("DROP TABLE public.notes");
+}
+
+#[test]
+fn tenant_migrations_that_were_run_in_the_shared_schema_before_all_others_are_found() {
+    let fixture = Fixture::new();
+    fixture.execute("DROP TABLE public.notes");
+    fixture.run(&["init"]).expect(0);
+    run_diesel_by_mistake(&fixture);
+    let found = codes(&fixture, &[], 2);
+    assert!(found.contains(&"BH011".to_owned()), "{found:?}");
+    // The bait of the fixture is another table.
+    fixture.execute("DROP TABLE public.notes");
+}
+
+#[test]
+fn a_name_in_both_sets_is_told_to_shadow() {
+    // With the bait.
+    let fixture = Fixture::with_tenants(&["a"]);
+    let run = fixture.run(&["check"]).expect(0);
+    let line = "BH012 warning: notes shadows what has the same name in the shared schema public\n";
+    assert!(run.stdout.contains(line), "{run:?}");
+    fixture.execute(
+        "CREATE TABLE __template__.b (id int);
+         CREATE VIEW public.b AS SELECT 1",
+    );
+    let run = fixture.run(&["check"]).expect(0);
+    assert!(
+        run.stdout.contains("warning: b, notes shadow what"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_foreign_key_from_a_shared_table_to_a_tenants_is_found() {
+    let fixture = healthy();
+    // To a schema that is nobody's, and among tenants and shared tables as it should be.
+    fixture.execute(
+        "CREATE SCHEMA elsewhere;
+         CREATE TABLE elsewhere.t (id int PRIMARY KEY);
+         ALTER TABLE public.plans ADD PRIMARY KEY (id), ADD e int REFERENCES elsewhere.t,
+             ADD p int REFERENCES public.plans;
+         CREATE TABLE b.t (plan int REFERENCES public.plans)",
+    );
+    assert_eq!(codes(&fixture, &[], 0), [] as [&str; 0]);
+    for (schema, tenant) in [("__template__", None), ("a", Some("a"))] {
+        fixture.execute(&format!(
+            "ALTER TABLE public.plans ADD note int CONSTRAINT k REFERENCES {schema}.notes"
+        ));
+        assert_eq!(codes(&fixture, &[], 2), ["BH017"]);
+        let json = fixture.run(&["check", "--json"]).expect(2).json();
+        let finding = &json["findings"][0];
+        assert_eq!(
+            finding["message"],
+            format!("the shared table plans has a foreign key, k, to notes in schema {schema}")
+        );
+        assert_eq!(finding["tenant"].as_str(), tenant);
+        fixture.execute("ALTER TABLE public.plans DROP note");
+    }
+    // One of a partitioned table is told once.
+    fixture.execute(
+        "CREATE TABLE public.log (note int REFERENCES a.notes) PARTITION BY LIST (note);
+         CREATE TABLE public.log_1 PARTITION OF public.log FOR VALUES IN (1)",
+    );
+    assert_eq!(codes(&fixture, &[], 2), ["BH017"]);
 }
 
 #[test]

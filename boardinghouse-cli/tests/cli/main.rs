@@ -11,6 +11,7 @@ mod fixture;
 mod fleet;
 mod help;
 mod lifecycle;
+mod lint;
 mod rollout;
 mod sample;
 mod sql;

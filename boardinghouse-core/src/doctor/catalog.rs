@@ -106,6 +106,42 @@ pub(super) fn tables(conn: &mut PgConnection, schema: &SchemaName) -> Result<Tab
     })
 }
 
+/// A foreign key that leads out of a schema.
+#[derive(Debug, QueryableByName)]
+pub(super) struct ForeignKey {
+    #[diesel(sql_type = sql_types::Text)]
+    pub(super) name: String,
+    #[diesel(sql_type = sql_types::Text)]
+    pub(super) table: String,
+    #[diesel(sql_type = sql_types::Text)]
+    pub(super) target_schema: String,
+    #[diesel(sql_type = sql_types::Text)]
+    pub(super) target: String,
+}
+
+/// The foreign keys of a schema's tables that lead to another schema. Those that PostgreSQL derives for
+/// partitions are left out.
+pub(super) fn leading_out(conn: &mut PgConnection, schema: &SchemaName) -> Result<Vec<ForeignKey>> {
+    sql_query(
+        "SELECT key.conname::text AS name, class.relname::text AS table, \
+             namespace.nspname::text AS target_schema, target.relname::text AS target \
+         FROM pg_catalog.pg_depend AS member \
+         JOIN pg_catalog.pg_class AS class ON class.oid = member.objid \
+         JOIN pg_catalog.pg_constraint AS key ON key.conrelid = class.oid \
+         JOIN pg_catalog.pg_class AS target ON target.oid = key.confrelid \
+         JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = target.relnamespace \
+         WHERE member.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
+           AND member.refobjid = pg_catalog.to_regnamespace(pg_catalog.quote_ident($1)) \
+           AND member.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+           AND key.contype = 'f' AND key.conparentid = 0 \
+           AND target.relnamespace <> member.refobjid \
+         ORDER BY class.relname COLLATE \"C\", key.conname COLLATE \"C\"",
+    )
+    .bind::<sql_types::Text, _>(schema.as_str())
+    .load(conn)
+    .map_err(|error| Error::database(&format!("list the foreign keys of schema {schema}"), error))
+}
+
 #[derive(QueryableByName)]
 struct NameRow {
     #[diesel(sql_type = sql_types::Text)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::names::TenantId;
 
-/// How much a [`Finding`] weighs.
+/// How much a [`Finding`], or one of the [linter's](crate::lint::LintFinding), weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -15,6 +15,8 @@ pub enum Severity {
     Error,
     /// Something should be looked at.
     Warning,
+    /// Something to know of. The doctor finds nothing of this kind.
+    Info,
 }
 
 impl fmt::Display for Severity {
@@ -22,6 +24,7 @@ impl fmt::Display for Severity {
         f.pad(match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Info => "info",
         })
     }
 }
@@ -161,4 +164,9 @@ pub(super) const ROLE_SCHEMA: Check = warning(
     "BH016",
     "set a search_path without \"$user\" for the role, or rename the schema: other programs of \
      this role work in that schema without asking for it",
+);
+pub(super) const SHARED_REFERS_TENANT: Check = error(
+    "BH017",
+    "drop the foreign key: it holds for one tenant's rows alone, and refer from the tenants' table to \
+     the shared one instead",
 );

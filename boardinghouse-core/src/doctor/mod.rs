@@ -20,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     layout::Layout,
     migrate::{MigrationPlan, Migrator, PlannedTarget, Selection, Target},
-    names::SchemaName,
+    names::{SchemaName, TenantId},
     pool::TenantPool,
     registry::{self, RegistryState},
     session::Session,
@@ -104,8 +104,12 @@ impl<'a> Doctor<'a> {
             true => catalog::tables(conn, layout.shared())?,
             false => Tables::default(),
         };
-        if registry == RegistryState::Current {
-            tenants(conn, layout, &mut checkup)?;
+        let tenants = match registry {
+            RegistryState::Current => tenants(conn, layout, &mut checkup)?,
+            RegistryState::Missing | RegistryState::Older => Vec::new(),
+        };
+        if usable(layout.shared()) {
+            foreign_keys(conn, layout, &tenants, &mut checkup)?;
         }
         let both = in_both(&template, &shared);
         if let Some(migrator) = self.migrator.filter(|_| usable(layout.shared())) {
@@ -116,10 +120,11 @@ impl<'a> Doctor<'a> {
             );
         }
         if !both.is_empty() {
+            let shadow = if both.len() == 1 { "shadows" } else { "shadow" };
             let message = format!(
-                "tables of tenants are also in the shared schema {}: {}",
-                layout.shared(),
-                both.join(", ")
+                "{} {shadow} what has the same name in the shared schema {}",
+                both.join(", "),
+                layout.shared()
             );
             checkup.add(&finding::SHADOWED, None, message);
         }
@@ -185,8 +190,8 @@ fn template(conn: &mut PgConnection, schema: &SchemaName, checkup: &mut Checkup)
     Ok(tables)
 }
 
-/// Every row of the registry: its schema, its names, its status.
-fn tenants(conn: &mut PgConnection, layout: &Layout, checkup: &mut Checkup) -> Result<()> {
+/// Every row of the registry: its schema, its names, its status. Gives the tenants.
+fn tenants(conn: &mut PgConnection, layout: &Layout, checkup: &mut Checkup) -> Result<Vec<Tenant>> {
     let tenants = registry::list(conn)?;
     let schemas: Vec<&SchemaName> = tenants.iter().map(Tenant::schema).collect();
     let presence = catalog::presence(conn, &schemas)?;
@@ -196,6 +201,31 @@ fn tenants(conn: &mut PgConnection, layout: &Layout, checkup: &mut Checkup) -> R
         for (check, message) in one_tenant(layout, tenant, presence) {
             checkup.add(check, Some(tenant.id()), message);
         }
+    }
+    Ok(tenants)
+}
+
+/// Foreign keys from shared tables to those of a tenant, or of the template.
+fn foreign_keys(
+    conn: &mut PgConnection,
+    layout: &Layout,
+    tenants: &[Tenant],
+    checkup: &mut Checkup,
+) -> Result<()> {
+    let whose: HashMap<&str, &TenantId> = tenants
+        .iter()
+        .map(|tenant| (tenant.schema().as_str(), tenant.id()))
+        .collect();
+    for key in catalog::leading_out(conn, layout.shared())? {
+        let tenant = whose.get(key.target_schema.as_str()).copied();
+        if tenant.is_none() && key.target_schema != layout.template().as_str() {
+            continue;
+        }
+        let message = format!(
+            "the shared table {} has a foreign key, {}, to {} in schema {}",
+            key.table, key.name, key.target, key.target_schema
+        );
+        checkup.add(&finding::SHARED_REFERS_TENANT, tenant, message);
     }
     Ok(())
 }
@@ -248,11 +278,15 @@ fn in_both(template: &Tables, shared: &Tables) -> Vec<String> {
 
 /// What is pending, and what was applied that nobody knows.
 fn versions(plan: &MigrationPlan, both: &[String], checkup: &mut Checkup) {
-    let of_tenants: HashSet<&str> = plan
+    // Also those that the template lacks: Diesel may have been run before `boardinghouse migrate` was.
+    let of_tenants: HashSet<String> = plan
         .targets
         .iter()
         .filter(|planned| matches!(planned.target, Target::Template { .. }))
-        .flat_map(|planned| planned.applied.iter().map(String::as_str))
+        .flat_map(|planned| {
+            let pending = planned.pending.iter().map(|name| version(name));
+            pending.chain(planned.applied.iter().cloned())
+        })
         .collect();
     // What is missing altogether is told elsewhere.
     for planned in plan.targets.iter().filter(|planned| planned.exists) {
@@ -266,12 +300,11 @@ fn versions(plan: &MigrationPlan, both: &[String], checkup: &mut Checkup) {
             .unknown
             .iter()
             .map(String::as_str)
-            .partition(|version| is_shared && of_tenants.contains(version));
+            .partition(|&version| is_shared && of_tenants.contains(version));
         if !strays.is_empty() {
-            let tables = if both.is_empty() {
-                "none".to_owned()
-            } else {
-                both.join(", ")
+            let tables = match both {
+                [] => "not known, because the template has none of their names".to_owned(),
+                both => both.join(", "),
             };
             let message = format!(
                 "tenant migrations were run in the {target}: {}; tenant tables in shared schema: \
@@ -288,4 +321,10 @@ fn versions(plan: &MigrationPlan, both: &[String], checkup: &mut Checkup) {
             checkup.add(&finding::UNKNOWN_VERSIONS, target.tenant_id(), message);
         }
     }
+}
+
+/// The version in the name of a migration, as Diesel reads it.
+fn version(name: &str) -> String {
+    let version = name.split('_').next().unwrap_or_default();
+    version.replace('-', "")
 }
