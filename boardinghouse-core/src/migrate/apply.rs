@@ -550,11 +550,23 @@ impl<'a> Batch<'a> {
             remembered: &self.versions.1,
         };
         let mut changed = false;
+        // What only defines is undone if the proof at the end fails. Other text is not let loose before.
+        let proof = match self.soils {
+            true => String::new(),
+            false => fleet::prove(self.visits.iter().filter_map(|visit| {
+                let (_, oid) = visit.member?;
+                Some((&visit.schema, oid))
+            })),
+        };
+        text += &proof;
         for visit in &self.visits {
             if self.soils {
                 text += &fleet::reset_between_visits(wait);
             }
-            text += &fleet::visit(claim(visit), extra);
+            text += &match visit.member.is_none() || self.soils {
+                true => fleet::visit(claim(visit), extra),
+                false => fleet::go(&visit.schema, extra),
+            };
             for step in self.steps {
                 changed |= step.entry(self.set).is_some();
                 if let Some(script) = step.script(self.set) {
@@ -565,6 +577,7 @@ impl<'a> Batch<'a> {
             }
             text += &fleet::note_versions(&visit.schema, versions);
         }
+        text += &proof;
         text += &fleet::same_transaction();
         let members: Vec<(i64, u32)> = self.visits.iter().filter_map(|v| v.member).collect();
         if !members.is_empty() {

@@ -16,6 +16,9 @@ const BATCH_TIME: Duration = Duration::from_millis(100);
 /// The same where the run is to go easy.
 const SHORT_BATCH_TIME: Duration = Duration::from_millis(10);
 
+/// How many tenants the first batches hold: they show what a tenant takes.
+const FIRST_SIZE: usize = 8;
+
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -83,6 +86,8 @@ struct State {
     in_work: usize,
     stopped: Option<String>,
     size: usize,
+    /// Whether some batch counts its locks, or has.
+    measured: bool,
     most: usize,
     failures: usize,
 }
@@ -116,8 +121,8 @@ impl<'a> Queue<'a> {
                 parts: Vec::new(),
                 in_work: 0,
                 stopped: None,
-                // The first one shows what a tenant takes.
-                size: 0,
+                size: FIRST_SIZE,
+                measured: false,
                 most: limits.batch.max(1),
                 failures: 0,
             }),
@@ -189,8 +194,8 @@ impl<'a> Queue<'a> {
         let each = took / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
         let fits = time.as_nanos() / each.as_nanos().max(1);
         let fits = usize::try_from(fits).unwrap_or(usize::MAX);
-        // One measurement is no more than that: at most twice as many as before.
-        state.size = fits.clamp(1, (count * 2).max(state.size)).min(state.most);
+        // One measurement is no more than that: not many times as many as before.
+        state.size = fits.clamp(1, (count * 4).max(state.size)).min(state.most);
     }
 
     /// Bounds batches by how many locks there is room for.
@@ -286,9 +291,10 @@ impl State {
         let Some(route) = first.route.clone().filter(|route| route.shares) else {
             return Some(Work::One(first));
         };
-        let measure = self.size == 0;
+        let measure = !std::mem::replace(&mut self.measured, true);
+        let size = self.size.clamp(1, self.most);
         let mut items = vec![first];
-        while items.len() < self.size.max(1) {
+        while items.len() < size {
             let same = self
                 .waiting
                 .front()

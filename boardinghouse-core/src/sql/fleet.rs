@@ -81,6 +81,38 @@ pub(crate) fn visit(claim: Claim<'_>, rest: &[SchemaName]) -> String {
     claim.bind_transaction(&rest) + ";"
 }
 
+/// Takes a path until the transaction ends, where [`prove`] stands before and after.
+pub(crate) fn go(schema: &SchemaName, rest: &[SchemaName]) -> String {
+    format!(
+        "SET LOCAL search_path TO {};",
+        path(std::iter::once(schema).chain(rest))
+    )
+}
+
+/// Fails with a proof unless each name is that of the schema with this number, and the role may use it.
+pub(crate) fn prove<'a>(schemas: impl IntoIterator<Item = (&'a SchemaName, u32)>) -> String {
+    let rows: Vec<String> = schemas
+        .into_iter()
+        .map(|(schema, number)| {
+            let quoted = schema.quoted().to_string();
+            format!("({}, '{number}'::oid)", Literal(&quoted))
+        })
+        .collect();
+    let wrong = format!(
+        "EXISTS (SELECT FROM (VALUES {}) AS v (name, number) \
+         WHERE pg_catalog.to_regnamespace(name)::oid IS DISTINCT FROM number \
+         OR NOT pg_catalog.has_schema_privilege(number, 'USAGE'))",
+        rows.join(", ")
+    );
+    match rows.is_empty() {
+        true => String::new(),
+        false => format!(
+            "SELECT {};",
+            proof(&format!("CASE WHEN {wrong} THEN 0 ELSE 1 END"))
+        ),
+    }
+}
+
 /// Opens a relation.
 pub(crate) const HEAR: &str = "SELECT FROM pg_catalog.pg_namespace LIMIT 0;";
 
