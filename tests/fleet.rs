@@ -1058,3 +1058,58 @@ fn tenants_that_are_cloned_from_others_meanwhile_join() {
     );
     assert!(has(&db, "copy", "tags"));
 }
+
+/// Acceptance: no error reaches whoever uses the tenants meanwhile, and nobody is deadlocked.
+#[test]
+fn requests_go_on_while_their_tenants_are_migrated() {
+    let db = TestDb::new();
+    let pool = db.pool(8);
+    let all = tenants(&pool, 16);
+    let folder = Folder::with_tags()
+        .pair(
+            MORE,
+            "ALTER TABLE notes ADD COLUMN more text; CREATE INDEX notes_more ON notes (more)",
+            "ALTER TABLE notes DROP COLUMN more",
+        )
+        .add(
+            "2026-02-03-000000_both",
+            "ALTER TABLE tags ADD COLUMN note int REFERENCES notes; UPDATE notes SET more = body",
+        )
+        .add(
+            "2026-02-04-000000_alone",
+            "CREATE INDEX CONCURRENTLY notes_body ON notes (body)",
+        )
+        .without_transaction("2026-02-04-000000_alone");
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let made = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            let (pool, all, over, made) = (&pool, &all, &over, &made);
+            scope.spawn(move || {
+                let mut number = worker;
+                while !over.load(Ordering::Relaxed) {
+                    number += 1;
+                    let tenant = boardinghouse_tests::tenant(pool, &all[number % all.len()]);
+                    let mut conn = pool.get(&tenant).unwrap();
+                    conn.transaction(|conn| {
+                        boardinghouse_tests::add_note(conn, "live")?;
+                        let found = boardinghouse_tests::bodies(conn)?;
+                        assert!(!found.iter().any(|body| body == BAIT));
+                        QueryResult::Ok(())
+                    })
+                    .unwrap();
+                    made.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        boardinghouse_tests::until(|| made.load(Ordering::Relaxed) > 16);
+        let report = migrator(&pool, &folder).jobs(4).batch_size(4).run();
+        over.store(true, Ordering::Relaxed);
+        let report = report.unwrap();
+        assert!(report.is_success(), "{report:?}");
+    });
+    for schema in &all {
+        assert_eq!(versions(&db, schema), versions(&db, "__template__"));
+    }
+    assert_eq!(db.value("SELECT body FROM public.notes"), BAIT);
+}

@@ -160,7 +160,7 @@ pub(crate) fn note_in_ledger(members: &[(i64, u32)], versions: &[String], change
 }
 
 /// Runs statements one by one and remembers, until the transaction ends, which one failed and how. They
-/// leave nothing if one fails.
+/// leave nothing if one fails. What is put off until the commit counts as part of the last.
 pub(crate) fn diagnose(path_of: &SchemaName, rest: &[SchemaName], statements: &[&str]) -> String {
     let list: Vec<String> = statements.iter().map(|s| Literal(s).to_string()).collect();
     let body = format!(
@@ -168,6 +168,7 @@ pub(crate) fn diagnose(path_of: &SchemaName, rest: &[SchemaName], statements: &[
          BEGIN \
          FOREACH the_statement IN ARRAY ARRAY[{}]::text[] LOOP \
          the_number := the_number + 1; EXECUTE the_statement; END LOOP; \
+         SET CONSTRAINTS ALL IMMEDIATE; \
          EXCEPTION WHEN OTHERS THEN \
          GET STACKED DIAGNOSTICS the_state = RETURNED_SQLSTATE; \
          PERFORM pg_catalog.set_config('boardinghouse.failure', pg_catalog.json_build_object( \
