@@ -18,6 +18,8 @@ pub(crate) struct Fleet {
     pub(crate) tenants: usize,
     rivals: usize,
     dir: TempDir,
+    /// The same migrations, for the rivals, who run them at other times.
+    rivals_dir: TempDir,
     next: AtomicUsize,
 }
 
@@ -42,6 +44,7 @@ impl Fleet {
             tenants,
             rivals,
             dir: tempfile::tempdir().unwrap(),
+            rivals_dir: tempfile::tempdir().unwrap(),
             next: AtomicUsize::new(1),
         };
         let tables: String = (0..TABLES)
@@ -52,7 +55,7 @@ impl Fleet {
                 )
             })
             .collect();
-        fleet.migration(&tables);
+        fleet.migration(&tables, &[&fleet.dir, &fleet.rivals_dir]);
         Migrator::new(pool.clone())
             .tenants(FileBasedMigrations::from_path(fleet.dir()).unwrap())
             .run()
@@ -97,17 +100,23 @@ impl Fleet {
         self.dir.path().to_str().unwrap()
     }
 
+    pub(crate) fn rivals_dir(&self) -> &str {
+        self.rivals_dir.path().to_str().unwrap()
+    }
+
     /// The schemas that are no tenants.
     pub(crate) fn rivals(&self) -> impl Iterator<Item = String> + use<> {
         (0..self.rivals).map(|number| format!("r{number}"))
     }
 
-    fn migration(&self, up: &str) {
+    fn migration(&self, up: &str, whose: &[&TempDir]) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let dir = self.dir.path().join(format!("2026-01-01-{number:06}_step"));
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("up.sql"), up).unwrap();
-        fs::write(dir.join("down.sql"), "SELECT 1").unwrap();
+        for dir in whose {
+            let dir = dir.path().join(format!("2026-01-01-{number:06}_step"));
+            fs::create_dir(&dir).unwrap();
+            fs::write(dir.join("up.sql"), up).unwrap();
+            fs::write(dir.join("down.sql"), "SELECT 1").unwrap();
+        }
     }
 
     fn ddl(number: usize, kind: &str, index: bool) -> String {
@@ -122,18 +131,27 @@ impl Fleet {
         text
     }
 
-    /// A migration more.
+    /// A migration more, for both.
     pub(crate) fn add_column(&self) {
-        self.migration(&Self::ddl(self.next.load(Ordering::Relaxed), "c", false));
+        let ddl = Self::ddl(self.next.load(Ordering::Relaxed), "c", false);
+        self.migration(&ddl, &[&self.dir, &self.rivals_dir]);
     }
 
-    /// A migration more.
-    pub(crate) fn add_column_and_index(&self) {
-        self.migration(&Self::ddl(self.next.load(Ordering::Relaxed), "c", true));
+    /// A migration more, for one of them.
+    pub(crate) fn add_column_and_index(&self, rivals: bool) {
+        let ddl = Self::ddl(self.next.load(Ordering::Relaxed), "c", true);
+        self.migration(&ddl, &[if rivals { &self.rivals_dir } else { &self.dir }]);
     }
 
-    /// The same statements as ready-made text on the rivals' schemas, without any bookkeeping.
-    pub(crate) fn floor(&self, url: &str, connections: usize, size: usize) -> Duration {
+    /// The same statements as ready-made text on the rivals' schemas: without any bookkeeping, or with a row
+    /// in each schema's own table of migrations.
+    pub(crate) fn floor(
+        &self,
+        url: &str,
+        connections: usize,
+        size: usize,
+        remembered: bool,
+    ) -> Duration {
         static ROUND: AtomicUsize = AtomicUsize::new(0);
         let round = ROUND.fetch_add(1, Ordering::Relaxed);
         let names: Vec<String> = self.rivals().collect();
@@ -141,9 +159,13 @@ impl Fleet {
             .chunks(size)
             .map(|names| {
                 let one = |name: &String| {
+                    let row = format!(
+                        "INSERT INTO {name}.__diesel_schema_migrations (version) VALUES ('f{round}');"
+                    );
                     format!(
-                        "SET LOCAL search_path TO {name};{}",
-                        Self::ddl(round, "f", true)
+                        "SET LOCAL search_path TO {name};{}{}",
+                        Self::ddl(round, "f", true),
+                        if remembered { &row } else { "" }
                     )
                 };
                 let all: String = names.iter().map(one).collect();

@@ -171,7 +171,7 @@ impl Bench {
             self.conn
                 .batch_execute(&format!("SET search_path TO {schema}"))
                 .unwrap();
-            let source = FileBasedMigrations::from_path(self.fleet.dir()).unwrap();
+            let source = FileBasedMigrations::from_path(self.fleet.rivals_dir()).unwrap();
             assert!(!self.conn.has_pending_migration(source).unwrap());
         }
         let each =
@@ -265,7 +265,7 @@ impl Bench {
             self.conn
                 .batch_execute(&format!("SET search_path TO {schema}"))
                 .unwrap();
-            let source = FileBasedMigrations::from_path(self.fleet.dir()).unwrap();
+            let source = FileBasedMigrations::from_path(self.fleet.rivals_dir()).unwrap();
             self.conn.run_pending_migrations(source).unwrap();
             count += 1.0;
         }
@@ -281,7 +281,7 @@ impl Bench {
         let sizes = [10, 20, 50];
         let mut best = (f64::MAX, sizes[0]);
         for size in sizes {
-            let took = self.fleet.floor(&self.url, JOBS, size).as_secs_f64();
+            let took = self.fleet.floor(&self.url, JOBS, size, false).as_secs_f64();
             best = if took < best.0 { (took, size) } else { best };
         }
         let size = best.1;
@@ -289,7 +289,7 @@ impl Bench {
         let bench = std::cell::RefCell::new(self);
         let own = || {
             let bench = bench.borrow_mut();
-            bench.fleet.add_column_and_index();
+            bench.fleet.add_column_and_index(false);
             let migrator = bench.migrator();
             let begun = Instant::now();
             let report = migrator.run_selected(&selection).unwrap();
@@ -297,19 +297,27 @@ impl Bench {
             well(&report);
             took
         };
-        let floor = || {
-            let bench = bench.borrow_mut();
-            bench.fleet.floor(&bench.url, JOBS, size)
+        let floor = |remembered: bool| {
+            let bench = &bench;
+            move || {
+                let bench = bench.borrow_mut();
+                bench.fleet.floor(&bench.url, JOBS, size, remembered)
+            }
         };
         let serial = || {
             let mut bench = bench.borrow_mut();
+            bench.fleet.add_column_and_index(true);
             Duration::from_secs_f64(
                 bench.serial(usize::MAX) * f64::from(u32::try_from(some).unwrap()),
             )
         };
-        // What is added by the first is pending for the last.
         let count = bench.borrow().rounds;
-        let mut ways: [Way<'_>; 3] = [Box::new(own), Box::new(serial), Box::new(floor)];
+        let mut ways: [Way<'_>; 4] = [
+            Box::new(own),
+            Box::new(serial),
+            Box::new(floor(false)),
+            Box::new(floor(true)),
+        ];
         let times = rounds(count, &mut ways);
         drop(ways);
         let name = format!("ADD COLUMN and CREATE INDEX, {some} tenants, times as fast");
@@ -325,12 +333,19 @@ impl Bench {
             ratio(&times[0], &times[2]),
             &format!("bare text, {JOBS} connections, {size} a transaction"),
         );
+        table.row(
+            "the same, time",
+            Target::None,
+            ratio(&times[0], &times[3]),
+            "the same text, and the row in each schema's own table of migrations",
+        );
         let milliseconds = |times: &[f64]| Spread::of(times.to_vec()).median * 1e3;
         table.note(&format!(
-            "own {:.0} ms, serial {:.0} ms, floor {:.0} ms",
+            "own {:.0} ms, serial {:.0} ms, floor {:.0} ms, with rows {:.0} ms",
             milliseconds(&times[0]),
             milliseconds(&times[1]),
-            milliseconds(&times[2])
+            milliseconds(&times[2]),
+            milliseconds(&times[3])
         ));
     }
 
