@@ -10,6 +10,7 @@ mod attack;
 mod checkout;
 mod clean;
 mod copies;
+mod drift;
 mod epochs;
 mod hostile;
 mod hostile2;

@@ -156,6 +156,7 @@ pub mod console;
 mod copy;
 mod doctor;
 mod domain;
+mod drift;
 #[cfg(all(feature = "embedded", unix))]
 pub mod embedded;
 mod error;
@@ -186,6 +187,9 @@ pub use crate::{
     copy::CopyTo,
     doctor::{Checkup, Doctor, Finding, ModeVerdict, PoolerCheckup, Severity, Verdict},
     domain::DomainName,
+    drift::{
+        Change, Difference, Drift, DriftReport, Incomparable, OtherVersion, ShapeGroup, TenantDrift,
+    },
     error::{Error, ErrorKind, Result, error_chain},
     gauge::ConnectionLoad,
     job::TenantJob,
@@ -199,6 +203,6 @@ pub use crate::{
     provision::{Deleted, NewTenant, Provisioner, ReadyChange, ReadySchemas},
     registry::{Domain, PgRegistry},
     replica::ReplicatedPool,
-    template::{ClonePlan, ObjectKind, Step, Template},
+    template::{ClonePlan, ObjectKind, PartKind, Step, Template},
     tenant::{Tenant, TenantStatus},
 };
