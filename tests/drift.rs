@@ -452,3 +452,117 @@ fn a_healthy_fleet_has_no_drift_and_every_drift_is_found_and_can_be_undone() {
             .all(|one| one.repair.contains("-- by hand: "))
     );
 }
+
+#[test]
+fn a_tenant_at_another_version_is_compared_with_its_like() {
+    let fleet = Fleet::new();
+    fleet.add("2026-02-01-000000_second", SECOND);
+    fleet.add("2026-03-01-000000_third", THIRD);
+    fleet.migrate(&Selection::All);
+    fleet.create(0..2);
+    for id in 2..5 {
+        fleet.adopt(id, FIRST, &["20260101000000"]);
+    }
+    fleet.change(3, "DROP INDEX tags_name");
+    fleet.adopt(
+        5,
+        &format!("{FIRST}; {SECOND}"),
+        &["20260101000000", "20260201000000"],
+    );
+    // A row by hand is no reason to call a tenant drifted that is as the template is.
+    fleet.change(
+        1,
+        "INSERT INTO __diesel_schema_migrations (version) VALUES ('20260401000000')",
+    );
+    let report = fleet.check();
+    assert_eq!(lines(&report), ["t3: Missing index tags_name"]);
+    let compared_with = report.drifted[0].compared_with.as_str();
+    assert!(["t2", "t4"].contains(&compared_with), "{compared_with}");
+    let others = report
+        .other_versions
+        .iter()
+        .map(|other| format!("{} {:?} {:?}", other.tenant, other.lacks, other.has_more));
+    let lacks = "[\"20260201000000\", \"20260301000000\"]";
+    let expected = [
+        "t1 [] [\"20260401000000\"]".to_owned(),
+        format!("t2 {lacks} []"),
+        format!("t3 {lacks} []"),
+        format!("t4 {lacks} []"),
+        "t5 [\"20260301000000\"] []".into(),
+    ];
+    assert_eq!(others.collect::<Vec<_>>(), expected);
+    assert_eq!(report.shapes.len(), 4, "{:?}", report.shapes);
+    assert!(!report.is_healthy());
+}
+
+#[test]
+fn what_cannot_be_compared_says_why_and_who_is_not_asked_for_is_left_out() {
+    let fleet = Fleet::new();
+    fleet.create(0..4);
+    fleet.change(0, "ALTER TABLE tags DISABLE TRIGGER ALL");
+    fleet.change(1, "ALTER TABLE tags ADD COLUMN more text");
+    fleet.db.sql("DROP SCHEMA t2 CASCADE");
+    let report = fleet.check();
+    assert_eq!(report.incomparable.len(), 1);
+    assert!(
+        report.incomparable[0]
+            .reasons
+            .contains("a disabled constraint trigger"),
+        "{report:?}"
+    );
+    assert_eq!(report.missing, ["t2".parse().unwrap()]);
+    assert_eq!(report.drifted.len(), 1);
+    let drift = Drift::new(fleet.pool.clone());
+    let report = drift.clone().only(["t3".parse().unwrap()]).check().unwrap();
+    assert!(report.is_healthy() && report.tenants == 1, "{report:?}");
+    let error = drift.only(["nobody".parse().unwrap()]).check().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TenantNotFound);
+    fleet.db.sql("DROP SCHEMA __template__ CASCADE");
+    let error = Drift::new(fleet.pool.clone()).check().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TemplateMissing);
+}
+
+/// Own objects are numbers in the catalogs: that they are others in each schema is no drift, and that two of
+/// them change places is one.
+#[test]
+fn what_a_text_uses_of_its_own_schema_is_told_apart() {
+    let fleet = Fleet::new();
+    fleet.add(
+        "2026-02-01-000000_more",
+        "CREATE FUNCTION one(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+         CREATE FUNCTION two(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 2';
+         CREATE TABLE pairs (a integer, b integer, CONSTRAINT small CHECK (one(a) < two(b)),
+             c integer GENERATED ALWAYS AS (one(a) + two(b)) STORED);
+         CREATE INDEX of_one ON pairs (one(a)) WHERE two(b) > 1;
+         CREATE VIEW both_of AS SELECT one(a) AS x, two(b) AS y FROM pairs;
+         CREATE POLICY p ON pairs USING (one(a) < two(b));
+         CREATE TRIGGER t BEFORE UPDATE ON pairs FOR EACH ROW WHEN (one(OLD.a) < two(NEW.b))
+             EXECUTE FUNCTION touch();",
+    );
+    fleet.migrate(&Selection::All);
+    fleet.create(0..8);
+    assert!(fleet.check().is_healthy());
+    let changes = [
+        "ALTER TABLE pairs DROP CONSTRAINT both; ALTER TABLE pairs ADD CONSTRAINT small CHECK (two(a) < one(b))",
+        "ALTER TABLE pairs DROP COLUMN c; ALTER TABLE pairs ADD c integer GENERATED ALWAYS AS (two(a) + one(b)) STORED",
+        "DROP INDEX of_one; CREATE INDEX of_one ON pairs (one(a)) WHERE one(b) > 1",
+        "CREATE OR REPLACE VIEW both_of AS SELECT two(a) AS x, one(b) AS y FROM pairs",
+        "DROP POLICY p ON pairs; CREATE POLICY p ON pairs USING (two(a) < one(b))",
+        "DROP TRIGGER t ON pairs; CREATE TRIGGER t BEFORE UPDATE ON pairs FOR EACH ROW \
+         WHEN (two(OLD.a) < one(NEW.b)) EXECUTE FUNCTION touch()",
+        "ALTER FUNCTION one(integer) RENAME TO three; ALTER FUNCTION two(integer) RENAME TO one; \
+         ALTER FUNCTION three(integer) RENAME TO two",
+    ];
+    for (id, change) in changes.iter().enumerate() {
+        fleet.change(id, change);
+    }
+    let report = fleet.check();
+    for (id, change) in changes.iter().enumerate() {
+        let id = format!("t{id}");
+        assert!(
+            report.drifted.iter().any(|one| one.tenant.as_str() == id),
+            "{change}"
+        );
+    }
+    assert_eq!(report.drifted.len(), changes.len());
+}

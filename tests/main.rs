@@ -12,6 +12,7 @@ mod clean;
 mod copies;
 mod drift;
 mod epochs;
+mod gate;
 mod hostile;
 mod hostile2;
 mod killed;

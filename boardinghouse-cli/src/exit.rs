@@ -13,7 +13,8 @@ pub(crate) enum Exit {
     Failed,
     /// 2: invalid request, nothing was done; or `check` found a fault, or no proof of safety.
     Usage,
-    /// 3: `status --check` found something that is pending.
+    /// 3: `status --check` found something that is pending, `drift` a difference, `gate` a tenant that is not
+    /// ready.
     Pending,
     /// What the program ended with that `dev` ran.
     #[cfg(unix)]

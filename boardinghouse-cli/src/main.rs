@@ -41,6 +41,7 @@ mod context;
 mod exit;
 mod output;
 mod render;
+mod tables;
 
 use std::{ffi::OsStr, process::ExitCode};
 

@@ -160,6 +160,7 @@ mod drift;
 #[cfg(all(feature = "embedded", unix))]
 pub mod embedded;
 mod error;
+mod gate;
 mod gauge;
 mod job;
 mod layout;
@@ -191,6 +192,10 @@ pub use crate::{
         Change, Difference, Drift, DriftReport, Incomparable, OtherVersion, ShapeGroup, TenantDrift,
     },
     error::{Error, ErrorKind, Result, error_chain},
+    gate::{
+        Gate, GateReport, Lack, NotReady, RequiredColumn, RequiredColumns, RequiredType,
+        Requirement, Requirements,
+    },
     gauge::ConnectionLoad,
     job::TenantJob,
     layout::Layout,

@@ -5,7 +5,7 @@
 
 use diesel::{
     PgConnection, QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{Array, BigInt, Bool, Nullable, Text},
+    sql_types::{Array, Bool, Nullable, Text},
 };
 
 use crate::{
@@ -107,8 +107,6 @@ pub(crate) struct TablesOfSchemas {
     /// As JSON: for each table the columns, with their types and whether they can be NULL.
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) tables: Option<String>,
-    #[diesel(sql_type = BigInt)]
-    pub(crate) number: i64,
 }
 
 /// The columns of the tables and views of these names in each of the schemas, grouped by what they are. Types
@@ -125,29 +123,33 @@ pub(crate) fn tables(
         .map_err(|error| Error::database("read the tables of the fleet", error))
 }
 
+/// A domain is what it is over; a type of PostgreSQL's own is known by its oid, too.
 const TABLES: &str = "
     WITH found AS (
         SELECT n.nspname::text AS name, (
             SELECT jsonb_object_agg(c.relname, (
-                SELECT jsonb_object_agg(a.attname, jsonb_build_object('type', CASE
-                        WHEN t.typelem <> 0 AND t.typcategory = 'A' THEN '_' || e.typname ELSE t.typname END,
-                    'base', (WITH RECURSIVE base (oid, name, kind, of) AS (
-                            SELECT b.oid, b.typname::text, b.typtype, b.typbasetype FROM pg_type b
-                            WHERE b.oid = t.oid
-                          UNION ALL
-                            SELECT b.oid, b.typname::text, b.typtype, b.typbasetype
-                            FROM base JOIN pg_type b ON b.oid = base.of WHERE base.kind = 'd')
-                        SELECT base.name FROM base WHERE base.kind <> 'd'),
-                    'nullable', CASE WHEN c.relkind NOT IN ('v', 'm') THEN NOT (a.attnotnull OR t.typnotnull) END))
+                SELECT coalesce(jsonb_object_agg(a.attname, jsonb_build_object(
+                    'type', CASE WHEN t.typcategory = 'A' AND e.oid IS NOT NULL THEN '_' || e.typname
+                            ELSE t.typname END,
+                    'oid', CASE WHEN b.oid < 16384 THEN b.oid::int8 END,
+                    'nullable', CASE WHEN c.relkind NOT IN ('v', 'm')
+                                THEN NOT (a.attnotnull OR t.typnotnull) END)), '{}')
                 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
                 LEFT JOIN pg_type e ON e.oid = t.typelem
+                CROSS JOIN LATERAL (
+                    WITH RECURSIVE base (oid, kind, of) AS (
+                        SELECT t.oid, t.typtype, t.typbasetype
+                      UNION ALL
+                        SELECT u.oid, u.typtype, u.typbasetype
+                        FROM base JOIN pg_type u ON u.oid = base.of WHERE base.kind = 'd')
+                    SELECT base.oid FROM base WHERE base.kind <> 'd') b
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))
             FROM unnest($2) w (name)
             JOIN pg_class c ON c.relname = w.name AND c.relnamespace = n.oid
                 AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))::text AS tables
         FROM unnest($1) s (name) JOIN pg_namespace n ON n.nspname = s.name
     )
-    SELECT array_agg(f.name) AS schemas, f.tables, count(*) AS number FROM found f GROUP BY f.tables";
+    SELECT array_agg(f.name) AS schemas, f.tables FROM found f GROUP BY f.tables";
 
 /// The versions of the migrations that each of the schemas has, in order.
 pub(crate) fn histories(
