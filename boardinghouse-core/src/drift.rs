@@ -18,7 +18,7 @@ use crate::{
     pool::TenantPool,
     registry::PgRegistry,
     session::Session,
-    template::{Template, prepare_to_read, shape::Shape},
+    template::{Template, prepare_to_read, reading, shape::Shape},
     tenant::Tenant,
 };
 
@@ -120,6 +120,43 @@ impl Drift {
         Ok(self.report(&tenants, &fleet, &versions))
     }
 
+    /// In what schema `schema` differs from schema `right`: any two of a database, with or without a registry.
+    ///
+    /// Reads one snapshot, or what an open transaction sees.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TemplateMissing`] when one of them is not there, [`ErrorKind::TemplateUnsupported`] when
+    /// they differ and one holds what cannot be compared, and [`ErrorKind::Database`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use boardinghouse_core::{Drift, SchemaName};
+    /// # use diesel::{Connection, PgConnection};
+    /// # let mut conn = PgConnection::establish("postgres://localhost/app")?;
+    /// let (acme, staging) = (SchemaName::parse("acme")?, SchemaName::parse("acme_staging")?);
+    /// for difference in Drift::between(&mut conn, &acme, &staging)? {
+    ///     println!("{difference}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn between(
+        conn: &mut PgConnection,
+        right: &SchemaName,
+        schema: &SchemaName,
+    ) -> Result<Vec<Difference>> {
+        let found = fingerprints_of(conn, &[right.as_str(), schema.as_str()])?;
+        if let [one, other] = &found[..]
+            && one.fingerprint == other.fingerprint
+        {
+            return Ok(Vec::new());
+        }
+        let right = Template::new(right.clone()).without_data().shape(conn)?;
+        let is = Template::new(schema.clone()).without_data().shape(conn)?;
+        Ok(differences(&right, &is, schema))
+    }
+
     fn reports_on(&self, tenant: &Tenant) -> bool {
         self.only.is_empty() || self.only.contains(tenant.id())
     }
@@ -187,17 +224,7 @@ impl Drift {
 fn read(conn: &mut PgConnection, template: &SchemaName, tenants: &[Tenant]) -> Result<Fleet> {
     let names = tenants.iter().map(|tenant| tenant.schema().as_str());
     let names: Vec<&str> = names.chain([template.as_str()]).collect();
-    let found = conn
-        .build_transaction()
-        .repeatable_read()
-        .read_only()
-        .run(|conn| {
-            prepare_to_read(conn)?;
-            // Several catalogs are joined as a whole.
-            conn.batch_execute("SET LOCAL work_mem TO '64MB'")?;
-            let version = catalog::server_version(conn)?;
-            fleet::fingerprints(conn, version, &names)
-        })?;
+    let found = fingerprints_of(conn, &names)?;
     let fingerprints = found.into_iter();
     let fingerprints: HashMap<_, _> = fingerprints
         .map(|one| (one.schema_name.clone(), one))
@@ -242,6 +269,16 @@ fn read(conn: &mut PgConnection, template: &SchemaName, tenants: &[Tenant]) -> R
         shapes,
         judged,
         fingerprints,
+    })
+}
+
+fn fingerprints_of(conn: &mut PgConnection, schemas: &[&str]) -> Result<Vec<fleet::Fingerprint>> {
+    reading(conn, |conn| {
+        prepare_to_read(conn)?;
+        // Several catalogs are joined as a whole.
+        conn.batch_execute("SET LOCAL work_mem TO '64MB'")?;
+        let version = catalog::server_version(conn)?;
+        fleet::fingerprints(conn, version, schemas)
     })
 }
 

@@ -152,36 +152,12 @@ impl Template {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn compile(&self, conn: &mut PgConnection) -> Result<ClonePlan> {
-        self.reading(conn, |conn| self.read(conn))
+        reading(conn, |conn| self.read(conn))
     }
 
     /// The structure of the schema, part by part; its rows are not looked at.
     pub(crate) fn shape(&self, conn: &mut PgConnection) -> Result<shape::Shape> {
-        self.reading(conn, |conn| self.read_shape(conn))
-    }
-
-    /// Runs `read` in a transaction that only reads, and that leaves all settings as they were.
-    fn reading<T>(
-        &self,
-        conn: &mut PgConnection,
-        read: impl FnOnce(&mut PgConnection) -> Result<T>,
-    ) -> Result<T> {
-        let depth = depth_of(conn)?;
-        // Ended by a rollback either way, which also takes back every SET LOCAL.
-        let outcome = if depth.is_none() {
-            conn.build_transaction()
-                .repeatable_read()
-                .run::<(), _, _>(|conn| Err(Ended(read(conn))))
-        } else {
-            conn.transaction::<(), _, _>(|conn| Err(Ended(read(conn))))
-        };
-        match outcome {
-            Err(Ended(result)) => result,
-            Ok(()) => Err(Error::new(
-                ErrorKind::Database,
-                "could not read the template",
-            )),
-        }
+        reading(conn, |conn| self.read_shape(conn))
     }
 
     /// Clones the schema to `target`, in a transaction of its own: reads it, creates the clone, and copies
@@ -456,6 +432,29 @@ impl Template {
                 refusals.join("\n"),
             ),
         ))
+    }
+}
+
+/// Runs `read` in a transaction that only reads, and that leaves all settings as they were.
+pub(crate) fn reading<T>(
+    conn: &mut PgConnection,
+    read: impl FnOnce(&mut PgConnection) -> Result<T>,
+) -> Result<T> {
+    let depth = depth_of(conn)?;
+    // Ended by a rollback either way, which also takes back every SET LOCAL.
+    let outcome = if depth.is_none() {
+        conn.build_transaction()
+            .repeatable_read()
+            .run::<(), _, _>(|conn| Err(Ended(read(conn))))
+    } else {
+        conn.transaction::<(), _, _>(|conn| Err(Ended(read(conn))))
+    };
+    match outcome {
+        Err(Ended(result)) => result,
+        Ok(()) => Err(Error::new(
+            ErrorKind::Database,
+            "could not read the template",
+        )),
     }
 }
 

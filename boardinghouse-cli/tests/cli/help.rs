@@ -27,6 +27,8 @@ fn every_command_explains_itself() {
         &["migrate"],
         &["status"],
         &["check"],
+        &["drift"],
+        &["gate"],
         &["sql"],
         &["clone"],
         &["pool"],

@@ -5,6 +5,7 @@
 mod check;
 mod clone;
 mod dev;
+mod drift;
 mod errors;
 mod fixture;
 mod fleet;

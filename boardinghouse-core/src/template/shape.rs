@@ -961,6 +961,15 @@ impl Maker<'_, '_> {
                     (K::Index, index.name.clone())
                 }
             };
+            let mut indexes = self.found.tables.indexes.iter();
+            let parent = indexes.find(|other| index.parent == Some(other.oid));
+            if let Some(parent) = parent {
+                let make = format!("ALTER INDEX {} ATTACH PARTITION {name}", bare(&parent.name));
+                let label = format!("index {}", index.name);
+                let part = self.add(K::Inheritance, &label, &make, &[make.clone()], &[]);
+                part.within = Some(itself.clone());
+                part.alter = Alter::ByHand;
+            }
             if let (Some(options), true) = (&index.options, itself.0 == K::Constraint) {
                 self.options(&index.name, &alter, options, Some(itself.clone()));
             }
