@@ -31,7 +31,20 @@ fn drift_says_what_differs_and_what_would_undo_it() {
         .execute("ALTER TABLE b.notes ALTER COLUMN body TYPE varchar(9), ADD COLUMN more integer");
     fixture.execute("CREATE INDEX notes_more ON b.notes (more)");
     let drifted = fixture.run(&["drift"]).expect(3);
-    insta::assert_snapshot!(drifted.stdout, @"");
+    insta::assert_snapshot!(drifted.stdout, @r"
+    3 tenants, 2 structures, 1 drifted, 0 at another version
+      as the template: 2 tenants: a, c
+      otherwise: 1 tenant: b
+
+    tenant b: 3 differences from __template__
+      changed column notes.body
+        - text
+        + character varying(9)
+      added column notes.more
+        + integer
+      added index notes_more
+        + CREATE INDEX notes_more ON notes USING btree (more)
+    ");
     let other = fixture.run(&["drift", "-s", "a"]).expect(0);
     assert!(
         other
@@ -47,7 +60,16 @@ fn drift_says_what_differs_and_what_would_undo_it() {
     );
 
     let script = fixture.run(&["drift", "--repair-sql"]).expect(3);
-    insta::assert_snapshot!(script.stdout, @"");
+    insta::assert_snapshot!(script.stdout, @r#"
+    -- tenant b
+    BEGIN;
+    SET LOCAL search_path TO "b", pg_catalog, pg_temp;
+    SET LOCAL check_function_bodies TO off;
+    DROP INDEX IF EXISTS notes_more;
+    ALTER TABLE notes DROP COLUMN IF EXISTS more;
+    ALTER TABLE notes ALTER COLUMN body TYPE text USING body::text;
+    COMMIT;
+    "#);
     fixture.execute(&script.stdout);
     fixture.run(&["drift"]).expect(0);
     fixture.run(&["drift", "-s", "nobody"]).expect(2);
@@ -59,10 +81,15 @@ fn the_gate_is_open_when_all_tenants_have_what_the_program_needs() {
     let file = fixture.dir().join("schema.rs");
     fs::write(&file, SCHEMA).unwrap();
     let ready = fixture.run(&["gate", "--schema", "schema.rs"]).expect(0);
-    insta::assert_snapshot!(ready.stdout, @"");
+    insta::assert_snapshot!(ready.stdout, @"2 tables are needed: 4 schemas are ready, 0 not");
     fixture.execute("ALTER TABLE b.notes DROP COLUMN body");
     let not_ready = fixture.run(&["gate", "--schema", "schema.rs"]).expect(3);
-    insta::assert_snapshot!(not_ready.stdout, @"");
+    insta::assert_snapshot!(not_ready.stdout, @r"
+    2 tables are needed: 3 schemas are ready, 1 not
+
+    tenant b:
+      column notes.body is missing
+    ");
     let report = fixture
         .run(&["gate", "--json", "--schema", "schema.rs"])
         .expect(3)
