@@ -133,7 +133,7 @@ pub(super) fn repair(right: &Shape, is: &Shape, target: &SchemaName) -> String {
     for key in keys(right, is) {
         if let (Some(should), Some(there)) = (right.parts.get(key), is.parts.get(key))
             && should.definition != there.definition
-            && is_remade(right, is, should, there, target)
+            && is_remade(should, there)
         {
             anew.extend(should.address.as_deref());
             remade.insert(key);
@@ -159,7 +159,7 @@ pub(super) fn repair(right: &Shape, is: &Shape, target: &SchemaName) -> String {
                 } else if lost {
                     make_part(&mut script, key, right, should, target);
                 } else if should.definition != there.definition {
-                    alter_part(&mut script, key, (right, should), (is, there), target);
+                    alter_part(&mut script, key, right, (should, there), target);
                 }
             }
             _ => {}
@@ -184,14 +184,11 @@ pub(super) fn repair(right: &Shape, is: &Shape, target: &SchemaName) -> String {
 }
 
 /// Whether a part is taken away and made anew.
-fn is_remade(right: &Shape, is: &Shape, should: &Part, there: &Part, target: &SchemaName) -> bool {
+fn is_remade(should: &Part, there: &Part) -> bool {
     match (&should.alter, &there.alter) {
         (Alter::Remake, _) => !should.make.is_empty() && !there.unmake.is_empty(),
         (Alter::Replace(result), Alter::Replace(other)) => result != other,
-        _ => {
-            let _ = (right, is, target);
-            false
-        }
+        _ => false,
     }
 }
 
@@ -222,8 +219,8 @@ fn make_part(script: &mut Script, key: &Key, shape: &Shape, part: &Part, target:
 fn alter_part(
     script: &mut Script,
     key: &Key,
-    (right, should): (&Shape, &Part),
-    (is, there): (&Shape, &Part),
+    right: &Shape,
+    (should, there): (&Part, &Part),
     target: &SchemaName,
 ) {
     let (kind, name) = key;
@@ -248,7 +245,6 @@ fn alter_part(
         },
         Alter::Remake | Alter::ByHand => by_hand(),
     }
-    let _ = is;
 }
 
 /// Whether the one has all labels of the other in their order, and perhaps more.

@@ -352,9 +352,8 @@ tuples!(
 mod tests {
     use super::RequiredType;
 
-    #[expect(unreachable_pub, reason = "table! makes public modules")]
     mod schema {
-        #[derive(diesel::sql_types::SqlType)]
+        #[derive(Debug, diesel::sql_types::SqlType)]
         #[diesel(postgres_type(name = "status"))]
         pub struct Status;
 

@@ -15,10 +15,10 @@ SELECT n.oid, ROW('n', n.nspowner, n.nspacl)::text FROM pg_namespace n;
 SELECT c.relnamespace, ROW('r', c.relname, c.relkind, c.relpersistence, c.relowner, c.relacl, c.reloptions,
     c.relam, c.reltablespace, c.relreplident, c.relrowsecurity, c.relforcerowsecurity, c.relispartition,
     c.relispopulated)::text
-FROM pg_class c WHERE c.oid >= 16384 AND c.relkind <> 't';
+FROM pg_class c WHERE c.oid >= 16384 AND c.relnamespace <> 'pg_toast'::regnamespace;
 SELECT c.relnamespace, ROW('r toast', c.relname, t.reloptions)::text
-FROM pg_class t JOIN pg_class c ON c.reltoastrelid = t.oid
-WHERE t.relkind = 't' AND t.reloptions IS NOT NULL;
+FROM (SELECT t.oid, t.reloptions FROM pg_class t WHERE t.relkind = 't' AND t.reloptions IS NOT NULL OFFSET 0) t
+JOIN pg_class c ON c.reltoastrelid = t.oid AND c.reltoastrelid <> 0;
 SELECT c.relnamespace, ROW('r of', c.relname, replace(format_type(c.reloftype, NULL), c.relnamespace::regnamespace || '.', E'\x01'))::text
 FROM pg_class c WHERE c.reloftype <> 0;
 SELECT c.relnamespace, ROW('r partition', c.relname, CASE WHEN c.relkind = 'p' THEN
@@ -44,7 +44,7 @@ WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid >= 16384;
 SELECT c.relnamespace, ROW('d', c.relname, d.adnum, CASE WHEN strpos(d.adbin::text, '{VAR ') = 0
     THEN replace(pg_get_expr(d.adbin, 0), c.relnamespace::regnamespace || '.', E'\x01')
     ELSE CASE WHEN d.adbin::text !~ {own} THEN regexp_replace(d.adbin::text, ':location -?[0-9]+', '', 'g') END END)::text
-FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid;
+FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid AND c.relkind IN ('r', 'p', 'v', 'm', 'f');
 -- many
 SELECT c.relnamespace, ROW('k', c.relname, k.conname, k.contype, k.condeferrable, k.condeferred,
     k.convalidated, k.conislocal, k.coninhcount, k.connoinherit, k.conkey, k.confkey,
@@ -53,8 +53,8 @@ SELECT c.relnamespace, ROW('k', c.relname, k.conname, k.contype, k.condeferrable
     CASE WHEN k.conbin::text !~ {own} THEN regexp_replace(k.conbin::text, ':location -?[0-9]+', '', 'g') END,
     CASE WHEN k.contype = 'x' THEN replace(pg_get_constraintdef(k.oid), c.relnamespace::regnamespace || '.', E'\x01') END
     {constraint})::text
-FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
-LEFT JOIN pg_class f ON f.oid = k.confrelid AND k.confrelid <> 0
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid AND c.relkind IN ('r', 'p', 'f')
+LEFT JOIN pg_class f ON f.oid = k.confrelid AND k.confrelid <> 0 AND f.relkind IN ('r', 'p')
 WHERE k.conrelid <> 0 AND k.contype <> 't';
 SELECT t.typnamespace, ROW('k domain', t.typname, k.conname, k.contype, k.convalidated,
     replace(pg_get_constraintdef(k.oid), t.typnamespace::regnamespace || '.', E'\x01'))::text
@@ -73,7 +73,9 @@ SELECT c.relnamespace, ROW('i', c.relname, t.relname, i.indnatts, i.indnkeyatts,
         FROM ROWS FROM (unnest(i.indclass), unnest(i.indcollation)) WITH ORDINALITY u (class, place, nr)
         LEFT JOIN pg_opclass x ON x.oid = u.class)
         ELSE ROW(i.indclass, i.indcollation)::text END {index})::text
-FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid;
+FROM pg_index i
+JOIN pg_class c ON c.oid = i.indexrelid AND c.relkind IN ('i', 'I')
+JOIN pg_class t ON t.oid = i.indrelid AND t.relkind IN ('r', 'p', 'm');
 SELECT c.relnamespace, ROW('t', c.relname, g.tgname, g.tgtype, g.tgenabled, g.tgisinternal, g.tgdeferrable,
     g.tginitdeferred, g.tgattr, g.tgargs, g.tgoldtable, g.tgnewtable, g.tgparentid <> 0,
     CASE WHEN p.pronamespace = c.relnamespace THEN p.proname::text ELSE p.oid::text END,
@@ -85,15 +87,16 @@ LEFT JOIN pg_class f ON f.oid = g.tgconstrrelid AND g.tgconstrrelid <> 0
 WHERE NOT g.tgisinternal OR g.tgenabled <> 'O';
 -- many
 SELECT c.relnamespace, ROW('s', c.relname, s.seqtypid, s.seqstart, s.seqincrement, s.seqmax, s.seqmin,
-    s.seqcache, s.seqcycle)::text
-FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid;
--- many
-SELECT c.relnamespace, ROW('s of', c.relname, CASE WHEN t.relnamespace = c.relnamespace
-    THEN t.relname::text ELSE t.oid::text END, d.refobjsubid, d.deptype)::text
-FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
-JOIN pg_class t ON t.oid = d.refobjid
-WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
-  AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0;
+    s.seqcache, s.seqcycle, CASE WHEN t.relnamespace = c.relnamespace THEN t.relname::text ELSE t.oid::text END,
+    d.refobjsubid, d.deptype)::text
+FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid AND c.relkind = 'S'
+LEFT JOIN LATERAL (
+    SELECT d.refobjid, d.refobjsubid, d.deptype FROM pg_depend d
+    WHERE d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid AND d.objsubid = 0
+      AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+    OFFSET 0
+) d ON true
+LEFT JOIN pg_class t ON t.oid = d.refobjid;
 SELECT p.pronamespace, ROW('f', p.proname,
     replace(pg_get_function_arguments(p.oid), p.pronamespace::regnamespace || '.', E'\x01'),
     replace(pg_get_function_result(p.oid), p.pronamespace::regnamespace || '.', E'\x01'), p.prokind, p.prolang, p.provolatile,
@@ -128,7 +131,7 @@ FROM pg_type t
 WHERE t.oid >= 16384 AND (t.typacl IS NOT NULL OR t.typtype IN ('e', 'd', 'r', 'm', 'p')
     OR t.typtype = 'b' AND t.typelem = 0);
 SELECT t.typnamespace, ROW('y type of', c.relname, t.typowner)::text
-FROM pg_class c JOIN pg_type t ON t.typrelid = c.oid WHERE c.relkind = 'c';
+FROM pg_class c JOIN pg_type t ON t.oid = c.reltype WHERE c.relkind = 'c';
 SELECT t.typnamespace, ROW('e', t.typname, e.enumlabel, e.enumsortorder)::text
 FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid;
 SELECT t.typnamespace, replace(ROW('q', t.typname, format_type(r.rngsubtype, NULL),
