@@ -165,6 +165,7 @@ impl Drift {
         let mut report = DriftReport {
             template: self.pool.layout().template().clone(),
             tenants: 0,
+            read_in_full: fleet.judged.len() - 1,
             shapes: groups(tenants, fleet),
             drifted: Vec::new(),
             other_versions: Vec::new(),

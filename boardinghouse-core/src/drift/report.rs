@@ -17,6 +17,9 @@ pub struct DriftReport {
     pub template: SchemaName,
     /// On how many tenants the report is.
     pub tenants: usize,
+    /// How many schemas had to be read in full, because their hash was not the template's nor one that was
+    /// known by then.
+    pub read_in_full: usize,
     /// The tenants of each structure: those that are as the template first, then the largest group. All of
     /// the fleet, whichever tenants are reported on.
     pub shapes: Vec<ShapeGroup>,

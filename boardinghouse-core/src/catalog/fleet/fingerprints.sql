@@ -279,10 +279,11 @@ SELECT c.relnamespace, ROW('p', c.relname, p.polname, p.polcmd, p.polpermissive,
 FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid;
 -- many
 SELECT x.ns, CASE WHEN token.nr = 0 THEN ROW(x.label, part.nr, replace(
-        regexp_replace(part.text, '\m[0-9]{5,10}\M', '#', 'g'), x.ns::regnamespace || '.', E'\x01'))::text
+        regexp_replace(part.text, '\m[0-9]{5,10}\M|:constvalue 4 \[ [-0-9 ]+\]', '#', 'g'), x.ns::regnamespace || '.', E'\x01'))::text
     ELSE ROW(x.label, part.nr, token.nr, CASE
-        WHEN coalesce(c.oid, t.oid, p.oid, r.oid, l.oid) IS NULL THEN token.text ELSE replace(
-            ROW(c.relname, t.typname, p.oid::regprocedure, r.oid::regoperator, l.collname)::text,
+        WHEN coalesce(c.oid, t.oid, p.oid, r.oid, l.oid, v.oid) IS NULL THEN token.text ELSE replace(
+            ROW(c.relname, t.typname, p.oid::regprocedure, r.oid::regoperator, l.collname, v.typname,
+                CASE WHEN v.oid IS NOT NULL THEN e.enumlabel END)::text,
             x.ns::regnamespace || '.', E'\x01') END)::text END
 FROM (
     SELECT c.relnamespace, ROW('w', c.relname, w.rulename)::text,
@@ -315,11 +316,19 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT 0, '', 0::oid
   UNION ALL
-    SELECT m.nr, m.found[1], CASE WHEN m.found[1]::int8 < 4294967296 THEN m.found[1]::int8::oid END
-    FROM regexp_matches(part.text, '\m[0-9]{5,10}\M', 'g') WITH ORDINALITY m (found, nr)
+    -- The value of an enum, or of regclass and the like, is an oid, too: four bytes, the lowest first.
+    SELECT m.nr, m.found[1], CASE
+        WHEN m.found[1] LIKE ':%' THEN (
+            SELECT ((b.v[1] & 255)::int8 + (b.v[2] & 255)::int8 * 256 + (b.v[3] & 255)::int8 * 65536
+                + (b.v[4] & 255)::int8 * 16777216)::oid
+            FROM (SELECT string_to_array(btrim(substr(m.found[1], 15), '[ ]'), ' ')::int4[]) b (v))
+        WHEN m.found[1]::int8 < 4294967296 THEN m.found[1]::int8::oid END
+    FROM regexp_matches(part.text, '\m[0-9]{5,10}\M|:constvalue 4 \[ [-0-9 ]+\]', 'g') WITH ORDINALITY m (found, nr)
 ) token (nr, text, oid)
 LEFT JOIN pg_class c ON c.oid = token.oid AND token.oid >= 16384 AND c.relnamespace = x.ns
 LEFT JOIN pg_type t ON t.oid = token.oid AND token.oid >= 16384 AND t.typnamespace = x.ns
 LEFT JOIN pg_proc p ON p.oid = token.oid AND token.oid >= 16384 AND p.pronamespace = x.ns
 LEFT JOIN pg_operator r ON r.oid = token.oid AND token.oid >= 16384 AND r.oprnamespace = x.ns
 LEFT JOIN pg_collation l ON l.oid = token.oid AND token.oid >= 16384 AND l.collnamespace = x.ns
+LEFT JOIN pg_enum e ON e.oid = token.oid AND token.oid >= 16384
+LEFT JOIN pg_type v ON v.oid = e.enumtypid AND v.typnamespace = x.ns
