@@ -26,7 +26,8 @@ const LAYOUT: &str = "Names of schemas";
         1  something failed on the server, or for some tenant, or was cancelled\n  \
         2  invalid request: nothing was done; or `check` found a fault, or no proof of safety,\n     \
         or `lint` an error\n  \
-        3  `status --check` or `migrate --check` found something pending, or `print-schema --check` old code\n\n\
+        3  `status --check` or `migrate --check` found something pending, `drift` a difference, `gate` a tenant\n     \
+        that is not ready, `print-schema --check` old code\n\n\
         Example:\n  \
         export DATABASE_URL=postgres://localhost/app\n  \
         boardinghouse init && boardinghouse migrate && boardinghouse tenant create acme"
@@ -272,6 +273,39 @@ pub(crate) enum Command {
         /// Finds out, by experiment, which modes of the pool are safe behind this URL
         #[arg(long)]
         pooler: bool,
+    },
+    /// Compares the structure of every tenant's schema with the template's
+    ///
+    /// Says what differs: tables, columns, constraints, indexes, sequences, triggers, functions, views,
+    /// policies, privileges, comments, types, storage, statistics. Rows are not looked at. A tenant whose
+    /// migrations are not those of the template is compared with the tenants at the same version. Exits with
+    /// 3 when anything differs, or cannot be compared. Writes nothing.
+    ///
+    /// With --repair-sql it prints the scripts that would bring the tenants back, one transaction each, and
+    /// runs none of them. What is dropped takes its rows along: read them first.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse drift\n  \
+        boardinghouse drift -s acme -s globex\n  \
+        boardinghouse drift -s acme --repair-sql > repair.sql")]
+    Drift {
+        /// Reports on this tenant alone; can be repeated
+        #[arg(short = 's', long = "tenant", value_name = "ID")]
+        tenant: Vec<TenantId>,
+        /// Prints the SQL that would bring the tenants back
+        #[arg(long)]
+        repair_sql: bool,
+    },
+    /// Asks whether every tenant has what a program's `table!` definitions need
+    ///
+    /// For a deployment: exits with 0 when the program can be started, and with 3 and the list when a table
+    /// or a column is missing somewhere, is of another type, or can be NULL where the program is not ready
+    /// for it. What a schema has more is no fault. Tables that the shared schema alone has are looked for
+    /// there. Writes nothing.
+    #[command(after_help = "Example:\n  boardinghouse gate --schema src/schema.rs")]
+    Gate {
+        /// The file with the `table!` definitions
+        #[arg(long, value_name = "FILE", default_value = "src/schema.rs")]
+        schema: PathBuf,
     },
     /// Runs SQL on one tenant, or on all of them
     ///

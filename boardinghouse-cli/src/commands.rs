@@ -3,6 +3,7 @@
 mod clone;
 #[cfg(unix)]
 mod dev;
+mod drift;
 mod fleet;
 mod generate;
 mod lint;
@@ -46,6 +47,8 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
         Command::PrintSchema(wanted) => print_schema::print_schema(context, output, &wanted),
         Command::Check { pooler: true } => check_pooler(context, output),
         Command::Check { pooler: false } => check(context, output),
+        Command::Drift { tenant, repair_sql } => drift::drift(context, output, tenant, repair_sql),
+        Command::Gate { schema } => drift::gate(context, output, &schema),
         Command::Sql { whom, statement } => sql(context, output, &whom, statement),
         Command::Pool(command) => template::pool(context, output, &command),
         Command::Template(command) => template::run(context, output, command),

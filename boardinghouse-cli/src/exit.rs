@@ -14,7 +14,8 @@ pub(crate) enum Exit {
     /// 2: invalid request, nothing was done; or `check` found a fault, or no proof of safety, or `lint` an
     /// error.
     Usage,
-    /// 3: `status --check` found something that is pending, or `print-schema --check` old code.
+    /// 3: `status --check` or `migrate --check` found something pending, `drift` a difference, `gate` a tenant
+    /// that is not ready, `print-schema --check` old code.
     Pending,
     /// What the program ended with that `dev` ran.
     #[cfg(unix)]

@@ -46,6 +46,7 @@ mod interrupt;
 mod output;
 mod progress;
 mod render;
+mod tables;
 
 use std::{ffi::OsStr, process::ExitCode};
 

@@ -5,6 +5,7 @@ pub(crate) mod checkup;
 pub(crate) mod clone;
 #[cfg(unix)]
 pub(crate) mod dev;
+pub(crate) mod drift;
 pub(crate) mod lint;
 pub(crate) mod migration;
 pub(crate) mod pooler;

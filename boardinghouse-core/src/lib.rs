@@ -159,9 +159,11 @@ pub mod console;
 mod copy;
 mod doctor;
 mod domain;
+mod drift;
 #[cfg(all(feature = "embedded", unix))]
 pub mod embedded;
 mod error;
+mod gate;
 mod gauge;
 mod job;
 mod layout;
@@ -191,7 +193,14 @@ pub use crate::{
     copy::CopyTo,
     doctor::{Checkup, Doctor, Finding, ModeVerdict, PoolerCheckup, Severity, Verdict},
     domain::DomainName,
+    drift::{
+        Change, Difference, Drift, DriftReport, Incomparable, OtherVersion, ShapeGroup, TenantDrift,
+    },
     error::{Error, ErrorKind, Result, error_chain},
+    gate::{
+        Gate, GateReport, Lack, NotReady, RequiredColumn, RequiredColumns, RequiredType,
+        Requirement, Requirements,
+    },
     gauge::ConnectionLoad,
     job::TenantJob,
     layout::Layout,
@@ -206,6 +215,6 @@ pub use crate::{
     registry::{Domain, PgRegistry},
     replica::ReplicatedPool,
     scratch::ScratchDatabase,
-    template::{ClonePlan, ObjectKind, Step, Template},
+    template::{ClonePlan, ObjectKind, PartKind, Step, Template},
     tenant::{Tenant, TenantStatus},
 };

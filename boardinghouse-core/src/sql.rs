@@ -534,6 +534,33 @@ pub(crate) fn tables_with_rows(schema: &SchemaName, tables: &[String]) -> String
     all.join(" UNION ALL ")
 }
 
+/// Adds a label to an enum; `place` is BEFORE or AFTER another one.
+pub(crate) fn add_label(
+    name: &Ident<'_>,
+    label: &Literal<'_>,
+    place: Option<(&str, Literal<'_>)>,
+) -> String {
+    let place = place.map(|(word, other)| format!(" {word} {other}"));
+    let place = place.unwrap_or_default();
+    format!("ALTER TYPE {name} ADD VALUE {label}{place}")
+}
+
+/// A script that runs `statements` in a schema, in one transaction, after `notes` as comments.
+pub(crate) fn repair_of(schema: &SchemaName, notes: &[String], statements: &[String]) -> String {
+    let mut script = format!(
+        "BEGIN;\nSET LOCAL search_path TO {}, pg_catalog, pg_temp;\nSET LOCAL check_function_bodies TO off;\n",
+        schema.quoted()
+    );
+    for note in notes {
+        let _ = writeln!(script, "-- {note}");
+    }
+    for statement in statements {
+        let _ = writeln!(script, "{statement};");
+    }
+    script.push_str("COMMIT;\n");
+    script
+}
+
 /// Prepares a statement, under `name`, that gives each row of `statement` as JSON.
 pub(crate) fn prepare_as_json(name: &str, statement: &str) -> String {
     // The statement stands on lines of its own: it may end with a comment.

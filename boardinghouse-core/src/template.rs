@@ -19,12 +19,15 @@ mod mentions;
 mod plan;
 mod rows;
 mod session;
+pub(crate) mod shape;
 mod text;
 mod tokens;
 mod write;
 
 pub(crate) use kept::{KeptPlan, Known};
 pub use plan::{ClonePlan, ObjectKind, Step};
+pub(crate) use session::prepare_to_read;
+pub use shape::PartKind;
 
 /// How many rows of one table a plan holds at the most: they are part of its text.
 const MOST_ROWS: usize = 1_000;
@@ -149,22 +152,12 @@ impl Template {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn compile(&self, conn: &mut PgConnection) -> Result<ClonePlan> {
-        let depth = depth_of(conn)?;
-        // Ended by a rollback either way, which also takes back every SET LOCAL.
-        let outcome = if depth.is_none() {
-            conn.build_transaction()
-                .repeatable_read()
-                .run::<(), _, _>(|conn| Err(Ended(self.read(conn))))
-        } else {
-            conn.transaction::<(), _, _>(|conn| Err(Ended(self.read(conn))))
-        };
-        match outcome {
-            Err(Ended(result)) => result,
-            Ok(()) => Err(Error::new(
-                ErrorKind::Database,
-                "could not read the template",
-            )),
-        }
+        reading(conn, |conn| self.read(conn))
+    }
+
+    /// The structure of the schema, part by part; its rows are not looked at.
+    pub(crate) fn shape(&self, conn: &mut PgConnection) -> Result<shape::Shape> {
+        reading(conn, |conn| self.read_shape(conn))
     }
 
     /// Clones the schema to `target`, in a transaction of its own: reads it, creates the clone, and copies
@@ -298,7 +291,11 @@ impl Template {
         )
     }
 
-    fn read(&self, conn: &mut PgConnection) -> Result<ClonePlan> {
+    /// What the schema holds, and what uses what.
+    fn find(
+        &self,
+        conn: &mut PgConnection,
+    ) -> Result<(build::Found, catalog::Members, Vec<catalog::Reference>)> {
         let oid = catalog::schema_oid(conn, &self.schema)?.ok_or_else(|| self.missing())?;
         // Until the schema is known to hold no operators that hide PostgreSQL's, it must not be on the
         // path: they could be called in their place.
@@ -317,6 +314,28 @@ impl Template {
             defines: catalog::define::read(conn, oid, version, &members)?,
             addresses: catalog::address::read(conn, oid, &members)?,
         };
+        Ok((found, members, references))
+    }
+
+    fn read_shape(&self, conn: &mut PgConnection) -> Result<shape::Shape> {
+        let (found, members, references) = self.find(conn)?;
+        let steps = build::Builder::new(&found)
+            .build(&[])
+            .and_then(|graph| steps(graph, &members, &references, &mut self.mentions(&found)))
+            .or_else(|refusals| self.refuse(&refusals).map(|()| Vec::new()))?;
+        let steps = steps.into_iter();
+        let mut steps: Vec<_> = steps
+            .filter(|step| !matches!(step.object, ObjectKind::Rows | ObjectKind::Position))
+            .map(|step| step.pieces)
+            .collect();
+        steps.sort();
+        // What is refused was refused by now.
+        let mut mentions = self.mentions(&found);
+        Ok(shape::shape(&self.schema, &found, steps, &mut mentions))
+    }
+
+    fn read(&self, conn: &mut PgConnection) -> Result<ClonePlan> {
+        let (found, members, references) = self.find(conn)?;
         let builder = build::Builder::new(&found);
         let rows = self.rows(conn, &builder.tables_with_columns())?;
         let steps = builder
@@ -416,6 +435,29 @@ impl Template {
     }
 }
 
+/// Runs `read` in a transaction that only reads, and that leaves all settings as they were.
+pub(crate) fn reading<T>(
+    conn: &mut PgConnection,
+    read: impl FnOnce(&mut PgConnection) -> Result<T>,
+) -> Result<T> {
+    let depth = depth_of(conn)?;
+    // Ended by a rollback either way, which also takes back every SET LOCAL.
+    let outcome = if depth.is_none() {
+        conn.build_transaction()
+            .repeatable_read()
+            .run::<(), _, _>(|conn| Err(Ended(read(conn))))
+    } else {
+        conn.transaction::<(), _, _>(|conn| Err(Ended(read(conn))))
+    };
+    match outcome {
+        Err(Ended(result)) => result,
+        Ok(()) => Err(Error::new(
+            ErrorKind::Database,
+            "could not read the template",
+        )),
+    }
+}
+
 /// Puts the graph in order and writes its statements down.
 fn steps(
     mut graph: graph::Graph,
@@ -439,9 +481,9 @@ fn depth_of(conn: &mut PgConnection) -> Result<Option<std::num::NonZeroU32>> {
 }
 
 /// How a transaction that only reads ends: with a rollback, whatever was read.
-struct Ended(Result<ClonePlan>);
+struct Ended<T>(Result<T>);
 
-impl From<DieselError> for Ended {
+impl<T> From<DieselError> for Ended<T> {
     fn from(error: DieselError) -> Self {
         Self(Err(error.into()))
     }

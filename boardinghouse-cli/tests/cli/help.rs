@@ -33,6 +33,8 @@ fn every_command_explains_itself() {
         &["print-schema"],
         &["lint"],
         &["check"],
+        &["drift"],
+        &["gate"],
         &["sql"],
         &["clone"],
         &["pool"],

@@ -6,6 +6,7 @@ mod check;
 mod clone;
 mod dev;
 mod diesel;
+mod drift;
 mod errors;
 mod fixture;
 mod fleet;

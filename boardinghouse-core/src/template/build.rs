@@ -8,6 +8,7 @@ mod tables;
 
 use std::collections::{HashMap, HashSet};
 
+pub(super) use self::about::grantable_name;
 use self::tables::column_settings;
 use super::{
     graph::{ADDED_TO_FAMILY, Draft, Fragment, Graph, Node, Statement, draft},

@@ -107,7 +107,7 @@ pub(super) fn create_in(conn: &mut PgConnection, target: &SchemaName, script: &s
 /// Makes the open transaction fit for reading catalogs, with no schema of the user's on the path.
 ///
 /// Not even that of temporary tables: named last, it hides nothing of PostgreSQL's.
-pub(super) fn prepare_to_read(conn: &mut PgConnection) -> Result<()> {
+pub(crate) fn prepare_to_read(conn: &mut PgConnection) -> Result<()> {
     set(conn, NEUTRAL.iter().chain(READING))
         .and_then(|()| conn.batch_execute("SET LOCAL search_path TO pg_catalog, pg_temp"))
         .map_err(|error| Error::database("prepare to read the template", error))

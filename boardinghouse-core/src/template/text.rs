@@ -8,9 +8,9 @@ use crate::{
 };
 
 /// A piece of a statement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// As it is.
     Text(String),
     /// The schema, as an identifier.

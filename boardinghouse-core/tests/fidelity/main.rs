@@ -111,6 +111,13 @@ fn every_planted_difference_is_seen() {
 }
 
 #[test]
+fn every_planted_difference_is_drift() {
+    let mut db = Database::with_sink("drift");
+    let missed = planted::not_drifted(&mut db);
+    assert!(missed.is_empty(), "not seen:\n{}", missed.join("\n"));
+}
+
+#[test]
 fn a_clone_of_the_kitchen_sink_has_no_differences() {
     let mut db = Database::with_sink("clone");
     assert_cloned(&mut db, "tmpl", "acme");

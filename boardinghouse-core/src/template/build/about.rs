@@ -139,7 +139,7 @@ impl Builder<'_> {
 }
 
 /// GRANT knows fewer kinds than other statements do.
-fn grantable_name(object: &str) -> String {
+pub(in crate::template) fn grantable_name(object: &str) -> String {
     if object == "SCHEMA" {
         return "SCHEMA ".to_owned();
     }
