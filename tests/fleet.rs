@@ -867,15 +867,28 @@ fn groups_are_migrated_in_order_and_a_gate_stops_the_rest() {
         ]
     );
     assert_eq!(skipped(&report), 5);
-    // The groups have nothing to do now, so nobody is asked; and one that fails stops what comes after it.
-    db.sql("CREATE TABLE t00.tags (id int)");
+    assert_eq!(
+        report.into_result().unwrap_err().kind(),
+        ErrorKind::MigrationsPending
+    );
+    // A gate that is shut does not open by itself; and where a tenant fails, the others go on.
     let report = fleet(false).run().unwrap();
+    assert_eq!(
+        report.stopped.as_deref(),
+        Some("after group paid: the gate is shut")
+    );
+    assert!(done(&report).is_empty() && !has(&db, "a", "tags"));
+    db.sql("CREATE TABLE t00.tags (id int)");
+    let report = fleet(true).run().unwrap();
     assert_eq!(report.failures().count(), 1);
     assert_eq!(
         done(&report),
         ["tenant a", "tenant b", "tenant t02", "tenant t04"]
     );
-    assert_eq!(*asked.lock().unwrap(), ["paid"]);
+    assert_eq!(*asked.lock().unwrap(), ["paid"; 3]);
+    let ghosts = TenantFilter::new().only(ids(&["ghost"]));
+    let ghosts = migrator(&pool, &folder).group(Group::new("ghosts", ghosts));
+    assert_eq!(ghosts.run().unwrap_err().kind(), ErrorKind::TenantNotFound);
     let folder = folder.add(MORE, "CREATE TABLE more (id int)");
     db.sql("CREATE TABLE t03.more (id int)");
     let canaries = TenantFilter::new().only(ids(&["t03"]));
@@ -1112,4 +1125,360 @@ fn requests_go_on_while_their_tenants_are_migrated() {
         assert_eq!(versions(&db, schema), versions(&db, "__template__"));
     }
     assert_eq!(db.value("SELECT body FROM public.notes"), BAIT);
+}
+
+/// What is said of how many to take back is settled before the first is: nobody loses more, however often it
+/// is tried, and whoever was behind loses nothing older.
+#[test]
+fn no_tenant_loses_more_than_the_template() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    tenants(&pool, 3);
+    let folder = Folder::with_tags();
+    folder.pair_in_place(
+        TAGS,
+        "CREATE TABLE tags (id serial PRIMARY KEY)",
+        "DROP TABLE tags",
+    );
+    folder.pair_in_place(
+        "2026-01-01-000000_first",
+        include_str!("migrations/tenant/2026-01-01-000000_first/up.sql"),
+        "DROP TABLE notes",
+    );
+    let folder = folder.pair(MORE, "CREATE TABLE more (id int)", "DROP TABLE more");
+    migrator(&pool, &folder)
+        .run()
+        .unwrap()
+        .into_result()
+        .unwrap();
+    // One is behind, and in one the second step has to wait.
+    let behind = Selection::Only(ids(&["t00"]));
+    let back = |goal| migrator(&pool, &folder).goal(goal);
+    back(Goal::Version(TAGS.into()))
+        .run_selected(&behind)
+        .unwrap()
+        .into_result()
+        .unwrap();
+    let mut other = db.connect();
+    other
+        .batch_execute("BEGIN; LOCK TABLE t01.tags IN ACCESS SHARE MODE")
+        .unwrap();
+    let mut other = Some(other);
+    let report = back(Goal::Revert(2))
+        .lock_timeout(Duration::from_millis(30))
+        .apply_with(&Selection::Tenants, &mut |event| {
+            if let RunEvent::Done(entry) = event
+                && entry.target.to_string() == "tenant t02"
+            {
+                other = None;
+            }
+        })
+        .unwrap();
+    assert!(report.is_success(), "{report:?}");
+    for schema in ["a", "b", "t00", "t01", "t02", "__template__"] {
+        assert_eq!(versions(&db, schema), "20260101000000", "{schema}");
+        assert!(has(&db, schema, "notes"), "{schema}");
+    }
+    // One that does not get through says what to ask for.
+    migrator(&pool, &folder)
+        .run()
+        .unwrap()
+        .into_result()
+        .unwrap();
+    let mut other = db.connect();
+    other
+        .batch_execute("BEGIN; LOCK TABLE t01.more IN ACCESS SHARE MODE")
+        .unwrap();
+    let report = back(Goal::Revert(1))
+        .lock_timeout(Duration::from_millis(20))
+        .lock_wait(Duration::from_millis(100))
+        .run_selected(&Selection::Tenants)
+        .unwrap();
+    assert_eq!(report.failures().count(), 1);
+    assert_eq!(report.resume, Some(Goal::Version("20260201000000".into())));
+    drop(other);
+    let report = back(report.resume.unwrap())
+        .run_selected(&Selection::Tenants)
+        .unwrap();
+    assert_eq!(done(&report), ["tenant t01"]);
+    assert_eq!(versions(&db, "t01"), "20260101000000,20260201000000");
+}
+
+#[test]
+fn triggers_that_are_put_off_fire_in_their_own_tenant() {
+    for atomic in [false, true] {
+        let db = TestDb::new();
+        let pool = db.pool(1);
+        tenants(&pool, 6);
+        for schema in ["a", "b", "t00", "t01", "t02", "t03", "t04", "t05"] {
+            db.sql(&format!(
+                "CREATE TABLE {schema}.trail (line text);
+                 CREATE FUNCTION {schema}.note() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN INSERT INTO trail VALUES (NEW.body); RETURN NULL; END $$;
+                 INSERT INTO {schema}.notes (body) VALUES ('of {schema}');
+                 CREATE CONSTRAINT TRIGGER later AFTER UPDATE ON {schema}.notes DEFERRABLE INITIALLY DEFERRED
+                 FOR EACH ROW EXECUTE FUNCTION {schema}.note()"
+            ));
+        }
+        let folder = Folder::new().add(MORE, "UPDATE notes SET body = body || '!'");
+        let report = migrator(&pool, &folder)
+            .jobs(2)
+            .atomic(atomic)
+            .run()
+            .unwrap();
+        assert!(report.is_success(), "{report:?}");
+        for schema in ["t00", "t03", "t05"] {
+            let own = format!("SELECT string_agg(line, ',') FROM {schema}.trail");
+            assert_eq!(db.value(&own), format!("of {schema}!"), "atomic: {atomic}");
+        }
+    }
+}
+
+#[test]
+fn rows_do_not_go_from_tenant_to_tenant_by_temporary_tables() {
+    for atomic in [false, true] {
+        let db = TestDb::new();
+        let pool = db.pool(1);
+        tenants(&pool, 5);
+        for number in 0..5 {
+            db.sql(&format!(
+                "INSERT INTO t{number:02}.notes (body) VALUES ('secret of t{number:02}')"
+            ));
+        }
+        db.sql(
+            "CREATE FUNCTION public.stage() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+                 CREATE TEMP TABLE IF NOT EXISTS stage (body text);
+                 INSERT INTO stage SELECT body FROM notes; RETURN 1; END $$",
+        );
+        let folder = Folder::new().add(
+            MORE,
+            "CREATE TABLE made AS SELECT public.stage() AS n; \
+             CREATE TABLE copied AS SELECT body FROM pg_temp.stage",
+        );
+        let report = migrator(&pool, &folder)
+            .jobs(1)
+            .atomic(atomic)
+            .run()
+            .unwrap();
+        assert!(report.is_success(), "{report:?}");
+        for schema in ["t00", "t02", "t04"] {
+            let own = format!(
+                "SELECT string_agg(body, ',') FROM {schema}.copied WHERE body LIKE 'secret%'"
+            );
+            assert_eq!(
+                db.value(&own),
+                format!("secret of {schema}"),
+                "atomic: {atomic}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_time_zone_is_the_same_however_a_tenant_is_migrated() {
+    let db = TestDb::new();
+    db.sql(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone TO ''America/New_York''', current_database()); END $$",
+    );
+    let pool = db.pool(1);
+    tenants(&pool, 4);
+    let folder = Folder::new().add(
+        MORE,
+        "CREATE TABLE at AS SELECT '2026-01-01 00:00'::timestamptz AS utc, current_setting('timezone') AS zone",
+    );
+    for atomic in [false, true] {
+        if atomic {
+            db.sql("DELETE FROM boardinghouse.ledger");
+            for schema in ["a", "t00", "t03"] {
+                db.sql(&format!("DROP TABLE {schema}.at; DELETE FROM {schema}.__diesel_schema_migrations WHERE version > '20260101000000'"));
+            }
+        }
+        let report = migrator(&pool, &folder).atomic(atomic).run().unwrap();
+        assert!(report.is_success(), "{report:?}");
+        for schema in ["__template__", "a", "t00", "t03"] {
+            assert_eq!(
+                db.value(&format!("SELECT zone FROM {schema}.at")),
+                "UTC",
+                "{schema}, {atomic}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_ledger_that_is_wrong_does_not_let_a_migration_run_twice() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 3);
+    let folder = Folder::with_tags().pair(
+        MORE,
+        "CREATE TABLE more (id int)",
+        "DROP TABLE IF EXISTS more; DROP TABLE IF EXISTS tags",
+    );
+    migrator(&pool, &folder)
+        .run()
+        .unwrap()
+        .into_result()
+        .unwrap();
+    // By hand; the ledger says that it is there.
+    db.sql("DROP TABLE t01.more; DELETE FROM t01.__diesel_schema_migrations WHERE version = '20260202000000'");
+    let report = migrator(&pool, &folder)
+        .goal(Goal::Revert(1))
+        .run_selected(&Selection::Tenants)
+        .unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert!(
+        has(&db, "t01", "tags"),
+        "its down.sql has run though it was not applied"
+    );
+    assert_eq!(versions(&db, "t01"), "20260101000000,20260201000000");
+}
+
+#[test]
+fn everything_is_not_forgotten_for_want_of_migrations() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let error = Migrator::new(pool.clone())
+        .goal(Goal::Prune)
+        .run_selected(&Selection::Tenants);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(versions(&db, "a"), "20260101000000");
+}
+
+struct Panics;
+
+impl TenantMigration for Panics {
+    fn name(&self) -> &str {
+        "2026-02-03-000000_panics"
+    }
+
+    fn run(&self, _: &mut PgConnection, at: &MigrationContext<'_>) -> Result<()> {
+        assert!(
+            at.tenant().is_none_or(|id| id.as_str() != "t01"),
+            "on purpose"
+        );
+        Ok(())
+    }
+}
+
+#[test]
+fn a_migration_that_panics_fails_alone() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 4);
+    let report = migrator(&pool, &Folder::new())
+        .tenant_migration(Panics)
+        .jobs(2)
+        .run()
+        .unwrap();
+    let failed: Vec<_> = report.failures().collect();
+    assert_eq!(failed.len(), 1, "{report:?}");
+    assert_eq!(failed[0].target.to_string(), "tenant t01");
+    assert!(matches!(&failed[0].outcome, Outcome::Failed(e) if e.kind() == ErrorKind::Panicked));
+    assert_eq!(versions(&db, "t03"), "20260101000000,20260203000000");
+}
+
+#[test]
+fn a_history_that_cannot_be_read_fails_alone() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 3);
+    db.sql("ALTER TABLE t01.__diesel_schema_migrations RENAME version TO edition");
+    let folder = Folder::with_tags();
+    let plan = migrator(&pool, &folder).plan(&Selection::All).unwrap();
+    let of_it = plan
+        .targets
+        .iter()
+        .find(|p| p.target.to_string() == "tenant t01")
+        .unwrap();
+    assert!(of_it.blocked.is_some());
+    let report = migrator(&pool, &folder).run().unwrap();
+    let failed: Vec<_> = report.failures().map(|e| e.target.to_string()).collect();
+    assert_eq!(failed, ["tenant t01"]);
+    assert!(has(&db, "t02", "tags") && !has(&db, "t01", "tags"));
+}
+
+#[test]
+fn a_run_that_gets_few_connections_takes_longer_and_fails_nobody() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 12);
+    let name = db.value("SELECT current_database()");
+    let role = format!("{name}_few");
+    db.sql(&format!(
+        "CREATE ROLE {role} LOGIN CONNECTION LIMIT 4; GRANT CREATE ON DATABASE {name} TO {role}; \
+         GRANT ALL ON SCHEMA boardinghouse TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA boardinghouse TO {role}; \
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA boardinghouse TO {role}; GRANT USAGE ON SCHEMA public TO {role}; \
+         GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"
+    ));
+    for number in 0..12 {
+        db.sql(&format!(
+            "ALTER SCHEMA t{number:02} OWNER TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA t{number:02} TO {role}"
+        ));
+    }
+    let url = db.url().replacen("postgres@", &format!("{role}@"), 1);
+    assert_ne!(url, db.url());
+    let few = TenantPool::builder().max_size(1).build(&url).unwrap();
+    let filter = TenantFilter::new().except(ids(&["a", "b"]));
+    let folder = Folder::new().add(MORE, "CREATE TABLE more (id int)");
+    let report = migrator(&few, &folder)
+        .jobs(8)
+        .batch_size(1)
+        .run_selected(&Selection::Matching(filter))
+        .unwrap();
+    assert!(report.is_success(), "{report:?}");
+    drop(few);
+    db.sql(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}"));
+}
+
+#[test]
+fn attributes_that_are_asked_for_twice_must_both_be_there() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 6);
+    let both = TenantFilter::new()
+        .attributes(json!({"plan": "free"}))
+        .unwrap()
+        .attributes(json!({"plan": "paid"}))
+        .unwrap();
+    let report = migrator(&pool, &Folder::with_tags())
+        .run_selected(&Selection::Matching(both))
+        .unwrap();
+    assert!(report.entries.is_empty(), "{report:?}");
+}
+
+#[test]
+fn copying_from_the_client_is_refused_before_anything_runs() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let folder = Folder::new().add(MORE, "CREATE TABLE t (id int); COPY t FROM stdin");
+    let error = migrator(&pool, &folder).run().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Migration);
+    assert!(error.to_string().contains("copies"), "{error}");
+}
+
+#[test]
+fn a_migration_may_leave_another_role_behind() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 2);
+    let folder = Folder::new().add(MORE, "CREATE TABLE mine (id int); SET ROLE pg_monitor");
+    let report = migrator(&pool, &folder).run().unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(versions(&db, "t01"), "20260101000000,20260202000000");
+}
+
+#[test]
+fn limits_without_limit_are_no_overflow() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let folder = Folder::with_tags();
+    let report = migrator(&pool, &folder)
+        .max_failures(usize::MAX)
+        .pace(Duration::from_millis(1))
+        .run()
+        .unwrap();
+    assert!(report.is_success(), "{report:?}");
+    let endless = migrator(&pool, &folder).pace(Duration::MAX);
+    assert!(endless.run().unwrap().is_success());
 }

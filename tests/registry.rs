@@ -243,7 +243,11 @@ fn a_registry_that_is_older_than_the_library_says_what_to_do() {
     let plan = migrator().plan(&Selection::All).unwrap();
     assert_eq!(
         plan.targets[0].pending,
-        ["2026-11-24-000000_epochs", "2026-11-24-120000_clones"]
+        [
+            "2026-11-24-000000_epochs",
+            "2026-11-24-120000_clones",
+            "2026-11-28-000000_ledger"
+        ]
     );
     assert_eq!(plan.targets.len(), 5);
     let report = migrator().run().unwrap();

@@ -4,7 +4,10 @@
 //! what is locked, the second is a hash of the name. Two names with one hash wait for each other,
 //! which costs time and nothing else.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use diesel::{prelude::*, sql_types};
 
@@ -23,6 +26,8 @@ pub(crate) const IN_USE: i32 = 0x6268_0003;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// What "for ever" comes to, so that no sum with it overflows: about a year.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(31_536_000);
+/// After how long it is looked whether a lock is still wanted.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes the right to write to a schema, until the transaction ends.
@@ -88,28 +93,38 @@ pub(crate) fn restore_waiting(conn: &mut PgConnection, before: &str) -> Result<(
 }
 
 /// Takes the right to write to a schema, until [`release_schema`] or the end of the session.
+///
+/// Waits in the server's queue, where a stream of shared lockers cannot overtake it, and looks every now and
+/// then whether it is still wanted. Only for a session that holds no lock for which others wait so.
 pub(crate) fn schema_for_session(
     conn: &mut PgConnection,
     schema: &SchemaName,
     wait: Duration,
+    stop: &AtomicBool,
 ) -> Result<()> {
-    // Waits in the server's queue, where a stream of shared lockers cannot overtake it. Only for a
-    // session that holds no lock for which others wait so.
-    diesel::sql_query("SELECT pg_catalog.set_config('lock_timeout', $1, false)")
-        .bind::<sql_types::Text, _>(milliseconds(wait))
-        .execute(conn)
-        .map_err(|error| Error::database("set lock_timeout", error))?;
-    let locked =
-        diesel::sql_query("SELECT pg_catalog.pg_advisory_lock($1, pg_catalog.hashtext($2))")
-            .bind::<sql_types::Integer, _>(SCHEMA)
-            .bind::<sql_types::Text, _>(schema.as_str())
-            .execute(conn);
-    diesel::sql_query("RESET lock_timeout")
-        .execute(conn)
-        .map_err(|error| Error::database("reset lock_timeout", error))?;
-    locked
-        .map(drop)
-        .map_err(|error| busy(schema, wait).with_source(error))
+    let deadline = Instant::now() + wait.min(LONGEST_WAIT);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        diesel::sql_query("SELECT pg_catalog.set_config('lock_timeout', $1, false)")
+            .bind::<sql_types::Text, _>(milliseconds(left.min(LONGEST_TURN)))
+            .execute(conn)
+            .map_err(|error| Error::database("set lock_timeout", error))?;
+        let locked =
+            diesel::sql_query("SELECT pg_catalog.pg_advisory_lock($1, pg_catalog.hashtext($2))")
+                .bind::<sql_types::Integer, _>(SCHEMA)
+                .bind::<sql_types::Text, _>(schema.as_str())
+                .execute(conn);
+        diesel::sql_query("RESET lock_timeout")
+            .execute(conn)
+            .map_err(|error| Error::database("reset lock_timeout", error))?;
+        match locked {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() >= deadline || stop.load(Ordering::Relaxed) => {
+                return Err(busy(schema, wait).with_source(error));
+            }
+            Err(_) => {}
+        }
+    }
 }
 
 /// Takes the right to add to the schemas that wait for a tenant, until the transaction ends.
@@ -119,14 +134,29 @@ pub(crate) fn ready_schemas_for_transaction(conn: &mut PgConnection, wait: Durat
 }
 
 /// Takes the right to run migrations in this database, until the session ends.
-pub(crate) fn migrator_for_session(conn: &mut PgConnection, wait: Duration) -> Result<()> {
-    poll_kind(
-        conn,
-        MIGRATOR,
-        "pg_try_advisory_lock",
-        wait,
-        "running migrations",
-    )
+pub(crate) fn migrator_for_session(
+    conn: &mut PgConnection,
+    wait: Duration,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let deadline = Instant::now() + wait.min(LONGEST_WAIT);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let what = "running migrations";
+        let turn = left.min(LONGEST_TURN);
+        match poll_kind(conn, MIGRATOR, "pg_try_advisory_lock", turn, what) {
+            Err(error)
+                if error.kind() == ErrorKind::Locked
+                    && Instant::now() < deadline
+                    && !stop.load(Ordering::Relaxed) => {}
+            Err(error) if error.kind() == ErrorKind::Locked => {
+                return Err(error.reworded(format!(
+                    "another process has been {what} for {wait:?}: try again later"
+                )));
+            }
+            taken => return taken,
+        }
+    }
 }
 
 /// Takes a lock that there is once in a database. `what` is what its owner does.

@@ -182,20 +182,6 @@ impl PgRegistry {
         self.pool.with_shared(require)
     }
 
-    /// The id and the schema of every tenant, in the order of their ids: what there is to migrate, as a
-    /// registry of any version says it.
-    pub(crate) fn schemas(&self) -> Result<Vec<(TenantId, SchemaName)>> {
-        let rows = self.read("list the tenants", |conn| {
-            tenants::table
-                .select((tenants::id, tenants::schema_name))
-                .order(sql::<sql_types::Text>(BYTE_ORDER))
-                .load::<(String, String)>(conn)
-        })?;
-        rows.iter()
-            .map(|(id, schema)| Ok((TenantId::parse(id)?, SchemaName::existing(schema)?)))
-            .collect()
-    }
-
     fn read<T>(
         &self,
         what: &str,
@@ -216,4 +202,17 @@ impl PgRegistry {
             }
         })
     }
+}
+
+/// The id and the schema of every tenant, in the order of their ids: what there is to migrate, as a
+/// registry of any version says it.
+pub(crate) fn schemas<C: PgQueries>(conn: &mut C) -> Result<Vec<(TenantId, SchemaName)>> {
+    let rows = tenants::table
+        .select((tenants::id, tenants::schema_name))
+        .order(sql::<sql_types::Text>(BYTE_ORDER))
+        .load::<(String, String)>(conn)
+        .map_err(|error| explain(conn, "list the tenants", error))?;
+    rows.iter()
+        .map(|(id, schema)| Ok((TenantId::parse(id)?, SchemaName::existing(schema)?)))
+        .collect()
 }

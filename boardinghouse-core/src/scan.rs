@@ -131,9 +131,12 @@ pub(crate) fn words(statement: &str) -> Vec<String> {
 pub(crate) fn token(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at..];
     let length = match rest {
-        [b'-', b'-', ..] => rest.iter().position(|&b| b == b'\n'),
+        [b'-', b'-', ..] => rest.iter().position(|b| matches!(b, b'\n' | b'\r')),
         [b'/', b'*', ..] => comment(rest),
-        [b'\'', ..] => quoted(rest, b'\'', escapes(bytes, at)),
+        [b'\'', ..] => match escapes(bytes, at) {
+            false => quoted(rest, b'\'', false),
+            true => with_escapes(rest),
+        },
         [b'"', ..] => quoted(rest, b'"', false),
         [b'$', ..] => return at + dollar(bytes, at),
         _ => Some(1),
@@ -168,6 +171,21 @@ pub(crate) fn quoted(rest: &[u8], quote: u8, escapes: bool) -> Option<usize> {
         } else {
             1
         };
+    }
+}
+
+/// A constant with escapes goes on in the next one, where nothing but space with a new line is between them.
+fn with_escapes(rest: &[u8]) -> Option<usize> {
+    let mut end = quoted(rest, b'\'', true)?;
+    loop {
+        let space = rest[end..].iter().take_while(|b| b.is_ascii_whitespace());
+        let space = &rest[end..end + space.count()];
+        let next = end + space.len();
+        let goes_on = space.iter().any(|b| matches!(b, b'\n' | b'\r'));
+        if !goes_on || rest.get(next) != Some(&b'\'') {
+            return Some(end);
+        }
+        end = next + quoted(&rest[next..], b'\'', true)?;
     }
 }
 
@@ -311,6 +329,9 @@ mod tests {
             ("SELECT ';';SELECT \";\"", &["SELECT ';'", "SELECT \";\""]),
             ("SELECT 'it''s;'; x", &["SELECT 'it''s;'", "x"]),
             (r"SELECT E'\';'; x", &[r"SELECT E'\';'", "x"]),
+            ("SELECT E'a'\n '\\';'; x", &["SELECT E'a'\n '\\';'", "x"]),
+            ("SELECT E'a' '\\'; x", &["SELECT E'a' '\\'", "x"]),
+            ("SELECT 1 -- one;\r; x", &["SELECT 1", "x"]),
             (r"SELECT '\'; x", &[r"SELECT '\'", "x"]),
             (r"SELECT E'a''\';'; x", &[r"SELECT E'a''\';'", "x"]),
             ("DO $a$ ; $b$ ; $a$; x", &["DO $a$ ; $b$ ; $a$", "x"]),

@@ -129,6 +129,9 @@ macro_rules! discard {
     };
 }
 
+/// What Diesel has set, and `RESET ALL` takes back in a session that started otherwise.
+pub(crate) const SET_DIESELS: &str = set_diesels!();
+
 /// Sets everything to what the session started with.
 pub(crate) const RESET: &str = reset!();
 

@@ -268,14 +268,20 @@ fn finish(output: &Output, report: &MigrationReport) -> Result<Exit, Failure> {
     for warning in &report.warnings {
         output.note(&format!("warning: {warning}"));
     }
+    let through = report.is_success() && report.stopped.is_none();
+    let how = match &report.resume {
+        _ if through => String::new(),
+        None => "run the same command again to go on".to_owned(),
+        Some(Goal::Version(version)) => format!(
+            "run `boardinghouse migrate --to {version}` to go on: the same command again would take back more"
+        ),
+        Some(Goal::RevertAll) => "run `boardinghouse revert --all` to go on".to_owned(),
+        Some(_) => "run `boardinghouse migrate`, so that nobody is left behind".to_owned(),
+    };
     if let Some(reason) = &report.stopped {
-        output.note(&format!(
-            "stopped: {reason}. Nothing is half done; run the same command again to go on"
-        ));
+        output.note(&format!("stopped: {reason}. Nothing is half done; {how}"));
+    } else if !through && report.resume.is_some() {
+        output.note(&format!("note: {how}"));
     }
-    Ok(if report.is_success() && report.stopped.is_none() {
-        Exit::Done
-    } else {
-        Exit::Failed
-    })
+    Ok(if through { Exit::Done } else { Exit::Failed })
 }

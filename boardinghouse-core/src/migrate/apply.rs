@@ -1,9 +1,10 @@
 //! Migrates schemas, one at a time or several in one transaction, on a session of its own.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     error::Error as StdError,
     sync::Mutex,
+    time::{Duration, Instant},
 };
 
 use diesel::{
@@ -47,6 +48,17 @@ pub(super) struct Visit {
     pub(super) member: Option<(i64, u32)>,
 }
 
+/// How far a visit came.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// What was done, by name.
+    pub(super) done: Vec<String>,
+    /// What is left; `None` before that was found out. It is not found out again: some of it may be done.
+    pub(super) left: Option<VecDeque<Step>>,
+    /// Whether the hook before was run.
+    hooked: bool,
+}
+
 /// Who keeps others from writing to the schema.
 #[derive(Clone, Copy)]
 pub(super) enum Holder<'a> {
@@ -61,16 +73,25 @@ pub(super) enum Holder<'a> {
 pub(super) struct Failure {
     pub(super) error: Error,
     pub(super) details: Option<FailedMigration>,
-    /// Somebody held a lock, or the connection was lost: it may go well the next time.
-    pub(super) passing: bool,
+    pub(super) passing: Passing,
+}
+
+/// Whether it may go well the next time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passing {
+    No,
+    /// It went well when it was looked into.
+    Once,
+    /// Somebody held a lock, or the connection was lost.
+    Yes,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let passing = matches!(
-            error.kind(),
-            ErrorKind::ConnectionFailed | ErrorKind::Locked
-        );
+        let passing = match error.kind() {
+            ErrorKind::ConnectionFailed | ErrorKind::Locked => Passing::Yes,
+            _ => Passing::No,
+        };
         Self {
             error,
             details: None,
@@ -108,6 +129,11 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Forgets the session, and what it has learned of other schemas. Says whether there was one.
+    pub(super) fn forget(&mut self) -> bool {
+        self.session.take().is_some()
+    }
+
     /// A clean session. One that cannot be cleaned is replaced.
     pub(super) fn session(&mut self) -> Result<&mut Session> {
         let pool = &self.migrator.pool;
@@ -131,33 +157,54 @@ impl<'a> Worker<'a> {
         Binding::new(&visit.schema, 0, self.migrator.pool.layout().extra()).only(mark(visit))
     }
 
-    /// Takes one schema to the goal. What was done is in `done`, also where something failed.
+    /// Takes one schema to the goal. How far it came is in `progress`, also where something failed.
     pub(super) fn visit(
         &mut self,
         visit: &Visit,
         holder: Holder<'_>,
-        done: &mut Vec<String>,
+        progress: &mut Progress,
     ) -> Result<(), Failure> {
         let set = self.set(visit);
-        let history = read_histories(&mut self.session()?.pg, std::slice::from_ref(&visit.schema))?;
-        let history = history
-            .get(&visit.schema)
+        let mut histories =
+            read_histories(&mut self.session()?.pg, std::slice::from_ref(&visit.schema))?;
+        let history = histories
+            .remove(&visit.schema)
+            // One that came in its place is not the one that was meant.
+            .filter(|history| visit.member.is_none_or(|(_, oid)| oid == history.oid))
             .ok_or_else(|| unavailable(&visit.schema))?;
-        let mut versions: BTreeSet<String> = history.iter().cloned().collect();
-        let steps = self
-            .migrator
-            .goal_for(&visit.target)
-            .steps(set, &versions)?;
-        if steps.is_empty() {
+        let mut versions: BTreeSet<String> = history.versions?.into_iter().collect();
+        let left = match &mut progress.left {
+            Some(left) => left,
+            none => none.insert(set.steps(&versions)?.into()),
+        };
+        // Whether the last step was committed before the connection was lost, the schema says.
+        while let Some(step) = left.front()
+            && step.is_done(set, &versions)
+        {
+            progress.done.push(step.describe(set));
+            left.pop_front();
+        }
+        if left.is_empty() {
             // The ledger said something else, or nothing.
             return Ok(self.note(visit, &versions)?);
         }
-        self.hook(visit, self.migrator.hooks.before.as_deref())?;
-        for step in steps {
+        if !std::mem::replace(&mut progress.hooked, true) {
+            self.hook(visit, self.migrator.hooks.before.as_deref())
+                .inspect_err(|_| progress.hooked = false)?;
+        }
+        while let Some(step) = progress
+            .left
+            .as_ref()
+            .and_then(|left| left.front())
+            .cloned()
+        {
             let name = step.describe(set);
             tracing::info!(migration = name, "apply");
             self.step(visit, set, &step, &mut versions, holder)?;
-            done.push(name);
+            progress.done.push(name);
+            if let Some(left) = &mut progress.left {
+                left.pop_front();
+            }
         }
         self.hook(visit, self.migrator.hooks.after.as_deref())
     }
@@ -208,11 +255,13 @@ impl<'a> Worker<'a> {
         step.note(set, &mut after);
         let notes = self.notes(visit, versions, &after, step.entry(set).is_some());
         let entry = step.entry(set);
+        let begun = Instant::now();
         let done = match entry.filter(|entry| !entry.in_transaction) {
             Some(_) => self.without_transaction(visit, set, step, first, &notes, holder),
             None => self.with_transaction(visit, set, step, first, &notes, holder),
         };
-        done.map_err(|error| self.explain(visit, set, step, error))?;
+        let waited = begun.elapsed() >= self.migrator.lock_timeout;
+        done.map_err(|error| self.explain(visit, set, step, error, waited))?;
         *versions = after;
         Ok(())
     }
@@ -233,7 +282,7 @@ impl<'a> Worker<'a> {
             remembered: &all(after, before),
         };
         // By its full name: the migration may have moved the path, as every output of pg_dump does.
-        let mut text = fleet::note_versions(&visit.schema, versions);
+        let mut text = fleet::note_versions(&visit.schema, versions, None);
         if let Some(member) = visit.member {
             let after: Vec<String> = after.iter().cloned().collect();
             text += &fleet::note_in_ledger(&[member], &after, changed);
@@ -324,6 +373,9 @@ impl<'a> Worker<'a> {
                          set `run_in_transaction = false` in its metadata.toml",
                     ));
                 }
+                if !matches!(runs, Runs::Nothing) {
+                    pg.batch_execute(fleet::FIRE).map_err(ran)?;
+                }
                 remember(pg, &visit.target, notes)
             })
         });
@@ -367,6 +419,8 @@ impl<'a> Worker<'a> {
                     })?;
             }
             runs.run(&mut session.pg, visit, &shared)?;
+            // It is remembered by who we are, whatever it has set.
+            session.pg.batch_execute(fleet::UNSET).map_err(ran)?;
             // Proves the path again, and that the migration left no transaction open.
             session
                 .bind_anew(&binding)
@@ -378,29 +432,30 @@ impl<'a> Worker<'a> {
     }
 
     /// Puts the migration and the schema into an error, and finds out more about it.
-    fn explain(&mut self, visit: &Visit, set: &Set, step: &Step, error: Error) -> Failure {
+    fn explain(
+        &mut self,
+        visit: &Visit,
+        set: &Set,
+        step: &Step,
+        error: Error,
+        waited: bool,
+    ) -> Failure {
         let name = step.describe(set);
         let mut details = FailedMigration {
             migration: name.clone(),
             sqlstate: None,
             statement: None,
         };
-        let mut passing = matches!(
-            error.kind(),
-            ErrorKind::Locked | ErrorKind::ConnectionFailed
-        );
-        if passing || error.kind() == ErrorKind::SchemaUnavailable {
-            return Failure {
-                error,
-                details: None,
-                passing,
-            };
+        if let ErrorKind::Locked | ErrorKind::ConnectionFailed | ErrorKind::SchemaUnavailable =
+            error.kind()
+        {
+            return error.into();
         }
+        let mut passing = Passing::No;
         if let Some(failed) = diesel_error(&error) {
             let known = known_sqlstate(failed);
-            let script = step
-                .script(set)
-                .filter(|_| step.entry(set).is_some_and(|entry| entry.in_transaction));
+            let in_transaction = step.entry(set).is_some_and(|entry| entry.in_transaction);
+            let script = step.script(set).filter(|_| in_transaction);
             let found = script.and_then(|script| {
                 let extra = self.migrator.pool.layout().extra();
                 let wait = self.migrator.lock_timeout;
@@ -411,11 +466,13 @@ impl<'a> Worker<'a> {
             match found {
                 // Something is in the way, or was: it went well this time.
                 Some(diagnose::Found::Failed(found)) if is_passing(&found.sqlstate) => {
-                    passing = true;
+                    passing = Passing::Yes;
                     details.sqlstate = Some(found.sqlstate);
                     details.statement = found.statement;
                 }
-                Some(diagnose::Found::Nothing) => passing = known.is_none(),
+                Some(diagnose::Found::Nothing) if known.is_none() => passing = Passing::Once,
+                // It waited as long as it may, as far as can be told.
+                None if known.is_none() && in_transaction && waited => passing = Passing::Yes,
                 Some(diagnose::Found::Failed(found))
                     if known.is_none_or(|known| known == found.sqlstate) =>
                 {
@@ -425,7 +482,9 @@ impl<'a> Worker<'a> {
                 _ => {}
             }
             details.sqlstate = details.sqlstate.or_else(|| known.map(str::to_owned));
-            passing |= details.sqlstate.as_deref().is_some_and(is_passing);
+            if details.sqlstate.as_deref().is_some_and(is_passing) {
+                passing = Passing::Yes;
+            }
         }
         let message = format!("migration {name} failed on {}", visit.target);
         Failure {
@@ -486,6 +545,8 @@ pub(super) struct Batch<'a> {
     set: &'a Set,
     steps: &'a [Step],
     visits: Vec<&'a Visit>,
+    /// How many migrations each has.
+    count: usize,
     /// What each will have.
     after: Vec<String>,
     versions: (Vec<String>, Vec<String>),
@@ -520,6 +581,7 @@ impl<'a> Batch<'a> {
             set,
             steps,
             visits,
+            count: before.len(),
             after: after.into_iter().collect(),
             versions: (
                 forgotten.into_iter().collect(),
@@ -567,6 +629,10 @@ impl<'a> Batch<'a> {
                 true => fleet::visit(claim(visit), extra),
                 false => fleet::go(&visit.schema, extra),
             };
+            if self.count == 0 {
+                text += &sql::create_history(&visit.schema);
+                text += ";";
+            }
             for step in self.steps {
                 changed |= step.entry(self.set).is_some();
                 if let Some(script) = step.script(self.set) {
@@ -575,7 +641,10 @@ impl<'a> Batch<'a> {
                     text += "\n;";
                 }
             }
-            text += &fleet::note_versions(&visit.schema, versions);
+            if self.soils {
+                text += fleet::FIRE;
+            }
+            text += &fleet::note_versions(&visit.schema, versions, Some(self.count));
         }
         text += &proof;
         text += &fleet::same_transaction();
@@ -641,11 +710,7 @@ struct Held<'a> {
 }
 
 impl<'a> Held<'a> {
-    fn take(
-        guard: &'a Mutex<Session>,
-        schema: &'a SchemaName,
-        wait: std::time::Duration,
-    ) -> Result<Self> {
+    fn take(guard: &'a Mutex<Session>, schema: &'a SchemaName, wait: Duration) -> Result<Self> {
         lock::poll_schema_for_session(|| lock_session(guard), schema, wait)?;
         Ok(Self { guard, schema })
     }
@@ -691,7 +756,7 @@ fn unavailable(schema: &SchemaName) -> Error {
 
 /// Writes what was done, and makes what was prepared obsolete.
 fn remember(pg: &mut PgConnection, target: &Target, notes: &str) -> Result<()> {
-    pg.batch_execute(notes)
+    pg.batch_execute(&(fleet::UNSET.to_owned() + notes))
         .map_err(|error| Error::database("remember the migration", error))?;
     // Every tenant reads the shared tables.
     if let Target::Shared { .. } = target {
@@ -707,7 +772,8 @@ pub(super) fn in_transaction<T>(
     pg: &mut PgConnection,
     work: impl FnOnce(&mut PgConnection) -> Result<T>,
 ) -> Result<T> {
-    in_transaction_by(pg, "BEGIN", work)
+    // Each statement sees what was committed before it got its locks, whatever the default is.
+    in_transaction_by(pg, "BEGIN ISOLATION LEVEL READ COMMITTED", work)
 }
 
 /// As [`in_transaction`]; the message begins the transaction, and may do more in it.

@@ -45,6 +45,12 @@ impl Run<'_> {
         let set = &self.sets[&SetName::Tenants];
         let mut entries = Vec::new();
         let mut parts = Vec::new();
+        let template = self.migrator.template_target().schema();
+        if templates {
+            // Whoever is being cloned from it is seen afterwards.
+            let (wait, stop) = (self.migrator.lock_wait, &self.migrator.stop);
+            lock::schema_for_session(&mut self.guard().pg, &template, wait, stop)?;
+        }
         if templates {
             let mut own = vec![self.migrator.template_target()];
             let named = ledger::named_templates(&mut self.guard().pg)?;
@@ -65,8 +71,14 @@ impl Run<'_> {
                 Ok(visit) => {
                     let has = match member.known {
                         Known::Current => current.clone(),
-                        Known::Versions(versions) => versions,
+                        Known::Versions(versions) => versions.as_ref().clone(),
                         Known::Unknown => BTreeSet::new(),
+                        Known::Unreadable(reason) => {
+                            let error = Error::new(ErrorKind::Database, reason);
+                            let outcome = Outcome::Failed(error.with_tenant(&member.id));
+                            entries.push(ReportEntry::unvisited(visit.target, outcome));
+                            continue;
+                        }
                     };
                     self.part(set, visit, Some(has), &mut entries, &mut parts);
                 }
@@ -85,6 +97,9 @@ impl Run<'_> {
             false if parts.is_empty() => Ok(()),
             false => self.in_one_transaction(set, &parts),
         };
+        if templates {
+            lock::release_schema(&mut self.guard().pg, &template)?;
+        }
         let (failed_at, mut error) = match result {
             Ok(()) => (None, None),
             Err(Broken { at: None, error }) => return Err(error),
@@ -115,7 +130,7 @@ impl Run<'_> {
         parts: &mut Vec<Part>,
     ) {
         let steps = match &has {
-            Some(has) => self.migrator.goal.steps(set, has),
+            Some(has) => set.steps(has),
             None => Err(Error::new(
                 ErrorKind::SchemaUnavailable,
                 format!("schema {} is missing", visit.schema),
@@ -149,7 +164,9 @@ impl Run<'_> {
             let mut first = None;
             for (number, part) in parts.iter().enumerate() {
                 at = Some(number);
-                lock::schema_for_transaction(pg, &part.visit.schema, migrator.lock_wait)?;
+                if part.visit.schema != *migrator.pool.layout().template() {
+                    lock::schema_for_transaction(pg, &part.visit.schema, migrator.lock_wait)?;
+                }
                 let batch = Batch::new(set, &part.steps, &part.before, vec![&part.visit]);
                 let text = fleet::HEAR.to_owned() + &batch.body(migrator);
                 pg.batch_execute(&text).map_err(|error| {

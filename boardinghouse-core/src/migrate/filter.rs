@@ -1,6 +1,6 @@
 //! Which tenants a run visits, and in which order.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -27,7 +27,8 @@ pub struct TenantFilter {
     /// `None` is all.
     pub(super) only: Option<Vec<TenantId>>,
     pub(super) except: Vec<TenantId>,
-    pub(super) attributes: Option<Map<String, Value>>,
+    /// All of them.
+    pub(super) attributes: Vec<Value>,
     pub(super) order_by: Option<String>,
     pub(super) limit: Option<Limit>,
 }
@@ -64,19 +65,19 @@ impl TenantFilter {
     }
 
     /// Those whose attributes contain this object (PostgreSQL manual, 8.14.3 "jsonb Containment and
-    /// Existence").
+    /// Existence"). Said again, those must be contained, too.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`] when it is no object.
     pub fn attributes(mut self, value: Value) -> Result<Self> {
-        let Value::Object(map) = value else {
+        if !value.is_object() {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 format!("attributes are an object such as {{\"plan\": \"free\"}}, not {value}"),
             ));
-        };
-        self.attributes.get_or_insert_default().extend(map);
+        }
+        self.attributes.push(value);
         Ok(self)
     }
 
@@ -99,7 +100,7 @@ impl TenantFilter {
     pub(super) fn is_all(&self) -> bool {
         self.only.is_none()
             && self.except.is_empty()
-            && self.attributes.is_none()
+            && self.attributes.is_empty()
             && self.limit.is_none()
     }
 }

@@ -1,19 +1,39 @@
 //! Many tenants at once: workers that take them from a queue, each on a connection of its own.
 
 use std::{
-    sync::{Mutex, mpsc},
-    time::Duration,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError, mpsc},
+    time::{Duration, Instant},
 };
+
+use diesel::connection::SimpleConnection;
 
 use super::{
     Migrator, OnError,
-    apply::{Batch, BatchFailure, Failure, Holder, Worker},
-    ledger::LockBudget,
-    queue::{Item, Limits, Queue, Work},
-    report::{Outcome, ReportEntry},
+    apply::{Batch, BatchFailure, Holder, Passing, Worker},
+    ledger::{self, LockBudget},
+    plan::Target,
+    queue::{Again, Item, Limits, Queue, Work},
+    report::{FailedMigration, Outcome, ReportEntry},
     set::{SetName, Sets},
 };
-use crate::session::Session;
+use crate::{
+    error::{Error, ErrorKind},
+    session::Session,
+};
+
+/// How often it is looked whether the connection is there that keeps other migrators away.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// What is told where it is not.
+pub(super) const LOST: &str =
+    "the connection that keeps other migrators away was lost, and they may run now";
+
+/// Whether the run's own connection is there.
+pub(super) fn is_alive(guard: &Mutex<Session>) -> bool {
+    let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
+    guard.pg.batch_execute("SELECT 1").is_ok()
+}
 
 /// How a part of the fleet is to be migrated.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +41,8 @@ pub(super) struct Pace {
     pub(super) jobs: usize,
     pub(super) on_error: OnError,
     pub(super) max_failures: Option<usize>,
+    /// How many tenants have failed before.
+    pub(super) failed: usize,
 }
 
 /// What became of a part of the fleet.
@@ -43,18 +65,20 @@ pub(super) fn migrate(
 ) -> Finished {
     let jobs = pace.jobs.clamp(1, items.len().max(1));
     let limits = Limits {
-        batch: match budget.plain_strings {
+        batch: match budget.can_share {
             true => migrator.batch_size,
             false => 1,
         },
         failures: match pace.on_error {
             OnError::Stop => 1,
-            OnError::Continue => pace.max_failures.map_or(usize::MAX, |most| most + 1),
+            OnError::Continue => pace.max_failures.map_or(usize::MAX, |most| {
+                most.saturating_sub(pace.failed).saturating_add(1)
+            }),
         },
         gentle: !migrator.pace.is_zero(),
         patience: migrator.lock_wait,
     };
-    let queue = Queue::new(items, limits, &migrator.stop);
+    let queue = Queue::new(items, jobs, limits, &migrator.stop);
     let room =
         (budget.capacity / 2 - budget.taken).max(0) / i64::try_from(jobs).unwrap_or(i64::MAX);
     std::thread::scope(|scope| {
@@ -67,6 +91,7 @@ pub(super) fn migrate(
                     sets,
                     guard,
                     queue,
+                    served: false,
                     pause: migrator.pace,
                     room,
                     to,
@@ -75,8 +100,19 @@ pub(super) fn migrate(
             });
         }
         drop(to);
-        for (place, entry) in from {
-            tell(place, entry);
+        let mut asked = Instant::now();
+        loop {
+            match from.recv_timeout(HEARTBEAT) {
+                Ok((place, entry)) => tell(place, entry),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            if asked.elapsed() >= HEARTBEAT {
+                asked = Instant::now();
+                if !is_alive(guard) {
+                    queue.stop(LOST.to_owned());
+                }
+            }
         }
     });
     let (stopped, rest) = queue.into_rest();
@@ -89,6 +125,8 @@ struct Hand<'a> {
     sets: &'a Sets,
     guard: &'a Mutex<Session>,
     queue: &'a Queue<'a>,
+    /// Whether the session has seen a schema.
+    served: bool,
     pause: Duration,
     /// How many locks this one may hold.
     room: i64,
@@ -98,6 +136,13 @@ struct Hand<'a> {
 impl Hand<'_> {
     fn work(mut self) {
         while let Some(work) = self.queue.take() {
+            if let Err(error) = self.worker.session() {
+                match self.queue.without_connection(work, &error.chain()) {
+                    true => continue,
+                    false => return,
+                }
+            }
+            self.queue.connected();
             match work {
                 Work::One(item) => self.one(item),
                 Work::Batch { items, measure } => self.batch(items, measure),
@@ -112,22 +157,88 @@ impl Hand<'_> {
         let span = tracing::info_span!("migrate", target = %item.visit.target);
         let result = span.in_scope(|| {
             let holder = Holder::Each(self.guard);
-            self.worker.visit(&item.visit, holder, &mut item.done)
+            // What is written in Rust may panic, and others go on.
+            catch_unwind(AssertUnwindSafe(|| {
+                self.worker.visit(&item.visit, holder, &mut item.progress)
+            }))
         });
-        match result {
-            Ok(()) => self.tell(item, None),
-            Err(failure) if failure.passing => {
-                let lost = failure.error.kind() == crate::ErrorKind::ConnectionFailed;
-                if let Some(item) = self.queue.again(item, lost) {
-                    self.tell(item, Some(failure));
+        let failure = match result {
+            Ok(Ok(())) => return self.tell(item, Outcome::Done, None),
+            Ok(Err(failure)) => failure,
+            Err(_) => {
+                self.worker.forget();
+                let message = format!("a migration, or a hook, panicked on {}", item.visit.target);
+                Error::new(ErrorKind::Panicked, message).into()
+            }
+        };
+        let again = match (failure.passing, failure.error.kind()) {
+            (Passing::Yes, ErrorKind::ConnectionFailed) => Some(Again::Lost),
+            (Passing::Yes, _) => Some(Again::Locked),
+            (Passing::Once, _) => Some(Again::Once),
+            (Passing::No, ErrorKind::SchemaUnavailable) if !item.sought => {
+                item.sought = true;
+                match self.seek(&mut item) {
+                    Sought::Elsewhere => Some(Again::AtOnce),
+                    Sought::Gone => {
+                        let reason = "the tenant was deleted meanwhile".to_owned();
+                        return self.tell(item, Outcome::Skipped(reason), None);
+                    }
+                    Sought::There => None,
                 }
             }
-            Err(failure) => self.tell(item, Some(failure)),
+            // What the session has learned of other schemas, such as their types, may be in the way.
+            (Passing::No, ErrorKind::Migration) if !item.on_fresh_session => {
+                item.on_fresh_session = true;
+                self.served.then(|| {
+                    self.worker.forget();
+                    self.served = false;
+                    Again::AtOnce
+                })
+            }
+            (Passing::No, _) => None,
+        };
+        self.served = true;
+        let given_up = match again {
+            Some(why) => {
+                self.served = why != Again::AtOnce && self.served;
+                self.queue.again(item, why)
+            }
+            None => Some(item),
+        };
+        if let Some(item) = given_up {
+            let error = match item.visit.target.tenant_id() {
+                Some(id) => failure.error.with_tenant(id),
+                None => failure.error,
+            };
+            self.tell(item, Outcome::Failed(error), failure.details);
+        }
+    }
+
+    /// Looks for a tenant whose schema was not where it should be: it may have been renamed.
+    fn seek(&mut self, item: &mut Item) -> Sought {
+        let Some((incarnation, oid)) = item.visit.member else {
+            return Sought::There;
+        };
+        let found = self
+            .worker
+            .session()
+            .and_then(|session| ledger::whereabouts(&mut session.pg, incarnation));
+        match found {
+            Ok(None) => Sought::Gone,
+            Ok(Some((schema, Some(now)))) if (&schema, now) != (&item.visit.schema, oid) => {
+                if let Target::Tenant { schema: named, .. } = &mut item.visit.target {
+                    named.clone_from(&schema);
+                }
+                item.visit.schema = schema;
+                item.visit.member = Some((incarnation, now));
+                Sought::Elsewhere
+            }
+            _ => Sought::There,
         }
     }
 
     fn batch(&mut self, items: Vec<Item>, measure: bool) {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let set = &self.sets[&SetName::Tenants];
         let route = items[0]
             .route
@@ -139,6 +250,7 @@ impl Hand<'_> {
             true => self.worker.measured_batch(&batch).map(Some),
             false => self.worker.batch(&batch).map(|()| None),
         };
+        self.served = true;
         match result {
             Ok(locks) => {
                 if let Some(locks) = locks {
@@ -148,8 +260,8 @@ impl Hand<'_> {
                 }
                 self.queue.learn(items.len(), begun.elapsed());
                 for mut item in items {
-                    item.done = route.steps.iter().map(|step| step.describe(set)).collect();
-                    self.tell(item, None);
+                    item.progress.done = route.steps.iter().map(|s| s.describe(set)).collect();
+                    self.tell(item, Outcome::Done, None);
                 }
             }
             // Whether it was committed, each of them says itself.
@@ -158,28 +270,25 @@ impl Hand<'_> {
         }
     }
 
-    fn tell(&self, item: Item, failure: Option<Failure>) {
-        let failed = failure.is_some();
-        let (outcome, details) = match failure {
-            None => (Outcome::Done, None),
-            Some(failure) => {
-                let error = match item.visit.target.tenant_id() {
-                    Some(id) => failure.error.with_tenant(id),
-                    None => failure.error,
-                };
-                (Outcome::Failed(error), failure.details)
-            }
-        };
+    fn tell(&self, item: Item, outcome: Outcome, failed: Option<FailedMigration>) {
+        let is_failure = matches!(outcome, Outcome::Failed(_));
         let elapsed = item.elapsed();
         let entry = ReportEntry {
             target: item.visit.target,
-            applied: item.done,
+            applied: item.progress.done,
             outcome,
-            failed: details,
+            failed,
             elapsed,
         };
         // Whoever listens does so until all of us are done.
         let _ = self.to.send((item.place, entry));
-        self.queue.done(1, failed);
+        self.queue.done(1, is_failure);
     }
+}
+
+/// Where a tenant is that was not where it should be.
+enum Sought {
+    There,
+    Elsewhere,
+    Gone,
 }

@@ -14,15 +14,33 @@ pub enum Goal {
     Newest,
     /// Exactly this version: what is pending up to it is applied, what was applied after it is taken back.
     Version(String),
-    /// As many migrations are taken back, the newest first. A schema that has fewer loses all.
+    /// As many migrations are taken back, the newest first: those that the template has, or the shared
+    /// schema. A tenant loses those of them that it has.
     Revert(usize),
     /// All migrations are taken back.
     RevertAll,
-    /// As many migrations, the newest ones, are taken back and applied again.
+    /// As many migrations, the newest ones of the template or the shared schema, are taken back and applied
+    /// again, by whoever has them.
     Redo(usize),
     /// This version is remembered as applied, where it is not; nothing is run.
     MarkApplied(String),
     /// Versions that none of the migrations has are forgotten; nothing is run.
+    Prune,
+}
+
+/// A [`Goal`] that means the same however often it is asked for, and whatever was done towards it already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Aim {
+    #[default]
+    Newest,
+    Version(String),
+    /// The newest first.
+    Without {
+        versions: Vec<String>,
+        again: bool,
+    },
+    Nothing,
+    MarkApplied(String),
     Prune,
 }
 
@@ -64,6 +82,15 @@ impl Step {
         }
     }
 
+    /// Whether a schema that has this has it done already.
+    pub(super) fn is_done(&self, set: &Set, has: &BTreeSet<String>) -> bool {
+        match self {
+            Self::Apply(at) | Self::Mark(at) => has.contains(&set.entries[*at].version),
+            Self::TakeBack(at) => !has.contains(&set.entries[*at].version),
+            Self::Forget(version) => !has.contains(version),
+        }
+    }
+
     /// Changes what a schema is known to have.
     pub(super) fn note(&self, set: &Set, versions: &mut BTreeSet<String>) {
         match self {
@@ -88,6 +115,10 @@ impl Goal {
 
     /// Refuses a version that a set does not have.
     pub(super) fn check(&self, set: &Set) -> Result<()> {
+        if *self == Self::Prune && set.entries.is_empty() {
+            let message = "there are no migrations at all: everything would be forgotten";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         let (Self::Version(version) | Self::MarkApplied(version)) = self else {
             return Ok(());
         };
@@ -105,7 +136,42 @@ impl Goal {
         Err(Error::new(ErrorKind::InvalidInput, message))
     }
 
-    /// The steps from what a schema has to the goal.
+    /// What is aimed at, seen from a schema that has this: the template, or the shared schema.
+    pub(super) fn aim(&self, has: &BTreeSet<String>) -> Aim {
+        let newest = |count: usize| has.iter().rev().take(count).cloned().collect();
+        match self {
+            Self::Newest => Aim::Newest,
+            Self::Version(version) => Aim::Version(version.clone()),
+            Self::Revert(count) => Aim::Without {
+                versions: newest(*count),
+                again: false,
+            },
+            Self::RevertAll => Aim::Nothing,
+            Self::Redo(count) => Aim::Without {
+                versions: newest(*count),
+                again: true,
+            },
+            Self::MarkApplied(version) => Aim::MarkApplied(version.clone()),
+            Self::Prune => Aim::Prune,
+        }
+    }
+
+    /// What to ask for so that a run that did not get through is gone on with: asking for the same again
+    /// would take back more.
+    pub(super) fn rest(&self, has: &BTreeSet<String>) -> Option<Self> {
+        match self {
+            Self::Revert(count) => Some(match has.iter().rev().nth(*count) {
+                Some(version) => Self::Version(version.clone()),
+                None => Self::RevertAll,
+            }),
+            Self::Redo(_) => Some(Self::Newest),
+            _ => None,
+        }
+    }
+}
+
+impl Aim {
+    /// The steps from what a schema has to the aim.
     pub(super) fn steps(&self, set: &Set, has: &BTreeSet<String>) -> Result<Vec<Step>> {
         let pending = |upto: usize| {
             let missing = move |at: &usize| !has.contains(&set.entries[*at].version);
@@ -120,19 +186,16 @@ impl Goal {
                 let back: Vec<Step> = taken_back(set, later)?;
                 back.into_iter().chain(pending(at)).collect()
             }
-            Self::Revert(count) => taken_back(set, has.iter().rev().take(*count))?,
-            Self::RevertAll => taken_back(set, has.iter().rev())?,
-            Self::Redo(count) => {
-                let back = taken_back(set, has.iter().rev().take(*count))?;
-                let again: Vec<Step> = back
-                    .iter()
-                    .rev()
-                    .filter_map(|step| match step {
-                        Step::TakeBack(at) => Some(Step::Apply(*at)),
-                        _ => None,
-                    })
-                    .collect();
-                back.into_iter().chain(again).collect()
+            Self::Nothing => taken_back(set, has.iter().rev())?,
+            Self::Without { versions, again } => {
+                let of_own = versions.iter().filter(|version| has.contains(*version));
+                let back = taken_back(set, of_own)?;
+                let more = back.iter().rev().filter_map(|step| match step {
+                    Step::TakeBack(at) if *again => Some(Step::Apply(*at)),
+                    _ => None,
+                });
+                let more: Vec<Step> = more.collect();
+                back.into_iter().chain(more).collect()
             }
             Self::MarkApplied(version) => find(set, version)
                 .filter(|at| !has.contains(&set.entries[*at].version))

@@ -1,12 +1,15 @@
 //! Who has which migrations: the ledger, and each schema's own table where that says nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use diesel::{prelude::*, sql_types};
 
 use super::filter::TenantFilter;
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
     registry,
     sql::{self, fleet},
@@ -21,9 +24,11 @@ const HISTORIES_A_QUERY: usize = 200;
 pub(super) enum Known {
     /// What the caller said that everybody should have.
     Current,
-    Versions(BTreeSet<String>),
+    Versions(Arc<BTreeSet<String>>),
     /// Nothing is known.
     Unknown,
+    /// It could not be read: why.
+    Unreadable(String),
 }
 
 /// A tenant of the fleet.
@@ -58,8 +63,8 @@ pub(super) fn members<C: registry::PgQueries>(
         schema_oid: Option<u32>,
         #[diesel(sql_type = sql_types::Bool)]
         is_current: bool,
-        #[diesel(sql_type = sql_types::Nullable<sql_types::Array<sql_types::Text>>)]
-        versions: Option<Vec<String>>,
+        #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+        hash: Option<String>,
     }
     let ids = |ids: &[TenantId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let only = filter.only.as_deref().map(ids);
@@ -75,13 +80,16 @@ pub(super) fn members<C: registry::PgQueries>(
         .bind::<sql_types::Array<sql_types::Text>, _>(current)
         .bind::<Texts, _>(only)
         .bind::<Texts, _>(except)
-        .bind::<sql_types::Nullable<sql_types::Jsonb>, _>(
-            filter.attributes.clone().map(serde_json::Value::Object),
-        )
+        .bind::<sql_types::Array<sql_types::Jsonb>, _>(&filter.attributes)
         .bind::<sql_types::Nullable<sql_types::Text>, _>(attribute)
         .bind::<sql_types::Bool, _>(descending)
         .load(conn)
         .map_err(|error| registry::explain(conn, "list the tenants", error))?;
+    // Each list of versions is held once, however many have it.
+    let lists = match rows.iter().any(|row| row.hash.is_some()) {
+        true => lists(conn, current)?,
+        false => HashMap::new(),
+    };
     let mut members: Vec<Member> = rows
         .into_iter()
         .map(|row| {
@@ -91,10 +99,10 @@ pub(super) fn members<C: registry::PgQueries>(
                 status: row.status.parse()?,
                 incarnation: row.incarnation,
                 schema_oid: row.schema_oid,
-                known: match (row.is_current, row.versions) {
-                    (true, _) => Known::Current,
-                    (false, Some(versions)) => Known::Versions(versions.into_iter().collect()),
-                    (false, None) => Known::Unknown,
+                known: match row.hash.and_then(|hash| lists.get(&hash)) {
+                    _ if row.is_current => Known::Current,
+                    Some(versions) => Known::Versions(Arc::clone(versions)),
+                    None => Known::Unknown,
                 },
             })
         })
@@ -103,6 +111,47 @@ pub(super) fn members<C: registry::PgQueries>(
         members.truncate(limit.of(members.len()));
     }
     Ok(members)
+}
+
+fn lists<C: registry::PgQueries>(
+    conn: &mut C,
+    current: &[String],
+) -> Result<HashMap<String, Arc<BTreeSet<String>>>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql_types::Text)]
+        hash: String,
+        #[diesel(sql_type = sql_types::Array<sql_types::Text>)]
+        versions: Vec<String>,
+    }
+    let rows: Vec<Row> = diesel::sql_query(fleet::VERSIONS)
+        .bind::<sql_types::Array<sql_types::Text>, _>(current)
+        .load(conn)
+        .map_err(|error| registry::explain(conn, "read the ledger", error))?;
+    let list = |row: Row| (row.hash, Arc::new(row.versions.into_iter().collect()));
+    Ok(rows.into_iter().map(list).collect())
+}
+
+/// Where a tenant is now, by its incarnation: its schema, and the number of that; `None` where there is no
+/// such tenant any more.
+pub(super) fn whereabouts(
+    conn: &mut PgConnection,
+    incarnation: i64,
+) -> Result<Option<(SchemaName, Option<u32>)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql_types::Text)]
+        schema_name: String,
+        #[diesel(sql_type = sql_types::Nullable<sql_types::Oid>)]
+        schema_oid: Option<u32>,
+    }
+    let row: Option<Row> = diesel::sql_query(fleet::WHEREABOUTS)
+        .bind::<sql_types::BigInt, _>(incarnation)
+        .get_result(conn)
+        .optional()
+        .map_err(|error| Error::database("look for the tenant", error))?;
+    row.map(|row| Ok((SchemaName::existing(&row.schema_name)?, row.schema_oid)))
+        .transpose()
 }
 
 /// Fails where the filter names a tenant that there is none of.
@@ -142,14 +191,27 @@ pub(super) fn look_up(
     }
     let mut histories = read_histories(conn, &schemas)?;
     let mut found = Vec::with_capacity(schemas.len());
+    let mut lists: HashMap<Vec<String>, Arc<BTreeSet<String>>> = HashMap::new();
     for member in members.iter_mut().filter(|member| asked(member)) {
-        let versions = histories.remove(&member.schema).unwrap_or_default();
-        member.known = Known::Versions(versions.iter().cloned().collect());
-        if let Some(oid) = member.schema_oid {
-            found.push(LookedUp {
-                member: (member.incarnation, oid),
-                versions,
-            });
+        let history = histories.remove(&member.schema);
+        // One that came in its place is not the one that is known by this number.
+        let own = history.filter(|history| Some(history.oid) == member.schema_oid);
+        let Some(own) = own else {
+            member.known = Known::Unknown;
+            continue;
+        };
+        match own.versions {
+            Err(error) => member.known = Known::Unreadable(error.chain()),
+            Ok(versions) => {
+                let list = lists
+                    .entry(versions.clone())
+                    .or_insert_with(|| Arc::new(versions.iter().cloned().collect()));
+                member.known = Known::Versions(Arc::clone(list));
+                found.push(LookedUp {
+                    member: (member.incarnation, own.oid),
+                    versions,
+                });
+            }
         }
     }
     Ok(found)
@@ -184,9 +246,10 @@ pub(super) struct LockBudget {
     /// By this session.
     #[diesel(sql_type = sql_types::BigInt)]
     pub(super) held: i64,
-    /// Whether a backslash in a constant is one: else texts cannot be parted safely.
+    /// Whether a backslash in a constant is one, else texts cannot be parted safely; and no event trigger
+    /// runs code beside what they define.
     #[diesel(sql_type = sql_types::Bool)]
-    pub(super) plain_strings: bool,
+    pub(super) can_share: bool,
 }
 
 impl LockBudget {
@@ -197,12 +260,23 @@ impl LockBudget {
     }
 }
 
+/// What a schema's own table of migrations says.
+pub(super) struct History {
+    /// The number of the schema.
+    pub(super) oid: u32,
+    /// In the order of their bytes; an error where the table cannot be read.
+    pub(super) versions: Result<Vec<String>>,
+}
+
 #[derive(QueryableByName)]
 struct Existence {
     #[diesel(sql_type = sql_types::Text)]
     schema_name: String,
-    #[diesel(sql_type = sql_types::Bool)]
-    has_history: bool,
+    #[diesel(sql_type = sql_types::Oid)]
+    oid: u32,
+    /// `None` where the role may not look.
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Bool>)]
+    has_history: Option<bool>,
 }
 
 #[derive(QueryableByName)]
@@ -213,20 +287,20 @@ struct HistoryRow {
     version: String,
 }
 
-/// The versions that schemas have, in order. A schema that does not exist is left out. Nothing is
+/// The versions that schemas have. A schema that does not exist is left out. Nothing is
 /// created for it, which Diesel's own harness would do.
 pub(super) fn read_histories(
     pg: &mut PgConnection,
     schemas: &[SchemaName],
-) -> Result<HashMap<SchemaName, Vec<String>>> {
+) -> Result<HashMap<SchemaName, History>> {
     let failed = |error| Error::database("read which migrations are applied", error);
     let names: Vec<&str> = schemas.iter().map(SchemaName::as_str).collect();
     let existing: Vec<Existence> = diesel::sql_query(
-        "SELECT name AS schema_name, \
-         pg_catalog.to_regclass(pg_catalog.quote_ident(name) || '.__diesel_schema_migrations') \
-             IS NOT NULL AS has_history \
-         FROM pg_catalog.unnest($1) AS name \
-         WHERE pg_catalog.to_regnamespace(pg_catalog.quote_ident(name)) IS NOT NULL",
+        "SELECT s.name AS schema_name, n.oid, \
+         CASE WHEN pg_catalog.has_schema_privilege(n.oid, 'USAGE') THEN pg_catalog.to_regclass( \
+             pg_catalog.quote_ident(s.name) || '.__diesel_schema_migrations') IS NOT NULL END AS has_history \
+         FROM pg_catalog.unnest($1) AS s (name) \
+         JOIN pg_catalog.pg_namespace AS n ON n.nspname = s.name::pg_catalog.name",
     )
     .bind::<sql_types::Array<sql_types::Text>, _>(names)
     .load(pg)
@@ -235,28 +309,67 @@ pub(super) fn read_histories(
     let mut histories = HashMap::new();
     let mut with_history = Vec::new();
     for row in &existing {
-        if let Some(&schema) = known.get(row.schema_name.as_str()) {
-            histories.insert(schema.clone(), Vec::new());
-            if row.has_history {
+        let Some(&schema) = known.get(row.schema_name.as_str()) else {
+            continue;
+        };
+        let versions = match row.has_history {
+            Some(true) => {
                 with_history.push(schema);
+                Ok(Vec::new())
             }
-        }
+            Some(false) => Ok(Vec::new()),
+            None => Err(Error::new(
+                ErrorKind::SchemaUnavailable,
+                format!("this role has no USAGE privilege on schema {schema}"),
+            )),
+        };
+        let oid = row.oid;
+        histories.insert(schema.clone(), History { oid, versions });
     }
     for some in with_history.chunks(HISTORIES_A_QUERY) {
-        let rows: Vec<HistoryRow> = diesel::sql_query(sql::histories(some.iter().copied()))
-            .load(pg)
-            .map_err(failed)?;
-        for row in rows {
-            if let Some(versions) = known
-                .get(row.schema_name.as_str())
-                .and_then(|schema| histories.get_mut(*schema))
-            {
-                versions.push(row.version);
+        match load_histories(pg, some) {
+            Ok(rows) => add(&mut histories, &known, rows),
+            // One of them is at fault: each is asked alone.
+            Err(_) if some.len() > 1 => {
+                for schema in some {
+                    match load_histories(pg, std::slice::from_ref(schema)) {
+                        Ok(rows) => add(&mut histories, &known, rows),
+                        Err(error) => fail(&mut histories, schema, failed(error)),
+                    }
+                }
             }
+            Err(error) => fail(&mut histories, some[0], failed(error)),
         }
     }
-    histories
-        .values_mut()
-        .for_each(|versions| versions.sort_unstable());
+    for history in histories.values_mut() {
+        if let Ok(versions) = &mut history.versions {
+            versions.sort_unstable();
+        }
+    }
     Ok(histories)
+}
+
+fn load_histories(pg: &mut PgConnection, schemas: &[&SchemaName]) -> QueryResult<Vec<HistoryRow>> {
+    diesel::sql_query(sql::histories(schemas.iter().copied())).load(pg)
+}
+
+fn add(
+    histories: &mut HashMap<SchemaName, History>,
+    known: &HashMap<&str, &SchemaName>,
+    rows: Vec<HistoryRow>,
+) {
+    for row in rows {
+        let history = known
+            .get(row.schema_name.as_str())
+            .and_then(|schema| histories.get_mut(*schema));
+        if let Some(Ok(versions)) = history.map(|history| &mut history.versions) {
+            versions.push(row.version);
+        }
+    }
+}
+
+fn fail(histories: &mut HashMap<SchemaName, History>, schema: &SchemaName, error: Error) {
+    if let Some(history) = histories.get_mut(schema) {
+        history.versions = Err(error);
+    }
 }

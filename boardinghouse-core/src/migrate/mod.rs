@@ -16,7 +16,7 @@ mod set;
 mod text;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -33,15 +33,17 @@ pub use self::{
     report::{FailedMigration, LockUse, MigrationReport, Outcome, ReportEntry, RunEvent},
 };
 use self::{
-    ledger::{Known, read_histories},
+    ledger::{History, Known, read_histories},
     run::Run,
     set::{Set, SetName, Sets, Source},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    lock,
     names::{SchemaName, TenantId},
     pool::TenantPool,
-    registry::{self, PgRegistry},
+    registry,
+    tenant::TenantStatus,
 };
 
 /// The registry's own tables.
@@ -174,6 +176,66 @@ pub(crate) fn matching<C: registry::PgQueries>(
     ledger::check_names(conn, filter)?;
     let members = ledger::members(conn, filter, &[])?;
     Ok(members.into_iter().map(|member| member.id).collect())
+}
+
+/// Of a schema that is no tenant's; `None` where it is missing.
+fn planned(sets: &Sets, target: Target, history: Option<History>) -> PlannedTarget {
+    let set = &sets[&SetName::of(&target)];
+    match history.map(|history| history.versions) {
+        None => {
+            // What it will need when it is there.
+            let planned = Lists::new(set).planned(target, [].into());
+            PlannedTarget {
+                exists: false,
+                ..planned
+            }
+        }
+        Some(Ok(versions)) => Lists::new(set).planned(target, versions.into()),
+        Some(Err(error)) => PlannedTarget {
+            blocked: Some(error.chain()),
+            ..Lists::new(set).planned(target, [].into())
+        },
+    }
+}
+
+/// What is found out once for all who have the same versions.
+struct Lists<'a> {
+    set: &'a Set,
+    known: HashMap<Arc<[String]>, Arc<PlannedTarget>>,
+}
+
+impl<'a> Lists<'a> {
+    fn new(set: &'a Set) -> Self {
+        Self {
+            set,
+            known: HashMap::new(),
+        }
+    }
+
+    fn planned(&mut self, target: Target, applied: Arc<[String]>) -> PlannedTarget {
+        let set = self.set;
+        let known = self.known.entry(Arc::clone(&applied)).or_insert_with(|| {
+            let has: BTreeSet<String> = applied.iter().cloned().collect();
+            let (pending, blocked) = match set.steps(&has) {
+                Ok(steps) => (steps.iter().map(|step| step.describe(set)).collect(), None),
+                Err(error) => (Vec::new(), Some(error.chain())),
+            };
+            let unknown = has.iter().filter(|version| set.position(version).is_none());
+            Arc::new(PlannedTarget {
+                target: target.clone(),
+                exists: true,
+                unknown: unknown.cloned().collect(),
+                applied,
+                pending,
+                blocked,
+                skipped: None,
+            })
+        });
+        PlannedTarget {
+            target,
+            ..known.as_ref().clone()
+        }
+    }
 }
 
 #[derive(Default)]
@@ -318,7 +380,8 @@ impl Migrator {
     /// Sets how long one statement of a migration waits for a lock (PostgreSQL manual, 20.11.1
     /// "Statement Behavior": `lock_timeout`), after which the tenant is tried again later. Whoever uses the
     /// table after that statement waits as long. Defaults to 500 milliseconds: less than after what the
-    /// server looks for deadlocks, so that it is never a request that is cancelled for one.
+    /// server looks for deadlocks, so that it is never a request that is cancelled for one. Not for
+    /// migrations without a transaction: one that is interrupted may leave half of its work behind.
     #[must_use]
     pub fn lock_timeout(mut self, wait: Duration) -> Self {
         self.lock_timeout = wait;
@@ -360,7 +423,7 @@ impl Migrator {
     /// Defaults to no pause.
     #[must_use]
     pub fn pace(mut self, pause: Duration) -> Self {
-        self.pace = pause;
+        self.pace = pause.min(lock::LONGEST_WAIT);
         self
     }
 
@@ -439,7 +502,7 @@ impl Migrator {
         self
     }
 
-    /// A switch that ends a run early, from another thread or a signal handler: set it to `true`. What is
+    /// A switch that ends this migrator's runs early, from another thread or a signal handler: set it to `true`. What is
     /// being worked on is finished, the rest is left, and running again goes on there.
     #[must_use]
     pub fn stop_switch(&self) -> Arc<AtomicBool> {
@@ -456,7 +519,7 @@ impl Migrator {
     pub fn init(&self) -> Result<MigrationReport> {
         let sets = self.read_sets()?;
         let mut tell = |_: &RunEvent<'_>| {};
-        let mut run = Run::start(self, &sets, &mut tell)?;
+        let mut run = Run::start(self, &sets, Run::lock(self)?, &mut tell);
         run.init()?;
         Ok(run.into_report())
     }
@@ -475,20 +538,17 @@ impl Migrator {
 
     /// As [`plan`](Self::plan); `distrust` asks the schemas themselves.
     pub(crate) fn plan_by(&self, selection: &Selection, distrust: bool) -> Result<MigrationPlan> {
-        let sets = self.read_sets()?;
+        let mut sets = self.read_sets()?;
         self.check_goal(selection, &sets)?;
         let mut conn = self.pool.get_shared()?;
+        self.take_aim(&mut conn, selection, &mut sets)?;
         let own = self.own_targets(&mut conn, selection)?;
         let schemas: Vec<SchemaName> = own.iter().map(Target::schema).collect();
         let mut histories = read_histories(&mut conn, &schemas)?;
         let mut targets: Vec<PlannedTarget> = own
             .into_iter()
             .zip(schemas)
-            .map(|(target, schema)| {
-                let has = histories.remove(&schema);
-                let has = has.map(|versions| versions.into_iter().collect());
-                self.planned(&sets, target, has)
-            })
+            .map(|(target, schema)| planned(&sets, target, histories.remove(&schema)))
             .collect();
         targets.extend(self.planned_tenants(&mut conn, &sets, selection, distrust)?);
         Ok(MigrationPlan {
@@ -549,15 +609,14 @@ impl Migrator {
                 if !filter.is_all() {
                     registry::require(conn)?;
                 }
-                let tenants = PgRegistry::new(self.pool.clone()).schemas()?;
+                let tenants = registry::schemas(conn)?;
                 let schemas: Vec<SchemaName> = tenants.iter().map(|(_, s)| s.clone()).collect();
                 let mut histories = read_histories(conn, &schemas)?;
                 return Ok(tenants
                     .into_iter()
                     .map(|(id, schema)| {
                         let has = histories.remove(&schema);
-                        let has = has.map(|versions| versions.into_iter().collect());
-                        self.planned(sets, Target::Tenant { id, schema }, has)
+                        planned(sets, Target::Tenant { id, schema }, has)
                     })
                     .collect());
             }
@@ -567,39 +626,32 @@ impl Migrator {
         let current = sets[&SetName::Tenants].versions();
         let mut members = ledger::members(conn, &filter, &current)?;
         ledger::look_up(conn, &mut members, distrust)?;
+        let newest: Arc<[String]> = current.clone().into();
+        let mut lists = Lists::new(&sets[&SetName::Tenants]);
         Ok(members
             .into_iter()
             .map(|member| {
-                let has = match (&member.known, member.schema_oid) {
-                    (_, None) => None,
-                    (Known::Current, _) => Some(current.iter().cloned().collect()),
-                    (Known::Versions(versions), _) => Some(versions.clone()),
-                    (Known::Unknown, _) => Some(BTreeSet::new()),
+                let target = run::tenant(&member);
+                let skipped =
+                    !matches!(member.status, TenantStatus::Ready | TenantStatus::Suspended);
+                let mut planned = match (&member.known, member.schema_oid) {
+                    (_, None) => PlannedTarget::missing(target),
+                    (Known::Current, _) => lists.planned(target, Arc::clone(&newest)),
+                    (Known::Versions(versions), _) => {
+                        lists.planned(target, versions.iter().cloned().collect())
+                    }
+                    (Known::Unknown, _) => lists.planned(target, [].into()),
+                    (Known::Unreadable(reason), _) => PlannedTarget {
+                        blocked: Some(reason.clone()),
+                        ..lists.planned(target, [].into())
+                    },
                 };
-                self.planned(sets, run::tenant(&member), has)
+                if skipped {
+                    planned.skip(format!("the tenant is {}", member.status));
+                }
+                planned
             })
             .collect())
-    }
-
-    /// `has` is `None` where the schema is missing.
-    fn planned(&self, sets: &Sets, target: Target, has: Option<BTreeSet<String>>) -> PlannedTarget {
-        let set = &sets[&SetName::of(&target)];
-        let exists = has.is_some();
-        let has = has.unwrap_or_default();
-        let (pending, blocked) = match self.goal_for(&target).steps(set, &has) {
-            Ok(steps) => (steps.iter().map(|step| step.describe(set)).collect(), None),
-            Err(error) => (Vec::new(), Some(error.chain())),
-        };
-        let known: HashSet<&str> = set.entries.iter().map(|e| e.version.as_str()).collect();
-        let unknown = has.iter().filter(|v| !known.contains(v.as_str()));
-        PlannedTarget {
-            target,
-            exists,
-            unknown: unknown.cloned().collect(),
-            applied: has.into_iter().collect(),
-            pending,
-            blocked,
-        }
     }
 
     /// Makes the database ready and brings everything to the newest version.
@@ -706,16 +758,22 @@ impl Migrator {
         tell: &mut dyn FnMut(&RunEvent<'_>),
     ) -> Result<MigrationReport> {
         // All sources are read before anything is written.
-        let sets = self.read_sets()?;
+        let mut sets = self.read_sets()?;
         self.check_goal(selection, &sets)?;
-        let mut run = Run::start(self, &sets, tell)?;
+        let mut guard = Run::lock(self)?;
+        let resume = self.take_aim(&mut guard.pg, selection, &mut sets)?;
+        let mut run = Run::start(self, &sets, guard, tell);
+        run.resume = resume;
         run.over(selection)?;
         Ok(run.into_report())
     }
 
     fn check_goal(&self, selection: &Selection, sets: &Sets) -> Result<()> {
         match (&self.goal, selection) {
-            (Goal::Newest | Goal::Prune, _) => Ok(()),
+            (Goal::Newest, _) => Ok(()),
+            (Goal::Prune, Selection::All) => [SetName::Shared, SetName::Tenants]
+                .iter()
+                .try_for_each(|name| self.goal.check(&sets[name])),
             (_, Selection::All) => Err(Error::new(
                 ErrorKind::InvalidInput,
                 "this goal is for one set of migrations: choose the tenants, or the shared schema",
@@ -725,12 +783,38 @@ impl Migrator {
         }
     }
 
-    /// The registry only ever goes forward.
-    fn goal_for(&self, target: &Target) -> &Goal {
-        match target {
-            Target::Registry => &Goal::Newest,
-            _ => &self.goal,
+    /// Makes of the goal what each set aims at. Gives back what to ask for to go on with a run that did not
+    /// get through. The registry only ever goes forward.
+    fn take_aim(
+        &self,
+        conn: &mut PgConnection,
+        selection: &Selection,
+        sets: &mut Sets,
+    ) -> Result<Option<Goal>> {
+        if self.goal.is_newest() {
+            return Ok(None);
         }
+        let layout = self.pool.layout();
+        let leaders = [
+            (SetName::Shared, layout.shared()),
+            (SetName::Tenants, layout.template()),
+        ];
+        let schemas = leaders.map(|(_, schema)| schema.clone());
+        let mut histories = read_histories(conn, &schemas)?;
+        let mut resume = None;
+        for (name, schema) in leaders {
+            let has = match histories.remove(schema) {
+                Some(history) => history.versions?.into_iter().collect(),
+                None => BTreeSet::new(),
+            };
+            if let Some(set) = sets.get_mut(&name) {
+                set.aim = self.goal.aim(&has);
+            }
+            if (name == SetName::Shared) == (*selection == Selection::Shared) {
+                resume = self.goal.rest(&has);
+            }
+        }
+        Ok(resume)
     }
 
     fn batch_lock_timeout(&self) -> Duration {

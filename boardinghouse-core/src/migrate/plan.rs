@@ -1,6 +1,6 @@
 //! What a run visits and what it would do there: data, made without writing.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::Serialize;
 
@@ -119,7 +119,8 @@ pub struct PlannedTarget {
     /// Whether the schema exists.
     pub exists: bool,
     /// The versions that it has, in order.
-    pub applied: Vec<String>,
+    #[serde(serialize_with = "list")]
+    pub applied: Arc<[String]>,
     /// What would be done, in order: the names of the migrations that would be applied. Where the goal is
     /// another than the newest version, also `revert`, `mark` or `forget` and a name or version.
     pub pending: Vec<String>,
@@ -129,13 +130,39 @@ pub struct PlannedTarget {
     /// Why the goal cannot be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked: Option<String>,
+    /// Why a run leaves it as it is, such as a tenant that is just being created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+}
+
+fn list<S: serde::Serializer>(list: &Arc<[String]>, to: S) -> Result<S::Ok, S::Error> {
+    list.as_ref().serialize(to)
 }
 
 impl PlannedTarget {
     /// Whether there is nothing to do, and nothing in the way of it.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.exists && self.pending.is_empty() && self.blocked.is_none()
+        let nothing = self.exists && self.pending.is_empty() && self.blocked.is_none();
+        nothing || self.skipped.is_some()
+    }
+
+    pub(super) fn missing(target: Target) -> Self {
+        Self {
+            target,
+            exists: false,
+            applied: [].into(),
+            pending: Vec::new(),
+            unknown: Vec::new(),
+            blocked: None,
+            skipped: None,
+        }
+    }
+
+    /// Notes that nothing will be done.
+    pub(super) fn skip(&mut self, reason: String) {
+        self.pending.clear();
+        self.skipped = Some(reason);
     }
 }
 

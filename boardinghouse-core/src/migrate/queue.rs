@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{apply::Visit, goal::Step};
+use super::{
+    apply::{Progress, Visit},
+    goal::Step,
+};
 
 /// How long a batch keeps its tenants locked, about: for as long their requests wait.
 const BATCH_TIME: Duration = Duration::from_millis(100);
@@ -26,12 +29,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const MOST_LOSSES: u32 = 5;
 
 /// How often an external stop is looked for by who waits.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// Steps that many tenants need who have the same.
 #[derive(Debug)]
 pub(super) struct Route {
-    pub(super) before: BTreeSet<String>,
+    pub(super) before: Arc<BTreeSet<String>>,
     pub(super) steps: Vec<Step>,
     /// Whether tenants can share a transaction.
     pub(super) shares: bool,
@@ -45,10 +48,28 @@ pub(super) struct Item {
     pub(super) visit: Visit,
     /// `None` where it is visited alone, and asked what it has.
     pub(super) route: Option<Arc<Route>>,
-    pub(super) done: Vec<String>,
+    pub(super) progress: Progress,
     pub(super) begun: Option<Instant>,
+    /// Whether it was tried on a session that had seen no other schema.
+    pub(super) on_fresh_session: bool,
+    /// Whether it was looked for under another name.
+    pub(super) sought: bool,
     attempts: u32,
+    losses: u32,
     not_before: Option<Instant>,
+}
+
+/// Why a tenant is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Somebody holds a lock.
+    Locked,
+    /// The connection was lost.
+    Lost,
+    /// It went well when it was looked into.
+    Once,
+    /// Something about it is known better now.
+    AtOnce,
 }
 
 impl Item {
@@ -57,9 +78,12 @@ impl Item {
             place,
             visit,
             route,
-            done: Vec::new(),
+            progress: Progress::default(),
             begun: None,
+            on_fresh_session: false,
+            sought: false,
             attempts: 0,
+            losses: 0,
             not_before: None,
         }
     }
@@ -84,6 +108,9 @@ struct State {
     /// Parts of batches that failed.
     parts: Vec<Vec<Item>>,
     in_work: usize,
+    /// How many workers there are, and since when the last of them has no connection.
+    workers: usize,
+    cut_off: Option<Instant>,
     stopped: Option<String>,
     size: usize,
     /// Whether some batch counts its locks, or has.
@@ -114,12 +141,19 @@ pub(super) struct Queue<'a> {
 }
 
 impl<'a> Queue<'a> {
-    pub(super) fn new(items: Vec<Item>, limits: Limits, stop: &'a AtomicBool) -> Self {
+    pub(super) fn new(
+        items: Vec<Item>,
+        workers: usize,
+        limits: Limits,
+        stop: &'a AtomicBool,
+    ) -> Self {
         Self {
             state: Mutex::new(State {
                 waiting: items.into(),
                 parts: Vec::new(),
                 in_work: 0,
+                workers,
+                cut_off: None,
                 stopped: None,
                 size: FIRST_SIZE,
                 measured: false,
@@ -167,6 +201,53 @@ impl<'a> Queue<'a> {
         }
     }
 
+    /// Ends the run early.
+    pub(super) fn stop(&self, reason: String) {
+        self.state().stopped.get_or_insert(reason);
+        self.changed.notify_all();
+    }
+
+    /// Gives work back that was not begun, by a worker that has no connection. Says whether it is to go on:
+    /// it is not needed where others have one.
+    pub(super) fn without_connection(&self, work: Work, error: &str) -> bool {
+        let items = match work {
+            Work::One(item) => vec![item],
+            Work::Batch { items, measure } => {
+                if measure {
+                    self.state().measured = false;
+                }
+                items
+            }
+        };
+        let mut state = self.state();
+        state.in_work -= items.len();
+        for item in items.into_iter().rev() {
+            state.waiting.push_front(item);
+        }
+        let others = state.workers > 1;
+        if others {
+            state.workers -= 1;
+        } else {
+            let since = *state.cut_off.get_or_insert_with(Instant::now);
+            if since.elapsed() >= self.limits.patience {
+                state
+                    .stopped
+                    .get_or_insert_with(|| format!("no connection can be opened: {error}"));
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+        if !others {
+            self.pause(LONGEST_PAUSE.min(self.limits.patience));
+        }
+        !others
+    }
+
+    /// Notes that a worker has a connection.
+    pub(super) fn connected(&self) {
+        self.state().cut_off = None;
+    }
+
     /// Notes that as many tenants are done, well or not.
     pub(super) fn done(&self, count: usize, failed: bool) {
         let mut state = self.state();
@@ -210,11 +291,12 @@ impl<'a> Queue<'a> {
         let mut state = self.state();
         state.in_work -= items.len();
         if alone || items.len() == 1 {
-            for item in items.into_iter().rev() {
-                state.waiting.push_front(Item {
-                    route: None,
-                    ..item
-                });
+            for mut item in items.into_iter().rev() {
+                // What a lost connection has left of it, the schema says.
+                if let Some(route) = item.route.take() {
+                    item.progress.left = Some(route.steps.iter().cloned().collect());
+                }
+                state.waiting.push_front(item);
             }
         } else {
             let rest = items.split_off(items.len() / 2);
@@ -225,21 +307,29 @@ impl<'a> Queue<'a> {
     }
 
     /// Gives an item back that may go well the next time; itself where it was tried often enough.
-    pub(super) fn again(&self, mut item: Item, lost: bool) -> Option<Item> {
+    pub(super) fn again(&self, mut item: Item, why: Again) -> Option<Item> {
         item.attempts += 1;
-        let over = match lost {
-            true => item.attempts >= MOST_LOSSES,
-            false => item.elapsed() >= self.limits.patience,
+        item.losses += u32::from(why == Again::Lost);
+        let over = match why {
+            Again::Lost => item.losses >= MOST_LOSSES,
+            Again::Locked => item.elapsed() >= self.limits.patience,
+            Again::Once => item.attempts > 1,
+            Again::AtOnce => false,
         };
         if over {
             return Some(item);
         }
-        let pause = FIRST_PAUSE * 2_u32.pow(item.attempts.min(8));
-        item.not_before = Some(Instant::now() + pause.min(LONGEST_PAUSE));
+        if why != Again::AtOnce {
+            let pause = FIRST_PAUSE * 2_u32.pow(item.attempts.min(8));
+            item.not_before = Some(Instant::now() + pause.min(LONGEST_PAUSE));
+        }
         item.route = None;
         let mut state = self.state();
         state.in_work -= 1;
-        state.waiting.push_back(item);
+        match why {
+            Again::AtOnce => state.waiting.push_front(item),
+            _ => state.waiting.push_back(item),
+        }
         self.changed.notify_all();
         None
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::plan::Target;
-use crate::error::{Error, Result};
+use super::{goal::Goal, plan::Target};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What a run did. Failures are part of it: what fails, fails alone.
 #[derive(Debug, Serialize)]
@@ -17,6 +17,10 @@ pub struct MigrationReport {
     /// Why the run ended before it was through; running it again goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
+    /// What to ask for to go on, where the run did not get through and its goal counts from where a schema is:
+    /// asking for the same again would take back more.
+    #[serde(skip)]
+    pub resume: Option<Goal>,
     /// What the one transaction took, where the run was [`atomic`](super::Migrator::atomic).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locks: Option<LockUse>,
@@ -158,8 +162,14 @@ impl MigrationReport {
     ///
     /// # Errors
     ///
-    /// The first failure, if there is one.
+    /// The first failure, if there is one; [`ErrorKind::MigrationsPending`] where the run was stopped.
     pub fn into_result(self) -> Result<()> {
+        if self.is_success()
+            && let Some(reason) = &self.stopped
+        {
+            let message = format!("the run was stopped: {reason}");
+            return Err(Error::new(ErrorKind::MigrationsPending, message));
+        }
         self.entries
             .into_iter()
             .try_for_each(|entry| match entry.outcome {

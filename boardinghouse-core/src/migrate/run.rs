@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -9,14 +10,14 @@ use std::{
 use diesel::connection::SimpleConnection;
 
 use super::{
-    Group, Migrator,
-    apply::{Failure, Holder, Visit, Worker},
+    Group, Migrator, OnError,
+    apply::{Failure, Holder, Passing, Progress, Visit, Worker},
     filter::TenantFilter,
     fleet::{self, Pace},
     goal::Goal,
     ledger::{self, Known, LockBudget, LookedUp, Member, read_histories},
     plan::{Selection, Target},
-    queue::{Item, Route},
+    queue::{Item, LOOK, Route},
     report::{LockUse, MigrationReport, Outcome, ReportEntry, RunEvent},
     set::{Set, SetName, Sets},
     text::Sharing,
@@ -45,32 +46,51 @@ pub(super) struct Run<'a> {
     guard: Mutex<Session>,
     /// What the schemas have that do not belong to tenants.
     histories: HashMap<SchemaName, BTreeSet<String>>,
+    unreadable: HashMap<SchemaName, String>,
     entries: Vec<ReportEntry>,
     warnings: Vec<String>,
     stopped: Option<String>,
+    /// How many tenants have failed.
+    failures: usize,
     pub(super) locks: Option<LockUse>,
+    /// What to ask for to go on, where that is not the same again.
+    pub(super) resume: Option<Goal>,
 }
 
 impl<'a> Run<'a> {
+    /// A session that keeps other migrators away.
+    pub(super) fn lock(migrator: &Migrator) -> Result<Session> {
+        migrator.pool.require_sessions()?;
+        let mut guard = Session::connect(migrator.pool.url(), migrator.pool.layout())?;
+        lock::migrator_for_session(&mut guard.pg, migrator.lock_wait, &migrator.stop)?;
+        // It may wait for as long as the run takes.
+        guard
+            .pg
+            .batch_execute(sql::fleet::STAY)
+            .map_err(|error| Error::database("prepare the run", error))?;
+        Ok(guard)
+    }
+
     pub(super) fn start(
         migrator: &'a Migrator,
         sets: &'a Sets,
+        guard: Session,
         tell: &'a mut dyn FnMut(&RunEvent<'_>),
-    ) -> Result<Self> {
-        migrator.pool.require_sessions()?;
-        let mut guard = Session::connect(migrator.pool.url(), migrator.pool.layout())?;
-        lock::migrator_for_session(&mut guard.pg, migrator.lock_wait)?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             migrator,
             sets,
             tell,
             guard: Mutex::new(guard),
+            failures: 0,
+            resume: None,
             histories: HashMap::new(),
+            unreadable: HashMap::new(),
             entries: Vec::new(),
             warnings: Vec::new(),
             stopped: None,
             locks: None,
-        })
+        }
     }
 
     pub(super) fn into_report(self) -> MigrationReport {
@@ -79,6 +99,7 @@ impl<'a> Run<'a> {
             warnings: self.warnings,
             stopped: self.stopped,
             locks: self.locks,
+            resume: self.resume,
         }
     }
 
@@ -100,8 +121,16 @@ impl<'a> Run<'a> {
         match selection {
             Selection::All => {
                 self.create_own_schemas()?;
-                if self.visit_registry() && self.visit_own(self.migrator.shared_target()) {
-                    self.templates_then_tenants(&self.migrator.everybody())?;
+                let filter = self.migrator.everybody();
+                self.check_groups()?;
+                if !self.visit_registry() {
+                    // Nothing can be known of tenants.
+                } else if self.visit_own(self.migrator.shared_target()) {
+                    self.templates_then_tenants(&filter)?;
+                } else {
+                    let reason = "the shared schema could not be migrated";
+                    self.skip(self.migrator.template_target(), reason.to_owned());
+                    self.skip_tenants(&filter, &HashSet::new(), reason);
                 }
             }
             Selection::Shared => {
@@ -112,6 +141,7 @@ impl<'a> Run<'a> {
             }
             Selection::Tenants => {
                 registry::require(&mut self.guard().pg)?;
+                self.check_groups()?;
                 self.templates_then_tenants(&self.migrator.everybody())?;
             }
             Selection::Only(_) | Selection::Matching(_) => {
@@ -143,10 +173,16 @@ impl<'a> Run<'a> {
             layout.template().clone(),
         ];
         let found = read_histories(&mut self.guard().pg, &own)?;
-        self.histories = found
-            .into_iter()
-            .map(|(schema, versions)| (schema, versions.into_iter().collect()))
-            .collect();
+        for (schema, history) in found {
+            match history.versions {
+                Ok(versions) => drop(
+                    self.histories
+                        .insert(schema, versions.into_iter().collect()),
+                ),
+                // It matters only where the schema is visited.
+                Err(error) => drop(self.unreadable.insert(schema, error.chain())),
+            }
+        }
         Ok(())
     }
 
@@ -155,7 +191,7 @@ impl<'a> Run<'a> {
         let layout = self.layout();
         let registry = SchemaName::known(Layout::REGISTRY);
         for schema in [&registry, layout.shared(), layout.template()] {
-            if !self.histories.contains_key(schema) {
+            if !self.histories.contains_key(schema) && !self.unreadable.contains_key(schema) {
                 self.guard()
                     .pg
                     .batch_execute(&sql::create_schema_if_missing(schema))
@@ -201,15 +237,18 @@ impl<'a> Run<'a> {
     fn migrate_own(&mut self, target: &Target, applied: &mut Vec<String>) -> Result<(), Failure> {
         let set = self.set(target);
         let schema = target.schema();
+        if let Some(reason) = self.unreadable.get(&schema) {
+            return Err(Error::new(ErrorKind::SchemaUnavailable, reason.clone()).into());
+        }
         let has = self.histories.get(&schema).ok_or_else(|| {
             let message = format!("schema {schema} is missing: run `boardinghouse init`");
             Error::new(ErrorKind::SchemaUnavailable, message)
         })?;
-        if self.migrator.goal_for(target).steps(set, has)?.is_empty() {
+        if set.steps(has)?.is_empty() {
             return Ok(());
         }
         let wait = self.migrator.lock_wait;
-        lock::schema_for_session(&mut self.guard().pg, &schema, wait)?;
+        lock::schema_for_session(&mut self.guard().pg, &schema, wait, &self.migrator.stop)?;
         let visit = Visit {
             target: target.clone(),
             schema: schema.clone(),
@@ -218,10 +257,21 @@ impl<'a> Run<'a> {
         let mut worker = Worker::new(self.migrator, self.sets);
         let deadline = Instant::now() + wait.min(lock::LONGEST_WAIT);
         let mut pause = Duration::from_millis(20);
+        let mut progress = Progress::default();
+        let mut tries = 0;
         let migrated = loop {
-            match worker.visit(&visit, Holder::Run, applied) {
+            let worked = catch_unwind(AssertUnwindSafe(|| {
+                worker.visit(&visit, Holder::Run, &mut progress)
+            }));
+            let result = worked.unwrap_or_else(|_| {
+                let message = format!("a migration, or a hook, panicked on {target}");
+                Err(Error::new(ErrorKind::Panicked, message).into())
+            });
+            tries += 1;
+            match result {
                 Err(failure)
-                    if failure.passing
+                    if (failure.passing == Passing::Yes
+                        || failure.passing == Passing::Once && tries == 1)
                         && failure.error.kind() != ErrorKind::ConnectionFailed
                         && Instant::now() + pause < deadline
                         && !self.migrator.stop.load(Relaxed) =>
@@ -233,6 +283,7 @@ impl<'a> Run<'a> {
                 result => break result,
             }
         };
+        *applied = progress.done;
         let released = lock::release_schema(&mut self.guard().pg, &schema);
         migrated?;
         Ok(released?)
@@ -275,10 +326,28 @@ impl<'a> Run<'a> {
             .stopped
             .clone()
             .unwrap_or_else(|| "a template could not be migrated".into());
+        self.skip_tenants(filter, &HashSet::new(), &reason);
+        Ok(())
+    }
+
+    /// Notes all tenants that were not seen.
+    fn skip_tenants(&mut self, filter: &TenantFilter, seen: &HashSet<i64>, reason: &str) {
         let current = self.current();
-        let members = ledger::members(&mut self.guard().pg, filter, &current)?;
-        for member in members {
-            self.skip(tenant(&member), reason.clone());
+        // The connection may be lost: what was done is told all the same.
+        let members = ledger::members(&mut self.guard().pg, filter, &current).unwrap_or_default();
+        for member in members.iter().filter(|m| !seen.contains(&m.incarnation)) {
+            self.skip(tenant(member), reason.to_owned());
+        }
+    }
+
+    /// Refuses groups of tenants that there are none of.
+    fn check_groups(&mut self) -> Result<()> {
+        let named = |group: &&Group| group.filter.only.is_some();
+        for group in self.migrator.groups.iter().filter(named) {
+            let mut guard = self.guard();
+            if registry::state(&mut guard.pg).is_ok_and(|s| s == registry::RegistryState::Current) {
+                ledger::check_names(&mut guard.pg, &group.filter)?;
+            }
         }
         Ok(())
     }
@@ -289,9 +358,9 @@ impl<'a> Run<'a> {
             return Ok(true);
         }
         let found = read_histories(&mut self.guard().pg, &named)?;
-        for (schema, versions) in found {
+        for (schema, history) in found {
             self.histories
-                .insert(schema, versions.into_iter().collect());
+                .insert(schema, history.versions?.into_iter().collect());
         }
         let mut migrated = true;
         for schema in named {
@@ -317,36 +386,53 @@ impl<'a> Run<'a> {
                 break;
             }
             let visited = self.visit_part(&group.filter, Some(group), &mut seen)?;
-            if self.stopped.is_none() && visited > 0 {
-                self.between_groups(group);
+            if self.stopped.is_none() && self.is_anything_left(filter, &seen)? {
+                self.between_groups(group, visited > 0);
             }
         }
         if self.stopped.is_none() {
             return self.visit_tenants_but(filter, &mut seen);
         }
-        let current = self.current();
-        let members = ledger::members(&mut self.guard().pg, filter, &current)?;
         let reason = self.stopped.clone().unwrap_or_default();
-        for member in members.iter().filter(|m| !seen.contains(&m.incarnation)) {
-            self.skip(tenant(member), reason.clone());
-        }
+        self.skip_tenants(filter, &seen, &reason);
         Ok(())
     }
 
+    /// Whether some tenant that was not seen yet has something to be done.
+    fn is_anything_left(&mut self, filter: &TenantFilter, seen: &HashSet<i64>) -> Result<bool> {
+        let set = &self.sets[&SetName::Tenants];
+        let mut unseen = self.members(filter, &mut seen.clone())?;
+        unseen.retain(|member| self.readied(member).is_ok());
+        let current: BTreeSet<String> = self.current().into_iter().collect();
+        Ok(unseen.iter().any(|member| match &member.known {
+            Known::Current => set.steps(&current).map_or(true, |steps| !steps.is_empty()),
+            Known::Versions(has) => set.steps(has).map_or(true, |steps| !steps.is_empty()),
+            Known::Unknown | Known::Unreadable(_) => true,
+        }))
+    }
+
     /// Lets a group be used for a while, then asks whether to go on.
-    fn between_groups(&mut self, group: &Group) {
-        if !group.bake.is_zero() {
+    fn between_groups(&mut self, group: &Group, bake: bool) {
+        if bake && !group.bake.is_zero() {
             (self.tell)(&RunEvent::Baking {
                 group: &group.name,
                 wait: group.bake,
             });
             let until = Instant::now() + group.bake.min(lock::LONGEST_WAIT);
+            let mut asked = Instant::now();
             while !self.migrator.stop.load(Relaxed) {
                 let left = until.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     break;
                 }
-                std::thread::sleep(left.min(Duration::from_millis(50)));
+                std::thread::sleep(left.min(Duration::from_secs(1)).min(LOOK));
+                if asked.elapsed() >= Duration::from_secs(1) {
+                    asked = Instant::now();
+                    if !fleet::is_alive(&self.guard) {
+                        self.stopped = Some(fleet::LOST.to_owned());
+                        return;
+                    }
+                }
             }
         }
         if !self.interrupted()
@@ -383,8 +469,8 @@ impl<'a> Run<'a> {
     ) -> Result<usize> {
         let members = self.members(filter, seen)?;
         let current: BTreeSet<String> = self.current().into_iter().collect();
-        let route_of_current = self.route(current);
-        let mut routes: HashMap<BTreeSet<String>, Option<Arc<Route>>> = HashMap::new();
+        let route_of_current = self.route(Arc::new(current));
+        let mut routes: HashMap<Arc<BTreeSet<String>>, Option<Arc<Route>>> = HashMap::new();
         let mut items = Vec::new();
         let mut entries: Vec<Option<ReportEntry>> = Vec::with_capacity(members.len());
         for member in members {
@@ -403,7 +489,7 @@ impl<'a> Run<'a> {
                     let route = match routes.get(&versions) {
                         Some(route) => route.clone(),
                         None => {
-                            let route = self.route(versions.clone());
+                            let route = self.route(Arc::clone(&versions));
                             routes.insert(versions, route.clone());
                             route
                         }
@@ -411,6 +497,12 @@ impl<'a> Run<'a> {
                     (route, alone)
                 }
                 Known::Unknown => (None, true),
+                Known::Unreadable(reason) => {
+                    let error = Error::new(ErrorKind::Database, reason).with_tenant(&member.id);
+                    let outcome = Outcome::Failed(error);
+                    entries.push(Some(ReportEntry::unvisited(visit.target, outcome)));
+                    continue;
+                }
             };
             if route.as_ref().is_some_and(|route| route.steps.is_empty()) {
                 entries.push(Some(ReportEntry::unvisited(visit.target, Outcome::Done)));
@@ -429,11 +521,26 @@ impl<'a> Run<'a> {
         });
         for entry in entries.iter().flatten() {
             (self.tell)(&RunEvent::Done(entry));
+            self.failures += usize::from(matches!(entry.outcome, Outcome::Failed(_)));
         }
         let behind = items.len();
-        if behind > 0 {
+        let pace = self.pace(group);
+        let most = match pace.on_error {
+            OnError::Stop => Some(0),
+            OnError::Continue => pace.max_failures,
+        };
+        if most.is_some_and(|most| self.failures > most) {
+            let reason = "a tenant could not be visited".to_owned();
+            for item in items {
+                let skipped = Outcome::Skipped(reason.clone());
+                let entry = ReportEntry::unvisited(item.visit.target, skipped);
+                (self.tell)(&RunEvent::Done(&entry));
+                entries[item.place] = Some(entry);
+            }
+            self.stopped = Some(reason);
+        } else if behind > 0 {
             let budget = LockBudget::read(&mut self.guard().pg)?;
-            let pace = self.pace(group);
+            let mut failed = 0;
             let tell = &mut *self.tell;
             let finished = fleet::migrate(
                 self.migrator,
@@ -444,9 +551,11 @@ impl<'a> Run<'a> {
                 pace,
                 |place, entry| {
                     tell(&RunEvent::Done(&entry));
+                    failed += usize::from(matches!(entry.outcome, Outcome::Failed(_)));
                     entries[place] = Some(entry);
                 },
             );
+            self.failures += failed;
             if let Some(reason) = finished.stopped {
                 let reason = match group {
                     Some(group) => format!("in group {}: {reason}", group.name),
@@ -455,7 +564,7 @@ impl<'a> Run<'a> {
                 for item in finished.rest {
                     let skipped = Outcome::Skipped(reason.clone());
                     let mut entry = ReportEntry::unvisited(item.visit.target, skipped);
-                    entry.applied = item.done;
+                    entry.applied = item.progress.done;
                     (self.tell)(&RunEvent::Done(&entry));
                     entries[item.place] = Some(entry);
                 }
@@ -470,8 +579,16 @@ impl<'a> Run<'a> {
         let migrator = self.migrator;
         Pace {
             jobs: group.and_then(|g| g.jobs).unwrap_or(migrator.jobs),
-            on_error: group.and_then(|g| g.on_error).unwrap_or(migrator.on_error),
-            max_failures: group.and_then(|g| g.max_failures).or(migrator.max_failures),
+            on_error: match group.and_then(|g| g.on_error) {
+                // What is asked of the whole run is asked of each part.
+                Some(on_error) if migrator.on_error != OnError::Stop => on_error,
+                _ => migrator.on_error,
+            },
+            max_failures: match (group.and_then(|g| g.max_failures), migrator.max_failures) {
+                (Some(group), Some(run)) => Some(group.min(run)),
+                (group, run) => group.or(run),
+            },
+            failed: self.failures,
         }
     }
 
@@ -518,16 +635,16 @@ impl<'a> Run<'a> {
     /// What a schema has that is no tenant's; `None` where it is missing.
     pub(super) fn history_of(&mut self, schema: &SchemaName) -> Result<Option<BTreeSet<String>>> {
         let found = read_histories(&mut self.guard().pg, std::slice::from_ref(schema))?;
-        Ok(found
-            .into_values()
-            .next()
-            .map(|versions| versions.into_iter().collect()))
+        let history = found.into_values().next();
+        history
+            .map(|history| Ok(history.versions?.into_iter().collect()))
+            .transpose()
     }
 
     /// The steps of all who have the same. `None` where they cannot be known: each then says why.
-    fn route(&self, versions: BTreeSet<String>) -> Option<Arc<Route>> {
+    fn route(&self, versions: Arc<BTreeSet<String>>) -> Option<Arc<Route>> {
         let set = &self.sets[&SetName::Tenants];
-        let steps = self.migrator.goal.steps(set, &versions).ok()?;
+        let steps = set.steps(&versions).ok()?;
         let shares = !self.migrator.hooks.any()
             && steps.iter().all(|step| match step.entry(set) {
                 None => true,

@@ -1,6 +1,11 @@
 //! The sets of migrations, read once before anything is written.
 
-use std::{any::TypeId, collections::HashMap, fmt, sync::Arc};
+use std::{
+    any::TypeId,
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
 
 use diesel::{
     migration::{Migration, MigrationSource},
@@ -10,8 +15,9 @@ use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations};
 
 use super::{
     coded::TenantMigration,
+    goal::{Aim, Step},
     plan::Target,
-    text::{Sharing, sharing},
+    text::{Sharing, sharing, talks_to_client},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -110,6 +116,16 @@ fn taken_down(set: SetName, migration: &dyn Migration<Pg>, run: Run) -> Result<S
         let message = format!("could not read the {set} migration {}", migration.name());
         Error::new(ErrorKind::Migration, message).with_source(error)
     })?;
+    if talks_to_client(&recorder.text) {
+        return Err(Error::new(
+            ErrorKind::Migration,
+            format!(
+                "{set} migration {} copies from or to the client, which nobody answers: use INSERT, or a \
+                 migration in Rust",
+                migration.name()
+            ),
+        ));
+    }
     Ok(Script {
         sharing: sharing(&recorder.text),
         text: recorder.text,
@@ -147,6 +163,8 @@ pub(super) struct Entry {
 #[derive(Default)]
 pub(super) struct Set {
     pub(super) entries: Vec<Entry>,
+    /// What schemas are brought to.
+    pub(super) aim: Aim,
 }
 
 impl Set {
@@ -181,7 +199,15 @@ impl Set {
                 pair[0].name, pair[1].name
             ));
         }
-        Ok(Self { entries })
+        Ok(Self {
+            entries,
+            aim: Aim::default(),
+        })
+    }
+
+    /// The steps from what a schema has to the aim.
+    pub(super) fn steps(&self, has: &BTreeSet<String>) -> Result<Vec<Step>> {
+        self.aim.steps(self, has)
     }
 
     /// The position of the migration with this version.

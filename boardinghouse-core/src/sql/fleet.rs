@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{Claim, Literal, RESET, path, proof};
+use super::{Claim, Literal, RESET, SET_DIESELS, path, proof};
 use crate::{lock, names::SchemaName};
 
 /// What is to be written into a schema's own table of migrations.
@@ -14,27 +14,48 @@ pub(crate) struct Versions<'a> {
     pub(crate) remembered: &'a [String],
 }
 
-/// Writes versions into a schema's own table of migrations.
-pub(crate) fn note_versions(schema: &SchemaName, versions: Versions<'_>) -> String {
-    let list = |versions: &[String], begin: &str, end: &str| {
-        let one = |version: &String| format!("{begin}{}{end}", Literal(version));
+/// Fires what triggers were put off, while the path is still that of the schema they belong to.
+pub(crate) const FIRE: &str = "SET CONSTRAINTS ALL IMMEDIATE;";
+
+/// Takes back what a migration has set, so that what follows runs as it should.
+pub(crate) const UNSET: &str = concat!("SET SESSION AUTHORIZATION DEFAULT; ", "RESET ALL;");
+
+/// Writes versions into a schema's own table of migrations; fails with a proof unless that has as many rows
+/// as it should, where it is said how many.
+pub(crate) fn note_versions(
+    schema: &SchemaName,
+    versions: Versions<'_>,
+    count: Option<usize>,
+) -> String {
+    let list = |versions: &[String]| {
+        let one = |version: &String| Literal(version).to_string();
         versions.iter().map(one).collect::<Vec<_>>().join(", ")
     };
+    let table = format!("{}.__diesel_schema_migrations", schema.quoted());
+    let mut proven = count.map_or_else(String::new, |count| {
+        let verdict = format!(
+            "CASE WHEN (SELECT pg_catalog.count(*) FROM {table}) OPERATOR(pg_catalog.=) {count} \
+             THEN 1 ELSE 0 END"
+        );
+        format!(" WHERE {} OPERATOR(pg_catalog.=) 0", proof(&verdict))
+    });
     let mut text = String::new();
     if !versions.forgotten.is_empty() {
+        if !proven.is_empty() {
+            let _ = write!(text, "SELECT{proven};");
+            proven.clear();
+        }
         let _ = write!(
             text,
-            "DELETE FROM {}.__diesel_schema_migrations WHERE version IN ({});",
-            schema.quoted(),
-            list(versions.forgotten, "", "")
+            "DELETE FROM {table} WHERE version IN ({});",
+            list(versions.forgotten)
         );
     }
     if !versions.remembered.is_empty() {
         let _ = write!(
             text,
-            "INSERT INTO {}.__diesel_schema_migrations (version) VALUES {};",
-            schema.quoted(),
-            list(versions.remembered, "(", ")")
+            "INSERT INTO {table} (version) SELECT v FROM pg_catalog.unnest(ARRAY[{}]::text[]) AS v{proven};",
+            list(versions.remembered)
         );
     }
     text
@@ -119,7 +140,8 @@ pub(crate) const HEAR: &str = "SELECT FROM pg_catalog.pg_namespace LIMIT 0;";
 /// What may be left by text that runs functions, inside a transaction.
 pub(crate) fn reset_between_visits(lock_timeout: Duration) -> String {
     format!(
-        "{RESET}; {} SET LOCAL boardinghouse.visits TO 'open';",
+        "{RESET}; {SET_DIESELS}; CLOSE ALL; DISCARD TEMP; DISCARD SEQUENCES; {} \
+         SET LOCAL boardinghouse.visits TO 'open';",
         limit_waiting(lock_timeout)
     )
 }
@@ -192,19 +214,36 @@ pub(crate) const DIAGNOSIS: &str = "pg_catalog.current_setting('boardinghouse.fa
 pub(crate) const MEMBERS: &str = "\
     SELECT t.id, t.schema_name, t.status, t.incarnation, n.oid AS schema_oid, \
            l.versions IS NOT DISTINCT FROM $1 AS is_current, \
-           CASE WHEN l.versions IS DISTINCT FROM $1 THEN l.versions END AS versions \
+           CASE WHEN l.versions IS DISTINCT FROM $1 \
+                THEN pg_catalog.md5(pg_catalog.array_to_string(l.versions, ',')) END AS hash \
     FROM boardinghouse.tenants AS t \
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) t.schema_name::pg_catalog.name \
     LEFT JOIN boardinghouse.ledger AS l ON l.incarnation = t.incarnation AND l.schema_oid = n.oid \
     WHERE ($2::text[] IS NULL OR t.id = ANY ($2)) \
       AND ($3::text[] IS NULL OR t.id <> ALL ($3)) \
-      AND ($4::jsonb IS NULL OR t.attributes @> $4) \
+      AND t.attributes @> ALL ($4::jsonb[]) \
     ORDER BY CASE WHEN NOT $6 THEN t.attributes -> $5 END ASC NULLS LAST, \
              CASE WHEN $6 THEN t.attributes -> $5 END DESC NULLS LAST, \
              t.id COLLATE \"C\"";
 
-/// How many locks the server has room for, how many this session holds, and whether a backslash in a
-/// constant is one (PostgreSQL manual, 20.12 "Lock Management", 20.13 "Version and Platform Compatibility").
+/// What the hashes of [`MEMBERS`] stand for.
+pub(crate) const VERSIONS: &str = "\
+    SELECT DISTINCT pg_catalog.md5(pg_catalog.array_to_string(versions, ',')) AS hash, versions \
+    FROM boardinghouse.ledger WHERE versions IS DISTINCT FROM $1";
+
+/// Where a tenant is now; no row where there is none any more.
+pub(crate) const WHEREABOUTS: &str = "\
+    SELECT t.schema_name, n.oid AS schema_oid FROM boardinghouse.tenants AS t \
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) t.schema_name::pg_catalog.name \
+    WHERE t.incarnation = $1";
+
+/// Keeps the server from ending a session that waits, where it would (PostgreSQL manual, 20.11.1 "Statement
+/// Behavior": `idle_session_timeout`, from version 14).
+pub(crate) const STAY: &str = "SELECT pg_catalog.set_config('idle_session_timeout', '0', false) \
+    WHERE pg_catalog.current_setting('idle_session_timeout', true) IS NOT NULL";
+
+/// How many locks the server has room for, how many this session holds, and whether texts can share a
+/// message: a backslash in a constant is one, and no event trigger runs code beside them (PostgreSQL manual, 20.12 "Lock Management", 20.13 "Version and Platform Compatibility").
 pub(crate) const LOCK_BUDGET: &str = "\
     SELECT pg_catalog.current_setting('max_locks_per_transaction')::bigint \
          * (pg_catalog.current_setting('max_connections')::bigint \
@@ -212,4 +251,5 @@ pub(crate) const LOCK_BUDGET: &str = "\
     pg_catalog.current_setting('max_locks_per_transaction')::bigint AS per_transaction, \
     (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks) AS taken, \
     (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks WHERE pid = pg_catalog.pg_backend_pid()) AS held, \
-    pg_catalog.current_setting('standard_conforming_strings') = 'on' AS plain_strings";
+    pg_catalog.current_setting('standard_conforming_strings') = 'on' \
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D') AS can_share";
