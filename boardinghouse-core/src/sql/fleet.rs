@@ -165,11 +165,15 @@ pub(crate) fn note_in_ledger(members: &[(i64, u32)], versions: &[String], change
     let mut text = format!(
         "INSERT INTO boardinghouse.ledger (incarnation, schema_oid, versions) \
          SELECT m.incarnation, m.schema, ARRAY[{}]::text[] FROM (VALUES {}) AS m (incarnation, schema) \
-         JOIN boardinghouse.tenants AS t ON t.incarnation OPERATOR(pg_catalog.=) m.incarnation \
+         JOIN (SELECT incarnation FROM boardinghouse.tenants WHERE incarnation IN ({}) \
+         FOR KEY SHARE {}) AS t ON t.incarnation OPERATOR(pg_catalog.=) m.incarnation \
          ON CONFLICT (incarnation) DO UPDATE SET schema_oid = EXCLUDED.schema_oid, \
          versions = EXCLUDED.versions, updated_at = pg_catalog.now();",
         versions.join(", "),
-        rows.join(", ")
+        rows.join(", "),
+        incarnations.join(", "),
+        // One that is just being deleted needs no row, unless the schema was changed.
+        if changed { "" } else { "SKIP LOCKED" }
     );
     if changed {
         let _ = write!(
