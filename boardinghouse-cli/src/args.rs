@@ -9,7 +9,7 @@ use boardinghouse_core::{DomainName, SchemaName, TenantId};
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use serde_json::Value;
 
-pub(crate) use fleet::{How, Migrate, Progress, Redo, Revert, Who};
+pub(crate) use fleet::{Back, How, Migrate, Progress, Revert, Who};
 pub(crate) use toolchain::{Generate, Init, MigrationCommand, PrintSchema};
 
 const GLOBAL: &str = "Global options";
@@ -205,7 +205,7 @@ pub(crate) enum Command {
     /// In the template, the named templates and every tenant, or with --shared in the shared schema. `redo`
     /// must be typed on the terminal, unless --yes is given.
     #[command(after_help = "Example:\n  boardinghouse redo --yes")]
-    Redo(Redo),
+    Redo(Back),
     /// Shows which migrations each schema has and lacks
     ///
     /// Of more than 50 schemas, those that lack something, and how many tenants are at which version. What

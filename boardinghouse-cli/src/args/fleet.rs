@@ -142,14 +142,12 @@ pub(crate) struct Migrate {
     pub(crate) how: How,
 }
 
+/// What is taken back.
 #[derive(Debug, Args)]
-pub(crate) struct Revert {
-    /// How many migrations, the newest first
+pub(crate) struct Back {
+    /// How many migrations, the newest of the template or the shared schema first
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) steps: NonZeroUsize,
-    /// All migrations
-    #[arg(long, conflicts_with = "steps")]
-    pub(crate) all: bool,
     /// Those of the shared schema instead of the tenants'
     #[arg(long, conflicts_with_all = ["tenant", "except", "attributes", "limit", "order_by"])]
     pub(crate) shared: bool,
@@ -163,20 +161,12 @@ pub(crate) struct Revert {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Redo {
-    /// How many migrations, the newest ones
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub(crate) steps: NonZeroUsize,
-    /// Those of the shared schema instead of the tenants'
-    #[arg(long, conflicts_with_all = ["tenant", "except", "attributes", "limit", "order_by"])]
-    pub(crate) shared: bool,
-    /// Shows what would be done, and does nothing
-    #[arg(long, visible_alias = "plan")]
-    pub(crate) dry_run: bool,
+pub(crate) struct Revert {
+    /// All migrations
+    #[arg(long, conflicts_with = "steps")]
+    pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) who: Who,
-    #[command(flatten)]
-    pub(crate) how: How,
+    pub(crate) back: Back,
 }
 
 fn attributes(text: &str) -> Result<Map<String, Value>, String> {

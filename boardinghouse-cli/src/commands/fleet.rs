@@ -5,7 +5,7 @@ use boardinghouse_core::{
 };
 
 use crate::{
-    args::{How, Migrate, Redo, Revert, Who},
+    args::{Back, How, Migrate, Revert, Who},
     commands::print_schema,
     confirm::Consent,
     context::{Context, Need},
@@ -107,31 +107,29 @@ pub(super) fn migrate(
 pub(super) fn revert(context: &Context, output: &Output, revert: &Revert) -> Result<Exit, Failure> {
     let goal = match revert.all {
         true => Goal::RevertAll,
-        false => Goal::Revert(revert.steps.get()),
+        false => Goal::Revert(revert.back.steps.get()),
     };
     let consequence = "What the migrations created is dropped, with its rows.".to_owned();
     let consent = Some(("revert", consequence));
-    let one = (revert.shared, &revert.who, &revert.how);
-    back(context, output, one, goal, consent, revert.dry_run)
+    take_back(context, output, &revert.back, goal, consent)
 }
 
-pub(super) fn redo(context: &Context, output: &Output, redo: &Redo) -> Result<Exit, Failure> {
+pub(super) fn redo(context: &Context, output: &Output, redo: &Back) -> Result<Exit, Failure> {
     let consequence = "What the migrations created is dropped, with its rows, and created anew.";
     let consent = Some(("redo", consequence.to_owned()));
-    let one = (redo.shared, &redo.who, &redo.how);
     let goal = Goal::Redo(redo.steps.get());
-    back(context, output, one, goal, consent, redo.dry_run)
+    take_back(context, output, redo, goal, consent)
 }
 
-fn back(
+fn take_back(
     context: &Context,
     output: &Output,
-    (shared, who, how): (bool, &Who, &How),
+    back: &Back,
     goal: Goal,
     consent: Option<(&'static str, String)>,
-    dry_run: bool,
 ) -> Result<Exit, Failure> {
-    let (selection, need) = match (shared, who.is_part()) {
+    let (who, how) = (&back.who, &back.how);
+    let (selection, need) = match (back.shared, who.is_part()) {
         (true, _) => (Selection::Shared, Need::Shared),
         (false, true) => (Selection::Matching(filter(who)?), Need::Tenants),
         (false, false) => (Selection::Tenants, Need::Tenants),
@@ -145,7 +143,7 @@ fn back(
         consent,
     };
     let migrator = migrator(context, &wanted)?;
-    if dry_run {
+    if back.dry_run {
         output.report(&PlanReport(&migrator.plan(&wanted.selection)?))?;
         return Ok(Exit::Done);
     }
