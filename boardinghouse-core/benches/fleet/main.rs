@@ -17,7 +17,8 @@ use std::{
 };
 
 use boardinghouse_core::{
-    Limit, MigrationReport, Migrator, Selection, TenantFilter, TenantPool, embedded::Server,
+    Drift, Limit, MigrationReport, Migrator, SchemaName, Selection, Template, TenantFilter,
+    TenantPool, embedded::Server,
 };
 use diesel::{
     Connection, PgConnection,
@@ -37,6 +38,9 @@ const JOBS: usize = 4;
 const SOME: usize = 2_000;
 /// How many tenants are done by a rival that is slow, to tell how slow.
 const SAMPLE: usize = 300;
+
+/// How many schemas are compared one by one, to tell how slow that is.
+const COMPILED: usize = 40;
 
 /// How many queries this process has begun.
 static QUERIES: AtomicUsize = AtomicUsize::new(0);
@@ -72,10 +76,10 @@ fn main() {
     let mut bench = Bench::new(&server, tenants);
     let mut table = Table::default();
     bench.nothing_to_do(&mut table);
+    bench.drift(&mut table);
     bench.memory(&mut table);
     bench.everybody(&mut table);
     bench.against_rivals(&mut table);
-    bench.drift(&mut table);
     live::while_migrating(&mut bench, &mut table);
     table.end();
 }
@@ -349,5 +353,30 @@ impl Bench {
         ));
     }
 
-    fn drift(&mut self, _table: &mut Table) {}
+    fn drift(&mut self, table: &mut Table) {
+        let drift = Drift::new(self.pool.clone());
+        let mut times = Vec::new();
+        for _ in 0..3 {
+            let begun = Instant::now();
+            let report = drift.check().unwrap();
+            times.push(begun.elapsed().as_secs_f64());
+            assert!(report.is_healthy() && report.tenants == self.fleet.tenants);
+        }
+        let own = Spread::of(times);
+        table.row("drift of all of them, s", Target::AtMost(6.0), own, "");
+        let begun = Instant::now();
+        for schema in self.fleet.rivals().take(COMPILED) {
+            let schema = SchemaName::parse(&schema).unwrap();
+            let template = Template::new(schema).without_data();
+            template.compile(&mut self.conn).unwrap();
+        }
+        #[expect(clippy::cast_precision_loss, reason = "small")]
+        let all = begun.elapsed().as_secs_f64() * self.fleet.tenants as f64 / COMPILED as f64;
+        table.row(
+            "the same one tenant at a time, over it",
+            Target::None,
+            Spread::one(all / own.median),
+            "extrapolated from a sample",
+        );
+    }
 }

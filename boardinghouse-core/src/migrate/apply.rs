@@ -644,7 +644,9 @@ impl<'a> Batch<'a> {
             if self.soils {
                 text += fleet::FIRE;
             }
-            text += &fleet::note_versions(&visit.schema, versions, Some(self.count));
+            // What is there already cannot be written again; what is not, could be taken back twice.
+            let count = (!versions.forgotten.is_empty()).then_some(self.count);
+            text += &fleet::note_versions(&visit.schema, versions, count);
         }
         text += &proof;
         text += &fleet::same_transaction();

@@ -27,35 +27,31 @@ pub(crate) fn note_versions(
     versions: Versions<'_>,
     count: Option<usize>,
 ) -> String {
-    let list = |versions: &[String]| {
-        let one = |version: &String| Literal(version).to_string();
+    let list = |versions: &[String], begin: &str, end: &str| {
+        let one = |version: &String| format!("{begin}{}{end}", Literal(version));
         versions.iter().map(one).collect::<Vec<_>>().join(", ")
     };
     let table = format!("{}.__diesel_schema_migrations", schema.quoted());
-    let mut proven = count.map_or_else(String::new, |count| {
+    let mut text = String::new();
+    if let Some(count) = count {
         let verdict = format!(
             "CASE WHEN (SELECT pg_catalog.count(*) FROM {table}) OPERATOR(pg_catalog.=) {count} \
              THEN 1 ELSE 0 END"
         );
-        format!(" WHERE {} OPERATOR(pg_catalog.=) 0", proof(&verdict))
-    });
-    let mut text = String::new();
+        let _ = write!(text, "SELECT {};", proof(&verdict));
+    }
     if !versions.forgotten.is_empty() {
-        if !proven.is_empty() {
-            let _ = write!(text, "SELECT{proven};");
-            proven.clear();
-        }
         let _ = write!(
             text,
             "DELETE FROM {table} WHERE version IN ({});",
-            list(versions.forgotten)
+            list(versions.forgotten, "", "")
         );
     }
     if !versions.remembered.is_empty() {
         let _ = write!(
             text,
-            "INSERT INTO {table} (version) SELECT v FROM pg_catalog.unnest(ARRAY[{}]::text[]) AS v{proven};",
-            list(versions.remembered)
+            "INSERT INTO {table} (version) VALUES {};",
+            list(versions.remembered, "(", ")")
         );
     }
     text
