@@ -158,7 +158,8 @@ impl Provisioner {
     /// # Errors
     ///
     /// * [`ErrorKind::ReservedName`] or [`ErrorKind::InvalidName`] when no schema can be named for
-    ///   the id; before anything is sent.
+    ///   the id; before anything is sent. The former also when the schema that is to be adopted has another
+    ///   role, or waits for a tenant.
     /// * [`ErrorKind::TenantExists`] when the id, its schema or a domain belongs to a tenant.
     /// * [`ErrorKind::SchemaExists`] when a schema of that name exists that is no tenant's, and
     ///   [`ErrorKind::SchemaUnavailable`] when one that is to be adopted does not.
@@ -232,6 +233,7 @@ impl Provisioner {
             Some(schema) => {
                 layout
                     .tenant_schema(schema)
+                    .and_then(|()| ready::must_not_wait(schema))
                     .map_err(|error| error.with_tenant(&new.id))?;
                 schema.clone()
             }
@@ -285,6 +287,9 @@ impl Provisioner {
         if tenant.is_adopted() {
             if !exists {
                 return Err(nothing_to_adopt(tenant.schema()));
+            }
+            if ready::is_listed(conn, tenant.schema())? {
+                return Err(ready::waits(tenant.schema()));
             }
             lock::restore_waiting(conn, &waiting)?;
             return Ok(created);
