@@ -1,5 +1,7 @@
 //! Clones with rows: all of them, in one snapshot, as they were.
 
+use std::time::Duration;
+
 use boardinghouse_core::{ErrorKind, NewTenant, Provisioner, SchemaName, Template};
 use boardinghouse_tests::TestDb;
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
@@ -93,6 +95,36 @@ fn a_copy_is_refused_before_anything_is_done() {
     let error = hard().clone_to(&mut conn, &target).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SchemaExists);
     assert_eq!(db.tables("copy"), "");
+}
+
+/// A migrator has its schema's lock before it wants the tables: a copy has none of them while it waits.
+#[test]
+fn a_copy_waits_for_a_migration_with_nothing_in_its_hands() {
+    let db = TestDb::new();
+    let provisioner = Provisioner::new(db.pool(1)).lock_wait(Duration::from_millis(50));
+    // Whoever waits for a table is told so, and not that a migration goes on.
+    db.sql("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET lock_timeout TO 2000', current_database()); END $$");
+    let mut migrator = db.connect();
+    migrator
+        .batch_execute(
+            "SELECT pg_advisory_lock(x'62680001'::int, hashtext('a'));
+             BEGIN; ALTER TABLE a.notes ADD later integer",
+        )
+        .unwrap();
+    let copy = NewTenant::new("c".parse().unwrap()).copy_of(SchemaName::parse("a").unwrap());
+    let error = provisioner.create(&copy).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked, "{}", error.chain());
+    migrator.batch_execute("COMMIT").unwrap();
+    let error = provisioner.create(&copy).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked, "{}", error.chain());
+    drop(migrator);
+    // The lock ends some time after the connection.
+    Provisioner::new(db.pool(1)).create(&copy).unwrap();
+    assert_eq!(db.tables("c"), db.tables("a"));
+    assert_eq!(
+        db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"),
+        "0"
+    );
 }
 
 #[test]

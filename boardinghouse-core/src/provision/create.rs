@@ -69,12 +69,12 @@ impl Provisioner {
         domains: &[DomainName],
         tenant: &Tenant,
     ) -> Result<Tenant> {
-        let conn: &mut PgConnection = conn;
         registry::require(conn)?;
+        // Before the transaction, whose first query fixes what it sees; and before the locks on tables,
+        // which a migrator wants when it has this one.
+        lock::schemas_for_copy(conn, tenant.schema(), source, self.lock_wait)?;
         let template = Template::new(source.clone()).with_data();
         let register = |conn: &mut PgConnection| {
-            lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;
-            lock::schema_shared_for_transaction(conn, source, self.lock_wait)?;
             let registered = registry::insert(conn, tenant, domains)?;
             match schema_exists(conn, tenant.schema())? {
                 true => Err(is_no_tenants(tenant.schema())),
