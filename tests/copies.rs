@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use boardinghouse_core::{ErrorKind, NewTenant, Provisioner, SchemaName, Template};
+use boardinghouse_core::{ErrorKind, NewTenant, Provisioner, SchemaName, Template, TenantStatus};
 use boardinghouse_tests::TestDb;
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
 
@@ -125,6 +125,26 @@ fn a_copy_waits_for_a_migration_with_nothing_in_its_hands() {
         db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"),
         "0"
     );
+}
+
+#[test]
+fn a_tenant_that_is_not_whole_is_not_copied() {
+    let db = TestDb::new();
+    let provisioner = Provisioner::new(db.pool(1));
+    let copy = |id: &str| {
+        let new = NewTenant::new(id.parse().unwrap());
+        provisioner.create(&new.copy_of(SchemaName::parse("a").unwrap()))
+    };
+    for status in ["pending", "failed", "dropping"] {
+        db.sql(&format!(
+            "UPDATE boardinghouse.tenants SET status = '{status}' WHERE id = 'a'"
+        ));
+        let error = copy("c").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TenantUnavailable, "{status}");
+        assert_eq!(db.tables("c"), "");
+    }
+    db.sql("UPDATE boardinghouse.tenants SET status = 'suspended' WHERE id = 'a'");
+    assert_eq!(copy("c").unwrap().status(), TenantStatus::Ready);
 }
 
 #[test]

@@ -163,6 +163,8 @@ impl Provisioner {
     /// * [`ErrorKind::TenantExists`] when the id, its schema or a domain belongs to a tenant.
     /// * [`ErrorKind::SchemaExists`] when a schema of that name exists that is no tenant's, and
     ///   [`ErrorKind::SchemaUnavailable`] when one that is to be adopted does not.
+    /// * [`ErrorKind::TenantUnavailable`] when the tenant whose schema is to be copied is neither ready nor
+    ///   suspended.
     /// * [`ErrorKind::TemplateMissing`] and [`ErrorKind::TemplateUnsupported`].
     /// * [`ErrorKind::Locked`] when the template was being migrated all the time.
     /// * [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
