@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use boardinghouse_core::{ErrorKind, NewTenant, Provisioner, SchemaName, Template, TenantStatus};
+use boardinghouse_core::{
+    ErrorKind, Layout, NewTenant, Provisioner, SchemaName, Template, TenantStatus,
+};
 use boardinghouse_tests::TestDb;
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
 
@@ -145,6 +147,26 @@ fn a_tenant_that_is_not_whole_is_not_copied() {
     }
     db.sql("UPDATE boardinghouse.tenants SET status = 'suspended' WHERE id = 'a'");
     assert_eq!(copy("c").unwrap().status(), TenantStatus::Ready);
+}
+
+#[test]
+fn a_schema_with_a_role_of_its_own_is_not_copied() {
+    let db = TestDb::new();
+    let extra = SchemaName::existing("extras").unwrap();
+    db.sql("CREATE SCHEMA extras");
+    let layout = Layout::default().with_extra([extra]).unwrap();
+    let provisioner = Provisioner::new(db.pool_for(layout));
+    let copy = |of: &str| {
+        let new = NewTenant::new("c".parse().unwrap());
+        provisioner.create(&new.copy_of(SchemaName::existing(of).unwrap()))
+    };
+    for of in ["public", "boardinghouse", "extras", "__ready_1"] {
+        let error = copy(of).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ReservedName, "{of}");
+    }
+    assert!(SchemaName::existing("pg_catalog").is_err());
+    copy("__template__").unwrap();
+    assert_eq!(db.tables("c"), db.tables("__template__"));
 }
 
 #[test]

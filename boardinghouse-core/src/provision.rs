@@ -158,8 +158,8 @@ impl Provisioner {
     /// # Errors
     ///
     /// * [`ErrorKind::ReservedName`] or [`ErrorKind::InvalidName`] when no schema can be named for
-    ///   the id; before anything is sent. The former also when the schema that is to be adopted has another
-    ///   role, or waits for a tenant.
+    ///   the id; before anything is sent. The former also when the schema that is to be adopted or copied
+    ///   has another role, or waits for a tenant. The template can be copied.
     /// * [`ErrorKind::TenantExists`] when the id, its schema or a domain belongs to a tenant.
     /// * [`ErrorKind::SchemaExists`] when a schema of that name exists that is no tenant's, and
     ///   [`ErrorKind::SchemaUnavailable`] when one that is to be adopted does not.
@@ -241,6 +241,10 @@ impl Provisioner {
             }
             None => layout.schema_for(&new.id)?,
         };
+        if let (Some(source), None) = (&new.copy_of, &new.adopt) {
+            self.can_be_copied(source)
+                .map_err(|error| error.with_tenant(&new.id))?;
+        }
         let name = new
             .display_name
             .clone()
@@ -258,6 +262,21 @@ impl Provisioner {
             .with_display_name(name)
             .with_attributes(attributes)?
             .with_adopted(new.adopt.is_some()))
+    }
+
+    /// Fails for a schema that has a role of its own, or none yet.
+    fn can_be_copied(&self, source: &SchemaName) -> Result<()> {
+        let layout = self.pool.layout();
+        let checked = match source == layout.template() {
+            true => Ok(()),
+            false => layout.tenant_schema(source),
+        };
+        checked
+            .and_then(|()| ready::must_not_wait(source))
+            .map_err(|error| {
+                let message = format!("schema {source} cannot become a tenant's by copying it");
+                Error::new(error.kind(), message).with_source(error)
+            })
     }
 
     fn create_checked(
