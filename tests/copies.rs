@@ -77,6 +77,64 @@ fn rows_come_over_as_they_are() {
     assert_eq!(db.value("SELECT max(id) FROM copy.one"), "3");
 }
 
+/// What a database has set, every session of it has.
+#[test]
+fn values_are_the_same_whatever_the_database_has_set() {
+    let db = TestDb::new();
+    db.sql(
+        "CREATE TABLE __template__.every (texts text[] DEFAULT ARRAY['x', NULL, 'NULL'], raw bytea,
+             raws bytea[], part float8, at timestamptz, on_day date, span interval, price money,
+             doc xml, body text);
+         CREATE TYPE __template__.held AS (texts text[], raw bytea, part float8, at date, price money);
+         CREATE TABLE __template__.own (held __template__.held, many __template__.held[]);
+         INSERT INTO __template__.every (raw, raws, part, at, on_day, span, price, doc, body) VALUES
+             ('\\xde5c00', ARRAY['\\x5c'::bytea, NULL], 0.1::float8 + 0.2,
+              '2024-02-03 04:05:06.789+00', '2024-02-03', '-1 year 2 days -03:04:05', 1234.5,
+              '<a/>tail', E'back\\\\slash');
+         INSERT INTO __template__.own SELECT h, ARRAY[h, NULL]
+             FROM (SELECT ROW(texts, raw, part, on_day, price)::__template__.held AS h FROM __template__.every) e",
+    );
+    for setting in [
+        "array_nulls TO off",
+        "bytea_output TO escape",
+        "datestyle TO 'SQL, DMY'",
+        "extra_float_digits TO -10",
+        "intervalstyle TO sql_standard",
+        "lc_monetary TO 'C.UTF-8'",
+        "quote_all_identifiers TO on",
+        "standard_conforming_strings TO off",
+        "backslash_quote TO off",
+        "timezone TO 'Asia/Kathmandu'",
+        "transform_null_equals TO on",
+        "xmlbinary TO hex",
+        "xmloption TO document",
+    ] {
+        db.sql(&format!("DO $do$ BEGIN EXECUTE format($$ALTER DATABASE %I SET {setting}$$, current_database()); END $do$"));
+    }
+    let provisioner = Provisioner::new(db.pool(1));
+    provisioner
+        .create(&NewTenant::new("d".parse().unwrap()))
+        .unwrap();
+    let template = SchemaName::existing("__template__").unwrap();
+    provisioner
+        .create(&NewTenant::new("e".parse().unwrap()).copy_of(template))
+        .unwrap();
+    for schema in ["d", "e"] {
+        db.sql(&format!("INSERT INTO {schema}.every (body) VALUES ('new')"));
+        let rows = |schema: &str| {
+            db.value(&format!(
+                "SELECT concat_ws('|', (SELECT string_agg(t::text, ';' ORDER BY body) FROM {schema}.every t),
+                     (SELECT string_agg(t::text, ';') FROM {schema}.own t))"
+            ))
+        };
+        let expected = rows("__template__");
+        let (expected, own) = expected.split_once('|').unwrap();
+        let cloned = rows(schema);
+        let new = "(\"{x,NULL,\"\"NULL\"\"}\",,,,,,,,,new)";
+        assert_eq!(cloned, format!("{expected};{new}|{own}"));
+    }
+}
+
 #[test]
 fn a_copy_is_refused_before_anything_is_done() {
     let db = TestDb::new();
