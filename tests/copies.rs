@@ -135,6 +135,49 @@ fn values_are_the_same_whatever_the_database_has_set() {
     }
 }
 
+/// A cast to or from text may do anything, and is none of a clone's business.
+#[test]
+fn values_are_not_copied_through_casts_of_the_schemas_own() {
+    let db = TestDb::new();
+    db.sql(
+        "SET search_path TO __template__;
+         CREATE TYPE pair AS (x int, y text); CREATE TYPE mood AS ENUM ('sad', 'happy');
+         CREATE TYPE span AS RANGE (subtype = int);
+         CREATE DOMAIN moods AS mood[]; CREATE DOMAIN doc AS jsonb; CREATE DOMAIN amount AS numeric(8, 2) NOT NULL;
+         CREATE DOMAIN one AS pair CHECK ((VALUE).x > 0);
+         CREATE FUNCTION shown(pair) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT '(9,9)' $$;
+         CREATE FUNCTION shown(mood) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'sad' $$;
+         CREATE FUNCTION shown(mood[]) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT '{}' $$;
+         CREATE FUNCTION read(text) RETURNS pair LANGUAGE sql IMMUTABLE AS $$ SELECT ROW(8, '8')::__template__.pair $$;
+         CREATE FUNCTION read_mood(text) RETURNS mood LANGUAGE sql IMMUTABLE AS $$ SELECT 'sad'::__template__.mood $$;
+         CREATE CAST (pair AS text) WITH FUNCTION shown(pair) AS IMPLICIT;
+         CREATE CAST (mood AS text) WITH FUNCTION shown(mood) AS IMPLICIT;
+         CREATE CAST (mood[] AS text) WITH FUNCTION shown(mood[]) AS IMPLICIT;
+         CREATE CAST (text AS pair) WITH FUNCTION read(text) AS IMPLICIT;
+         CREATE CAST (text AS mood) WITH FUNCTION read_mood(text) AS IMPLICIT;
+         CREATE TABLE held (\"Pa ir\" pair, pairs pair[], mood mood, moods moods, doc doc, docs doc[], amount amount,
+             one one, span span, plain text);
+         INSERT INTO held VALUES
+             (ROW(1, E'a\"\\\\\n,'), ARRAY[ROW(2, NULL), NULL]::pair[], 'happy', ARRAY['happy']::mood[],
+              '{\"a\": [\"b\"]}', ARRAY['\"c\"', NULL]::doc[], 1.5, ROW(3, 'x')::pair, '[1,4)', 'p'),
+             (ROW(NULL, NULL), NULL, NULL, NULL, NULL, NULL, 2, NULL, 'empty', NULL);
+         INSERT INTO held (amount, doc) VALUES (3, 'null')",
+    );
+    let provisioner = Provisioner::new(db.pool(1));
+    let new = |id: &str| NewTenant::new(id.parse().unwrap());
+    provisioner.create(&new("d")).unwrap();
+    let template = SchemaName::existing("__template__").unwrap();
+    provisioner.create(&new("e").copy_of(template)).unwrap();
+    let rows = |schema: &str| {
+        db.value(&format!(
+            "SELECT string_agg(format('%s %s', t, \"Pa ir\" IS DISTINCT FROM NULL), ';' ORDER BY amount) FROM {schema}.held t"
+        ))
+    };
+    assert!(rows("__template__").contains("happy"));
+    assert_eq!(rows("d"), rows("__template__"));
+    assert_eq!(rows("e"), rows("__template__"));
+}
+
 #[test]
 fn a_copy_is_refused_before_anything_is_done() {
     let db = TestDb::new();

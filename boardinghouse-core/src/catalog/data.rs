@@ -31,8 +31,9 @@ pub(crate) fn rows(
     let mut literals: Vec<String> = columns
         .iter()
         .map(|column| {
+            // The type's own function makes text of it: a cast might be anybody's.
             format!(
-                "pg_catalog.quote_nullable({}::pg_catalog.text COLLATE pg_catalog.\"C\")",
+                "pg_catalog.format('%L', {}) COLLATE pg_catalog.\"C\"",
                 Ident(column)
             )
         })

@@ -1,7 +1,10 @@
 //! The rows of a schema, as statements.
 
 use super::graph::{Draft, Fragment};
-use crate::{catalog::tables::Column, sql::Ident};
+use crate::{
+    catalog::tables::Column,
+    sql::{Ident, Literal},
+};
 
 /// The rows of one table.
 #[derive(Debug)]
@@ -39,26 +42,46 @@ impl TableRows<'_> {
                     true => String::new(),
                     false => format!(" ({columns}) OVERRIDING SYSTEM VALUE"),
                 };
-                let select: Vec<String> = self.columns.iter().copied().map(value).collect();
-                let select = select.join(", ");
+                let columns = self.columns.iter().map(|column| {
+                    let from = if column.own_type { "own" } else { "source" };
+                    format!("{from}.{}", Ident(&column.name))
+                });
+                let select = columns.collect::<Vec<_>>().join(", ");
                 vec![
                     Fragment::Data(format!(
                         "INSERT INTO {table}{into} SELECT {select} FROM ONLY "
                     )),
                     Fragment::Source,
-                    Fragment::Data(format!(".{table}")),
+                    Fragment::Data(format!(".{table} AS source{}", self.own_values())),
                 ]
             }
         }
     }
-}
 
-/// A value as the clone's column takes it. A type of the schema is another one in the clone; text is what
-/// both have in common.
-fn value(column: &Column) -> String {
-    let name = Ident(&column.name);
-    match column.own_type {
-        true => format!("{name}::pg_catalog.text::{}", column.type_name),
-        false => name.to_string(),
+    /// The values whose type is in the schema, as the clone's columns take them. It is another type in the
+    /// clone; text is what both have in common.
+    ///
+    /// What turns a value into text and back are the functions of the type, as `format` and
+    /// `json_to_record` call them. A cast might be anybody's function.
+    fn own_values(&self) -> String {
+        let own: Vec<_> = self.columns.iter().filter(|c| c.own_type).collect();
+        if own.is_empty() {
+            return String::new();
+        }
+        let list = |of: &dyn Fn(&Column) -> String| -> String {
+            let all: Vec<_> = own.iter().map(|column| of(column)).collect();
+            all.join(", ")
+        };
+        format!(
+            ", pg_catalog.json_to_record(pg_catalog.json_object(ARRAY[{}], ARRAY[{}])) AS own ({})",
+            list(&|c| format!("{}::pg_catalog.text", Literal(&c.name))),
+            // A row of nothing but NULLs is not NULL here.
+            list(&|c| format!(
+                "CASE WHEN source.{0} IS DISTINCT FROM NULL \
+                 THEN pg_catalog.format('%s', source.{0}) END",
+                Ident(&c.name)
+            )),
+            list(&|c| format!("{} {}", Ident(&c.name), c.type_name)),
+        )
     }
 }
