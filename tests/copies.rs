@@ -178,6 +178,63 @@ fn values_are_not_copied_through_casts_of_the_schemas_own() {
     assert_eq!(rows("e"), rows("__template__"));
 }
 
+/// A role that row-level security binds would copy what it sees, and nobody would be told.
+#[test]
+fn rows_that_a_policy_may_hide_are_refused_and_not_lost() {
+    let db = TestDb::new();
+    let role = format!("bound_{}", std::process::id());
+    db.sql(&format!(
+        "DROP ROLE IF EXISTS {role}; CREATE ROLE {role};
+         DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {role}', current_database()); END $$;
+         CREATE SCHEMA src AUTHORIZATION {role}; SET ROLE {role}; SET search_path TO src;
+         CREATE TABLE hidden (id int); INSERT INTO hidden VALUES (1), (2), (3);
+         CREATE TABLE unused (id int); CREATE TABLE own (id int); INSERT INTO own VALUES (4);
+         ALTER TABLE hidden ENABLE ROW LEVEL SECURITY; ALTER TABLE hidden FORCE ROW LEVEL SECURITY;
+         ALTER TABLE unused ENABLE ROW LEVEL SECURITY; ALTER TABLE unused FORCE ROW LEVEL SECURITY;
+         ALTER TABLE own ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY later ON hidden USING (id > 1)"
+    ));
+    let mut conn = db.connect();
+    conn.batch_execute(&format!("SET ROLE {role}")).unwrap();
+    let source = || Template::new(SchemaName::parse("src").unwrap());
+    let target = SchemaName::parse("dst").unwrap();
+    for error in [
+        source()
+            .with_data()
+            .clone_to(&mut conn, &target)
+            .unwrap_err(),
+        source().compile(&mut conn).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
+        let message = error.to_string();
+        assert!(message.contains("table hidden: row-level"), "{message}");
+        assert!(message.contains("these 1:"), "{message}");
+    }
+    let rest = || source().with_data().exclude_data("hidden");
+    rest().clone_to(&mut conn, &target).unwrap();
+    let count = "SELECT concat_ws(',', (SELECT count(*) FROM dst.hidden), (SELECT count(*) FROM dst.unused),
+        (SELECT count(*) FROM dst.own))";
+    assert_eq!(db.value(count), "0,0,1");
+
+    // Nor are they lost where the policy comes after the plan.
+    let plan = rest().compile(&mut conn).unwrap();
+    db.sql("ALTER TABLE src.own FORCE ROW LEVEL SECURITY");
+    let late = SchemaName::parse("late").unwrap();
+    assert!(plan.apply(&mut conn, &late).is_err());
+
+    // Whom nothing binds copies all of them.
+    let all = SchemaName::parse("everything").unwrap();
+    source()
+        .with_data()
+        .clone_to(&mut db.connect(), &all)
+        .unwrap();
+    assert_eq!(db.value("SELECT count(*) FROM everything.hidden"), "3");
+    drop(conn);
+    db.sql(&format!(
+        "DROP SCHEMA src, dst, everything CASCADE; DROP OWNED BY {role} CASCADE; DROP ROLE {role}"
+    ));
+}
+
 #[test]
 fn a_copy_is_refused_before_anything_is_done() {
     let db = TestDb::new();

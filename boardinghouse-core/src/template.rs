@@ -82,7 +82,8 @@ impl Template {
     }
 
     /// Gives the clone all rows that the schema has when the plan is applied. The server copies them
-    /// itself, so that there may be any number.
+    /// itself, so that there may be any number. Where row-level security would hide some of them from the
+    /// role, the schema is refused.
     #[must_use]
     pub fn with_data(mut self) -> Self {
         self.rows = Rows::Copied;
@@ -368,7 +369,19 @@ impl Template {
             !self.without_rows.contains(*table)
                 && (self.rows != Rows::Versions || *table == VERSIONS)
         });
-        let wanted: Vec<_> = wanted.collect();
+        let mut wanted: Vec<_> = wanted.collect();
+        let bound = catalog::data::bound(conn, &self.schema)?;
+        let hidden = wanted
+            .iter()
+            .filter(|(table, _)| bound.get(*table) == Some(&true));
+        let hidden = hidden.map(|(table, _)| {
+            format!(
+                "table {table}: row-level security may hide rows from this role, which would be lost; clone \
+                 it as a role with BYPASSRLS, or without the rows of this table"
+            )
+        });
+        self.refuse(&hidden.collect::<Vec<_>>())?;
+        wanted.retain(|(table, _)| !bound.contains_key(*table));
         if self.rows == Rows::Copied {
             let all = wanted.into_iter().map(|(table, columns)| rows::TableRows {
                 table,

@@ -30,6 +30,8 @@ const NEUTRAL: &[(&str, &str)] = &[
 const READING: &[(&str, &str)] = &[
     ("transaction_read_only", "on"),
     ("quote_all_identifiers", "off"),
+    // Rows that a policy hides are an error, not rows too few.
+    ("row_security", "off"),
     // Compiling a catalog query takes longer than running it.
     ("jit", "off"),
 ];
@@ -63,6 +65,9 @@ pub(super) fn settings() -> String {
         .collect()
 }
 
+/// What a script that copies rows says before it does: see [`READING`].
+pub(super) const COPYING: &str = "SET LOCAL row_security TO off;\n";
+
 /// What a script begins with.
 ///
 /// The schema comes first on the path, even before PostgreSQL's own, so that every name in it can be
@@ -84,7 +89,8 @@ fn path_on(schema: &SchemaName) -> String {
 pub(super) fn create_in(conn: &mut PgConnection, target: &SchemaName, script: &str) -> Result<()> {
     let what = format!("create schema {:?} as a clone", target.as_str());
     let failed = |error| Error::database(&what, error);
-    let names: Vec<&str> = std::iter::once("search_path")
+    let names: Vec<&str> = ["search_path", "row_security"]
+        .into_iter()
         .chain(NEUTRAL.iter().chain(CREATING).map(|(name, _)| *name))
         .collect();
     let saved: Settings = sql_query(CURRENT_SETTINGS)
