@@ -235,6 +235,105 @@ fn rows_that_a_policy_may_hide_are_refused_and_not_lost() {
     ));
 }
 
+/// What is in the shared schema is the same for the copy, and so is what it reads.
+#[test]
+fn what_leads_back_to_the_source_by_way_of_the_shared_schema_is_refused() {
+    let db = TestDb::new();
+    db.sql(
+        "CREATE VIEW public.va AS SELECT body FROM a.notes; CREATE VIEW public.vva AS SELECT * FROM public.va;
+         CREATE VIEW a.v AS SELECT * FROM public.vva;
+         CREATE VIEW public.harmless AS SELECT email FROM public.users; CREATE VIEW a.w AS SELECT * FROM public.harmless",
+    );
+    let provisioner = Provisioner::new(db.pool(1));
+    let copy = || {
+        let new = NewTenant::new("c".parse().unwrap());
+        provisioner.create(&new.copy_of(SchemaName::parse("a").unwrap()))
+    };
+    let refused = |what: &str| {
+        let error = copy().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
+        assert!(error.to_string().contains(what), "{}", error.chain());
+        assert_eq!(db.tables("c"), "");
+    };
+    refused("view public.vva: the schema uses it, and it uses table a.notes of the schema");
+    db.sql("DROP VIEW a.v");
+    db.sql(
+        "CREATE FUNCTION public.counted() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint';
+         CREATE TABLE a.defaults (n bigint DEFAULT public.counted())",
+    );
+    if db.value("SELECT current_setting('server_version_num')::int >= 140000") == "true" {
+        db.sql("CREATE OR REPLACE FUNCTION public.counted() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM a.notes; END");
+        refused("function public.counted(): the schema uses it");
+        db.sql("DROP TABLE a.defaults");
+    }
+    copy().unwrap();
+}
+
+#[test]
+fn rows_that_point_to_something_in_the_source_are_refused() {
+    let db = TestDb::new();
+    db.sql("CREATE DOMAIN public.relation AS regclass; CREATE TYPE public.held AS (relation regclass, n int)");
+    let provisioner = Provisioner::new(db.pool(1));
+    let copy = |of: &str, id: &str| {
+        let new = NewTenant::new(id.parse().unwrap());
+        provisioner.create(&new.copy_of(SchemaName::existing(of).unwrap()))
+    };
+    for (of_type, value) in [
+        ("regclass", "'a.notes'"),
+        ("public.relation", "'a.notes_pkey'"),
+        (
+            "regclass[]",
+            "ARRAY['public.notes', NULL, 'a.notes_id_seq']::regclass[]",
+        ),
+        ("public.relation[]", "ARRAY['a.notes']::public.relation[]"),
+        ("regtype", "'a.notes'"),
+        ("regnamespace", "'a'"),
+        ("public.held", "ROW('a.notes', 1)::public.held"),
+        ("public.held[]", "ARRAY[ROW('a.notes', 1)]::public.held[]"),
+    ] {
+        db.sql(&format!(
+            "CREATE TABLE a.pointing (\"Of\" {of_type}); INSERT INTO a.pointing VALUES (NULL), ({value})"
+        ));
+        let error = copy("a", "c").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TemplateUnsupported, "{of_type}");
+        let message = error.to_string();
+        assert!(
+            message.contains("table pointing: rows whose Of"),
+            "{message}"
+        );
+        assert_eq!(db.tables("c"), "");
+        db.sql("DROP TABLE a.pointing");
+    }
+    // Those that point elsewhere are what they are; and a template's rows are names, not numbers.
+    db.sql(
+        "CREATE TABLE a.pointing (r regclass, t regtype[], h public.held);
+         INSERT INTO a.pointing VALUES ('public.notes', '{integer}', NULL)",
+    );
+    copy("a", "c").unwrap();
+    assert_eq!(
+        db.value("SELECT p::text FROM c.pointing p"),
+        "(notes,{integer},)"
+    );
+    db.sql(
+        "CREATE TABLE __template__.pointing (r regclass, many regclass[], f regprocedure, h public.held);
+         CREATE FUNCTION __template__.f(__template__.notes) RETURNS int LANGUAGE sql AS 'SELECT 1';
+         INSERT INTO __template__.pointing VALUES ('__template__.notes', ARRAY['public.notes', '__template__.notes']::regclass[],
+             '__template__.f(__template__.notes)', ROW('__template__.notes', 1))",
+    );
+    provisioner
+        .create(&NewTenant::new("d".parse().unwrap()))
+        .unwrap();
+    assert_eq!(
+        db.value("SELECT p::text FROM d.pointing p"),
+        "(d.notes,\"{notes,d.notes}\",\"d.f(d.notes)\",\"(d.notes,1)\")"
+    );
+    db.sql("CREATE TABLE __template__.named (n regnamespace); INSERT INTO __template__.named VALUES ('__template__')");
+    let error = provisioner
+        .create(&NewTenant::new("e".parse().unwrap()))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
+}
+
 #[test]
 fn a_copy_is_refused_before_anything_is_done() {
     let db = TestDb::new();

@@ -20,6 +20,7 @@ pub(crate) mod address;
 pub(crate) mod data;
 pub(crate) mod define;
 pub(crate) mod fingerprint;
+pub(crate) mod pointers;
 pub(crate) mod refuse;
 pub(crate) mod tables;
 

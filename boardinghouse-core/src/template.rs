@@ -311,6 +311,12 @@ impl Template {
         let references = catalog::references(conn, &members)?;
         let refusals = catalog::refuse::refusals(conn, oid, &members, &references)?;
         self.refuse(&refusals)?;
+        self.refuse(&catalog::refuse::round_about(
+            conn,
+            oid,
+            &members,
+            &references,
+        )?)?;
 
         session::read_in(conn, &self.schema)?;
         let found = build::Found {
@@ -382,6 +388,7 @@ impl Template {
         });
         self.refuse(&hidden.collect::<Vec<_>>())?;
         wanted.retain(|(table, _)| !bound.contains_key(*table));
+        self.refuse(&self.pointers(conn, &wanted)?)?;
         if self.rows == Rows::Copied {
             let all = wanted.into_iter().map(|(table, columns)| rows::TableRows {
                 table,
@@ -411,6 +418,27 @@ impl Template {
         }
         self.refuse(&refusals)?;
         Ok(all)
+    }
+
+    /// Where rows hold the number of something in the schema, which is another in the clone.
+    ///
+    /// A planned row has names instead, which the clone looks up in itself. Not that of the schema.
+    fn pointers(
+        &self,
+        conn: &mut PgConnection,
+        wanted: &[&(&str, Vec<&catalog::tables::Column>)],
+    ) -> Result<Vec<String>> {
+        let names: Vec<&str> = wanted.iter().map(|(table, _)| *table).collect();
+        let by_name = self.rows != Rows::Copied;
+        let found = catalog::pointers::find(conn, &self.schema, &names, by_name)?;
+        let line = |p: catalog::pointers::Pointer| {
+            format!(
+                "table {}: rows whose {} points to something in the schema cannot be copied; clone it \
+                 without the rows of this table",
+                p.table, p.column
+            )
+        };
+        Ok(found.into_iter().map(line).collect())
     }
 
     fn refuse(&self, refusals: &[String]) -> Result<()> {
