@@ -334,6 +334,65 @@ fn rows_that_point_to_something_in_the_source_are_refused() {
     assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
 }
 
+/// A function that is copied as it is would read the source's rows.
+#[test]
+fn functions_that_put_the_name_of_their_schema_together_are_refused() {
+    let db = TestDb::new();
+    let provisioner = Provisioner::new(db.pool(1));
+    let copy = || {
+        let new = NewTenant::new("c".parse().unwrap());
+        provisioner.create(&new.copy_of(SchemaName::parse("a").unwrap()))
+    };
+    for body in [
+        "RETURN QUERY EXECUTE 'SELECT body FROM a.' || quote_ident('notes');",
+        "RETURN QUERY EXECUTE format('SELECT body FROM a.%I', 'notes');",
+        "RETURN QUERY EXECUTE 'SELECT body FROM \"a\".\"' || 'notes' || '\"';",
+        "RETURN QUERY SELECT body FROM U&\"\\0061\".notes;",
+        "RETURN QUERY EXECUTE 'SELECT body FROM ' || E'\\x61.notes';",
+        "RETURN QUERY SELECT query_to_xml('SELECT body FROM ' || 'a' || '.notes', true, false, '')::text;",
+        "PERFORM set_config('search_' || 'path', 'a' || ',public', true); RETURN QUERY SELECT body FROM notes;",
+    ] {
+        db.sql(&format!(
+            "CREATE OR REPLACE FUNCTION a.f() RETURNS SETOF text LANGUAGE plpgsql AS $body$BEGIN {body} END$body$"
+        ));
+        // It is true of each that it reads the rows of `a` from anywhere.
+        assert!(
+            db.value("SELECT string_agg(f, ',') FROM a.f() f")
+                .contains("from-a")
+        );
+        let error = copy().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TemplateUnsupported, "{body}");
+        assert!(
+            error.to_string().contains("function f()"),
+            "{}",
+            error.chain()
+        );
+        assert_eq!(db.tables("c"), "");
+    }
+    db.sql(
+        "CREATE OR REPLACE FUNCTION a.f() RETURNS SETOF text LANGUAGE plpgsql AS $body$BEGIN
+         RETURN QUERY EXECUTE format('SELECT a.body FROM %I a', 'notes'); END$body$",
+    );
+    copy().unwrap();
+    db.sql("UPDATE c.notes SET body = 'own'");
+    assert_eq!(
+        db.value("SELECT f FROM (SELECT set_config('search_path', 'c', false)) s, c.f() f"),
+        "own"
+    );
+
+    // So is a template's, whose clones would share a table.
+    db.sql(
+        "CREATE TABLE __template__.audit (body text);
+         CREATE FUNCTION __template__.log() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             EXECUTE format('INSERT INTO __template__.%I VALUES ($1)', 'audit') USING NEW.body; RETURN NEW; END $$;
+         CREATE TRIGGER t AFTER INSERT ON __template__.notes FOR EACH ROW EXECUTE FUNCTION __template__.log()",
+    );
+    let error = provisioner
+        .create(&NewTenant::new("d".parse().unwrap()))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
+}
+
 #[test]
 fn a_copy_is_refused_before_anything_is_done() {
     let db = TestDb::new();

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod build;
+mod composed;
 mod graph;
 mod kept;
 mod mentions;
