@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, thread};
 
-use boardinghouse_core::{ErrorKind, NewTenant, PgRegistry, Provisioner};
+use boardinghouse_core::{ErrorKind, NewTenant, PgRegistry, Provisioner, SchemaName};
 use boardinghouse_tests::{TestDb, add_note, bodies, tenant};
 use diesel::connection::SimpleConnection;
 
@@ -111,6 +111,46 @@ fn a_schema_that_is_not_ours_is_neither_handed_out_nor_dropped() {
         db.value("SELECT body FROM public.notes"),
         boardinghouse_tests::BAIT
     );
+}
+
+/// What waits has no rows of a tenant's, and what has is not dropped: not when it is adopted, and not where a
+/// row of the registry says so in spite of that.
+#[test]
+fn a_tenants_schema_never_waits() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    let provisioner = Provisioner::new(pool.clone());
+    let made = provisioner.keep_ready(1).unwrap().created;
+    for name in [made[0].clone(), SchemaName::existing("__ready_77").unwrap()] {
+        let error = provisioner.create(&new("x").adopt(name)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ReservedName);
+    }
+    db.sql(
+        "CREATE SCHEMA listed;
+         INSERT INTO boardinghouse.ready_schemas (schema_name, fingerprint) VALUES ('listed', '')",
+    );
+    let listed = SchemaName::existing("listed").unwrap();
+    let error = provisioner.create(&new("x").adopt(listed)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReservedName);
+
+    db.sql(
+        "DELETE FROM boardinghouse.ready_schemas WHERE schema_name = 'listed';
+         INSERT INTO boardinghouse.tenants (id, schema_name, display_name, status)
+             VALUES ('x', '__ready_1', 'x', 'ready');
+         INSERT INTO __ready_1.notes (body) VALUES ('secret of x')",
+    );
+    let y = provisioner.create(&new("y")).unwrap();
+    assert_eq!(bodies(&mut pool.get(&y).unwrap()).unwrap(), [""; 0]);
+    assert!(provisioner.ready_schemas().unwrap().ready.is_empty());
+    assert!(provisioner.drain_ready().unwrap().dropped.is_empty());
+    let x = tenant(&pool, "x");
+    assert_eq!(bodies(&mut pool.get(&x).unwrap()).unwrap(), ["secret of x"]);
+
+    // Its schema is kept when it goes, and is not handed out then, either.
+    provisioner.delete(x.id()).unwrap();
+    let z = provisioner.create(&new("z")).unwrap();
+    assert_eq!(bodies(&mut pool.get(&z).unwrap()).unwrap(), [""; 0]);
+    assert_eq!(db.value("SELECT body FROM __ready_1.notes"), "secret of x");
 }
 
 /// Acceptance: eight claim from a pool of fifty.

@@ -21,6 +21,7 @@ pub(crate) mod data;
 pub(crate) mod define;
 pub(crate) mod fingerprint;
 pub(crate) mod fleet;
+pub(crate) mod pointers;
 pub(crate) mod refuse;
 pub(crate) mod tables;
 

@@ -12,6 +12,7 @@ use std::{
 use diesel::{prelude::*, sql_types};
 
 use crate::{
+    connection::SharedConnection,
     error::{Error, ErrorKind, Result},
     names::SchemaName,
 };
@@ -209,6 +210,18 @@ fn try_schema(conn: &mut PgConnection, schema: &SchemaName, function: &str) -> Q
             .sql("))"),
     )
     .get_result(conn)
+}
+
+/// Takes the right to write to `target`, and keeps writers away from `source`, until the connection is
+/// returned: it is cleaned then.
+pub(crate) fn schemas_for_copy(
+    conn: &mut SharedConnection,
+    target: &SchemaName,
+    source: &SchemaName,
+    wait: Duration,
+) -> Result<()> {
+    poll(conn, target, wait, "pg_try_advisory_lock")?;
+    poll(conn, source, wait, "pg_try_advisory_lock_shared")
 }
 
 /// As [`schema_for_session`], for a session that others use meanwhile, and that must not wait in the server:

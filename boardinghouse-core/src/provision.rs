@@ -158,10 +158,13 @@ impl Provisioner {
     /// # Errors
     ///
     /// * [`ErrorKind::ReservedName`] or [`ErrorKind::InvalidName`] when no schema can be named for
-    ///   the id; before anything is sent.
+    ///   the id; before anything is sent. The former also when the schema that is to be adopted or copied
+    ///   has another role, or waits for a tenant. The template can be copied.
     /// * [`ErrorKind::TenantExists`] when the id, its schema or a domain belongs to a tenant.
     /// * [`ErrorKind::SchemaExists`] when a schema of that name exists that is no tenant's, and
     ///   [`ErrorKind::SchemaUnavailable`] when one that is to be adopted does not.
+    /// * [`ErrorKind::TenantUnavailable`] when the tenant whose schema is to be copied is neither ready nor
+    ///   suspended.
     /// * [`ErrorKind::TemplateMissing`] and [`ErrorKind::TemplateUnsupported`].
     /// * [`ErrorKind::Locked`] when the template was being migrated all the time.
     /// * [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
@@ -232,11 +235,16 @@ impl Provisioner {
             Some(schema) => {
                 layout
                     .tenant_schema(schema)
+                    .and_then(|()| ready::must_not_wait(schema))
                     .map_err(|error| error.with_tenant(&new.id))?;
                 schema.clone()
             }
             None => layout.schema_for(&new.id)?,
         };
+        if let (Some(source), None) = (&new.copy_of, &new.adopt) {
+            self.can_be_copied(source)
+                .map_err(|error| error.with_tenant(&new.id))?;
+        }
         let name = new
             .display_name
             .clone()
@@ -254,6 +262,21 @@ impl Provisioner {
             .with_display_name(name)
             .with_attributes(attributes)?
             .with_adopted(new.adopt.is_some()))
+    }
+
+    /// Fails for a schema that has a role of its own, or none yet.
+    fn can_be_copied(&self, source: &SchemaName) -> Result<()> {
+        let layout = self.pool.layout();
+        let checked = match source == layout.template() {
+            true => Ok(()),
+            false => layout.tenant_schema(source),
+        };
+        checked
+            .and_then(|()| ready::must_not_wait(source))
+            .map_err(|error| {
+                let message = format!("schema {source} cannot become a tenant's by copying it");
+                Error::new(error.kind(), message).with_source(error)
+            })
     }
 
     fn create_checked(
@@ -285,6 +308,9 @@ impl Provisioner {
         if tenant.is_adopted() {
             if !exists {
                 return Err(nothing_to_adopt(tenant.schema()));
+            }
+            if ready::is_listed(conn, tenant.schema())? {
+                return Err(ready::waits(tenant.schema()));
             }
             lock::restore_waiting(conn, &waiting)?;
             return Ok(created);

@@ -9,8 +9,8 @@ use diesel::{connection::LoadConnection, dsl::sql, prelude::*, sql_types};
 use self::rows::{BYTE_ORDER, TenantRow};
 pub(crate) use self::{
     rows::{
-        advance_all_epochs, delete, find, insert, insert_and_look, list, lock_row, lock_row_of,
-        names_are_free, not_found, rename, set_status,
+        advance_all_epochs, delete, find, find_by_schema, insert, insert_and_look, list, lock_row,
+        lock_row_of, names_are_free, not_found, rename, set_status,
     },
     state::{RegistryState, explain, require, state},
 };

@@ -34,16 +34,17 @@ pub(crate) fn is_closed(text: &str) -> bool {
     let mut at = 0;
     while at < bytes.len() {
         let end = token(bytes, at);
-        let token = &bytes[at..end];
-        let closed = match token {
-            // One that begins a new line after it ends there.
-            [b'-', b'-', ..] => true,
-            [b'/', b'*', ..] => end < bytes.len() || token.len() > 3 && token.ends_with(b"*/"),
-            [quote @ (b'\'' | b'"'), ..] => {
-                end < bytes.len() || token.len() > 1 && token.ends_with(&[*quote])
+        let rest = &bytes[at..];
+        let closed = match &bytes[at..end] {
+            [b'/', b'*', ..] => comment(rest).is_some(),
+            [b'\'', ..] if escapes(bytes, at) => with_escapes(rest).is_some(),
+            [b'\'', ..] => quoted(rest, b'\'', false).is_some(),
+            [b'"', ..] => quoted(rest, b'"', false).is_some(),
+            [b'$', tagged @ ..] if !tagged.is_empty() => {
+                let tag = 2 + tagged.iter().take_while(|&&b| b != b'$').count();
+                end - at >= 2 * tag && bytes[at..end].ends_with(&bytes[at..at + tag])
             }
-            [b'$', .., b'$'] | [b'$'] => true,
-            [b'$', ..] => end < bytes.len(),
+            // A comment that ends with the line ends there at the latest.
             _ => true,
         };
         if !closed {

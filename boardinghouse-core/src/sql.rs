@@ -427,6 +427,8 @@ pub(crate) fn register_tenant(fingerprint: &str) -> String {
                  SELECT r.id FROM boardinghouse.ready_schemas r
                  WHERE r.fingerprint = (SELECT fingerprint FROM template)
                    AND r.schema_name = '__ready_' || r.id
+                   AND NOT EXISTS (SELECT FROM boardinghouse.tenants t
+                                   WHERE lower(t.schema_name) = lower(r.schema_name))
                  ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
              RETURNING schema_name
          )

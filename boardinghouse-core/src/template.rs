@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod build;
+mod composed;
 mod graph;
 mod kept;
 mod mentions;
@@ -28,9 +29,6 @@ pub(crate) use kept::{KeptPlan, Known};
 pub use plan::{ClonePlan, ObjectKind, Step};
 pub(crate) use session::prepare_to_read;
 pub use shape::PartKind;
-
-/// How many rows of one table a plan holds at the most: they are part of its text.
-const MOST_ROWS: usize = 1_000;
 
 /// How often a schema may change before it is locked.
 const MOST_TRIES: usize = 5;
@@ -69,9 +67,6 @@ enum Rows {
     Versions,
 }
 
-/// Where Diesel remembers which migrations it has run.
-const VERSIONS: &str = "__diesel_schema_migrations";
-
 impl Template {
     /// The template in `schema`. Nothing is read yet.
     #[must_use]
@@ -85,7 +80,8 @@ impl Template {
     }
 
     /// Gives the clone all rows that the schema has when the plan is applied. The server copies them
-    /// itself, so that there may be any number.
+    /// itself, so that there may be any number. Where row-level security would hide some of them from the
+    /// role, the schema is refused.
     #[must_use]
     pub fn with_data(mut self) -> Self {
         self.rows = Rows::Copied;
@@ -307,6 +303,12 @@ impl Template {
         let references = catalog::references(conn, &members)?;
         let refusals = catalog::refuse::refusals(conn, oid, &members, &references)?;
         self.refuse(&refusals)?;
+        self.refuse(&catalog::refuse::round_about(
+            conn,
+            oid,
+            &members,
+            &references,
+        )?)?;
 
         session::read_in(conn, &self.schema)?;
         let found = build::Found {
@@ -364,59 +366,6 @@ impl Template {
     /// Whoever reads the definitions for the schema's name.
     fn mentions<'a>(&'a self, found: &'a build::Found) -> mentions::Mentions<'a> {
         mentions::Mentions::new(&self.schema, found.names(), &self.allowed)
-    }
-
-    /// The rows of the template: those of Diesel's table of migrations, and what migrations wrote.
-    fn rows<'a>(
-        &self,
-        conn: &mut PgConnection,
-        tables: &[(&'a str, Vec<&'a catalog::tables::Column>)],
-    ) -> Result<Vec<rows::TableRows<'a>>> {
-        for excluded in &self.without_rows {
-            if !tables.iter().any(|(table, _)| table == excluded) {
-                return Err(Error::new(
-                    ErrorKind::InvalidInput,
-                    format!(
-                        "schema {:?} has no table {excluded:?} whose rows could be left out",
-                        self.schema.as_str()
-                    ),
-                ));
-            }
-        }
-        let wanted = tables.iter().filter(|(table, _)| {
-            !self.without_rows.contains(*table)
-                && (self.rows != Rows::Versions || *table == VERSIONS)
-        });
-        let wanted: Vec<_> = wanted.collect();
-        if self.rows == Rows::Copied {
-            let all = wanted.into_iter().map(|(table, columns)| rows::TableRows {
-                table,
-                columns: columns.clone(),
-                rows: None,
-            });
-            return Ok(all.collect());
-        }
-        let names: Vec<&str> = wanted.iter().map(|(table, _)| *table).collect();
-        let filled = catalog::data::with_rows(conn, &self.schema, &names)?;
-        let mut all = Vec::new();
-        let mut refusals = Vec::new();
-        for (table, columns) in filled.into_iter().filter_map(|number| wanted.get(number)) {
-            let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-            let rows = catalog::data::rows(conn, &self.schema, table, &names, MOST_ROWS + 1)?;
-            if rows.len() > MOST_ROWS {
-                refusals.push(format!(
-                    "table {table}: more than {MOST_ROWS} rows cannot be part of a plan; clone it with \
-                     its data"
-                ));
-            }
-            all.push(rows::TableRows {
-                table,
-                columns: columns.clone(),
-                rows: Some(rows),
-            });
-        }
-        self.refuse(&refusals)?;
-        Ok(all)
     }
 
     fn refuse(&self, refusals: &[String]) -> Result<()> {

@@ -1,10 +1,12 @@
 //! What a schema's tables and sequences hold: rows and positions.
 
+use std::collections::HashMap;
+
 use diesel::{
     PgConnection, QueryableByName, RunQueryDsl,
     connection::SimpleConnection,
     sql_query,
-    sql_types::{Integer, Text},
+    sql_types::{Bool, Integer, Text},
 };
 
 use crate::{
@@ -31,8 +33,9 @@ pub(crate) fn rows(
     let mut literals: Vec<String> = columns
         .iter()
         .map(|column| {
+            // The type's own function makes text of it: a cast might be anybody's.
             format!(
-                "pg_catalog.quote_nullable({}::pg_catalog.text COLLATE pg_catalog.\"C\")",
+                "pg_catalog.format('%L', {}) COLLATE pg_catalog.\"C\"",
                 Ident(column)
             )
         })
@@ -96,12 +99,20 @@ struct Relation {
     /// As `pg_class.relkind`.
     #[diesel(sql_type = Text)]
     kind: String,
+    /// Whether row-level security decides which rows this role sees.
+    #[diesel(sql_type = Bool)]
+    bound: bool,
+    /// Whether it never had a row, or has none since it was truncated.
+    #[diesel(sql_type = Bool)]
+    unused: bool,
 }
 
 /// The tables and sequences of a schema, in the order of their names.
 fn relations(conn: &mut PgConnection, schema: &SchemaName) -> Result<Vec<Relation>> {
     sql_query(
-        "SELECT c.relname::pg_catalog.text AS name, c.relkind::pg_catalog.text AS kind
+        "SELECT c.relname::pg_catalog.text AS name, c.relkind::pg_catalog.text AS kind,
+             pg_catalog.row_security_active(c.oid) AS bound,
+             c.relkind = 'r' AND pg_catalog.pg_relation_size(c.oid) = 0 AS unused
          FROM pg_catalog.pg_namespace n
          JOIN pg_catalog.pg_depend d
            ON d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.refobjid = n.oid
@@ -121,6 +132,13 @@ pub(crate) fn tables(conn: &mut PgConnection, schema: &SchemaName) -> Result<Vec
     let relations = relations(conn, schema)?.into_iter();
     let tables = relations.filter(|relation| relation.kind != "S");
     Ok(tables.map(|table| table.name).collect())
+}
+
+/// The tables of whose rows row-level security may hide some from this role, and whether there may be any.
+pub(crate) fn bound(conn: &mut PgConnection, schema: &SchemaName) -> Result<HashMap<String, bool>> {
+    let relations = relations(conn, schema)?.into_iter();
+    let bound = relations.filter(|relation| relation.kind == "r" && relation.bound);
+    Ok(bound.map(|table| (table.name, !table.unused)).collect())
 }
 
 /// Keeps others from changing these tables until the transaction ends.
@@ -150,7 +168,8 @@ pub(crate) struct Filled {
 pub(crate) fn filled(conn: &mut PgConnection, schema: &SchemaName) -> Result<Filled> {
     let (sequences, tables): (Vec<Relation>, Vec<Relation>) = relations(conn, schema)?
         .into_iter()
-        .filter(|relation| relation.kind != "p")
+        // What row-level security binds is read by no plan.
+        .filter(|relation| relation.kind != "p" && !relation.bound)
         .partition(|relation| relation.kind == "S");
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     let numbers = with_rows(conn, schema, &names)?;

@@ -97,6 +97,78 @@ pub(crate) fn refusals(
     Ok(lines)
 }
 
+/// One line for each thing outside of the schema that something in it uses, and that itself uses something in
+/// it: a clone would use that, too.
+pub(crate) fn round_about(
+    conn: &mut PgConnection,
+    schema: u32,
+    members: &Members,
+    references: &[Reference],
+) -> Result<Vec<String>> {
+    let outside: HashSet<(&str, u32)> = references
+        .iter()
+        .filter(|r| r.target >= FIRST_OF_USERS)
+        .map(|r| (r.target_class.as_str(), r.target))
+        .filter(|(class, oid)| {
+            *class != "pg_namespace" && !members.known.contains(&((*class).to_owned(), *oid))
+        })
+        .collect();
+    if outside.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (classes, objects): (Vec<&str>, Vec<u32>) = outside.into_iter().unzip();
+    sql_query(ROUND_ABOUT)
+        .bind::<Array<Text>, _>(classes)
+        .bind::<Array<Oid>, _>(objects)
+        .bind::<Oid, _>(schema)
+        .load::<Finding>(conn)
+        .map(|found| {
+            let line = |f: Finding| {
+                format!(
+                    "{}: the schema uses it, and it uses {} of the schema, as it would for a clone",
+                    f.object, f.what
+                )
+            };
+            found.into_iter().map(line).collect()
+        })
+        .map_err(|error| Error::database("look at what the schema uses", error))
+}
+
+/// PostgreSQL's own objects have lower numbers (PostgreSQL's source, access/transam.h, `FirstNormalObjectId`).
+const FIRST_OF_USERS: u32 = 16_384;
+
+/// Begins at the objects `$1`, `$2`, and goes on to what they use: views and tables by their rules,
+/// everything else by itself. What is in schema `$3` is an end.
+const ROUND_ABOUT: &str = "
+    WITH RECURSIVE used (first_class, first, class, object) AS (
+        SELECT c.oid, u.object, c.oid, u.object
+        FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u (class, object)
+        JOIN LATERAL (SELECT u.class::pg_catalog.regclass::pg_catalog.oid) AS c (oid) ON true
+        UNION
+        SELECT used.first_class, used.first, next.class, next.object
+        FROM used CROSS JOIN LATERAL (
+            SELECT d.refclassid AS class, d.refobjid AS object
+            FROM pg_catalog.pg_depend d
+            WHERE used.class <> 'pg_catalog.pg_class'::pg_catalog.regclass
+              AND d.classid = used.class AND d.objid = used.object AND d.refobjid >= 16384
+            UNION ALL
+            SELECT d.refclassid, d.refobjid
+            FROM pg_catalog.pg_rewrite w
+            JOIN pg_catalog.pg_depend d ON d.objid = w.oid
+             AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.refobjid >= 16384
+            WHERE used.class = 'pg_catalog.pg_class'::pg_catalog.regclass AND w.ev_class = used.object
+            OFFSET 0
+        ) next
+    )
+    SELECT DISTINCT pg_catalog.pg_describe_object(used.first_class, used.first, 0) AS object,
+           pg_catalog.pg_describe_object(used.class, used.object, 0) AS what
+    FROM used
+    CROSS JOIN LATERAL pg_catalog.pg_identify_object(used.class, used.object, 0) AS named
+    JOIN pg_catalog.pg_namespace n ON n.oid = $3
+    WHERE named.schema = pg_catalog.quote_ident(n.nspname)
+       OR used.class = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND used.object = n.oid
+    ORDER BY 1, 2";
+
 /// Unites what the caller found (`$1` to `$3`) with the properties of the members `$4` and of schema
 /// `$5` that cannot be cloned, and describes each object.
 ///

@@ -83,7 +83,7 @@ pub(crate) struct Column {
     pub(crate) name: String,
     #[diesel(sql_type = Text)]
     pub(crate) type_name: String,
-    /// Whether the type is in the schema, too.
+    /// Whether the type, or what the domain is over, is in the schema, too.
     #[diesel(sql_type = Bool)]
     pub(crate) own_type: bool,
     #[diesel(sql_type = Nullable<Text>)]
@@ -312,7 +312,13 @@ const COLUMNS: &str = "
     SELECT a.attrelid AS table, a.attnum::pg_catalog.int4 AS number,
            a.attname::pg_catalog.text AS name,
            pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name,
-           t.typnamespace = c.relnamespace AS own_type,
+           (WITH RECURSIVE over (type) AS (
+                SELECT a.atttypid
+                UNION ALL
+                SELECT d.typbasetype FROM over
+                JOIN pg_catalog.pg_type d ON d.oid = over.type AND d.typtype = 'd')
+            SELECT base.typnamespace = c.relnamespace FROM over
+            JOIN pg_catalog.pg_type base ON base.oid = over.type AND base.typtype <> 'd') AS own_type,
            CASE WHEN a.attcollation <> t.typcollation
                 THEN a.attcollation::pg_catalog.regcollation::pg_catalog.text END AS collation,
            a.attnotnull AS not_null, a.attidentity::pg_catalog.text AS identity,

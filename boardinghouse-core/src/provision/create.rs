@@ -19,7 +19,7 @@ use crate::{
     names::SchemaName,
     registry, sql,
     template::{Known, Template},
-    tenant::Tenant,
+    tenant::{Tenant, TenantStatus},
 };
 
 /// How long a statement waits for a lock before everything is undone and tried again: whoever waits for a
@@ -69,12 +69,13 @@ impl Provisioner {
         domains: &[DomainName],
         tenant: &Tenant,
     ) -> Result<Tenant> {
-        let conn: &mut PgConnection = conn;
         registry::require(conn)?;
+        // Before the transaction, whose first query fixes what it sees; and before the locks on tables,
+        // which a migrator wants when it has this one.
+        lock::schemas_for_copy(conn, tenant.schema(), source, self.lock_wait)?;
         let template = Template::new(source.clone()).with_data();
         let register = |conn: &mut PgConnection| {
-            lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;
-            lock::schema_shared_for_transaction(conn, source, self.lock_wait)?;
+            must_be_whole(conn, source)?;
             let registered = registry::insert(conn, tenant, domains)?;
             match schema_exists(conn, tenant.schema())? {
                 true => Err(is_no_tenants(tenant.schema())),
@@ -186,5 +187,25 @@ impl Provisioner {
         };
         plan.plan().create(conn, tenant.schema())?;
         Ok(registered.tenant)
+    }
+}
+
+/// Fails for the schema of a tenant that is not there yet, or no longer. Whoever calls this has its lock.
+fn must_be_whole(conn: &mut PgConnection, source: &SchemaName) -> Result<()> {
+    match registry::find_by_schema(conn, source)? {
+        Some(tenant)
+            if !matches!(
+                tenant.status(),
+                TenantStatus::Ready | TenantStatus::Suspended
+            ) =>
+        {
+            let message = format!(
+                "tenant {} is {}: only one that is ready or suspended can be copied",
+                tenant.id(),
+                tenant.status()
+            );
+            Err(Error::new(ErrorKind::TenantUnavailable, message))
+        }
+        _ => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use diesel::{
     PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types,
 };
 
-use super::{Provisioner, schema_exists};
+use super::{Provisioner, ready, schema_exists};
 use crate::{
     catalog,
     error::{Error, ErrorKind, Result},
@@ -83,6 +83,8 @@ impl Provisioner {
                 }
                 registry::delete(conn, id)
                     .map_err(|error| Error::database("delete the tenant's row", error))?;
+                // What was a tenant's, and is kept, is not to be handed out.
+                ready::forget(conn, tenant.schema())?;
                 Ok(Next::Done(Deleted {
                     tenant,
                     schema_dropped,

@@ -221,6 +221,8 @@ impl Provisioner {
             let mine = sql_query(
                 "DELETE FROM boardinghouse.ready_schemas WHERE id IN (
                      SELECT id FROM boardinghouse.ready_schemas WHERE schema_name = $1
+                     AND NOT EXISTS (SELECT FROM boardinghouse.tenants
+                                     WHERE lower(tenants.schema_name) = lower($1))
                      FOR UPDATE SKIP LOCKED)
                  RETURNING id, schema_name, fingerprint",
             )
@@ -239,8 +241,52 @@ impl Provisioner {
     }
 }
 
+/// Fails for the name of a schema that waits for a tenant, or will.
+pub(super) fn must_not_wait(schema: &SchemaName) -> Result<()> {
+    let number = schema.as_str().strip_prefix("__ready_");
+    match number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())) {
+        true => Err(waits(schema)),
+        false => Ok(()),
+    }
+}
+
+pub(super) fn waits(schema: &SchemaName) -> Error {
+    Error::new(
+        ErrorKind::ReservedName,
+        format!("schema {schema} cannot be a tenant's under this name: it waits for one"),
+    )
+}
+
+/// Whether the registry lists a schema among those that wait for a tenant.
+pub(super) fn is_listed(conn: &mut PgConnection, schema: &SchemaName) -> Result<bool> {
+    diesel::select(
+        diesel::dsl::sql::<sql_types::Bool>(
+            "EXISTS (SELECT FROM boardinghouse.ready_schemas WHERE schema_name = ",
+        )
+        .bind::<sql_types::Text, _>(schema.as_str())
+        .sql(")"),
+    )
+    .get_result(conn)
+    .map_err(|error| Error::database("look among the schemas that wait for a tenant", error))
+}
+
+/// Takes a schema off the list of those that wait for a tenant, if it should be on it: it was one's.
+pub(super) fn forget(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    sql_query("DELETE FROM boardinghouse.ready_schemas WHERE schema_name = $1")
+        .bind::<sql_types::Text, _>(schema.as_str())
+        .execute(conn)
+        .map(drop)
+        .map_err(|error| Error::database("forget a schema that waited for a tenant", error))
+}
+
+/// Not those that a tenant's row names, whoever wrote it.
 fn rows(conn: &mut PgConnection) -> Result<Vec<ReadyRow>> {
-    sql_query("SELECT id, schema_name, fingerprint FROM boardinghouse.ready_schemas ORDER BY id")
-        .load(conn)
-        .map_err(|error| registry::explain(conn, "list the schemas that wait for a tenant", error))
+    sql_query(
+        "SELECT id, schema_name, fingerprint FROM boardinghouse.ready_schemas r
+         WHERE NOT EXISTS (SELECT FROM boardinghouse.tenants t
+                           WHERE lower(t.schema_name) = lower(r.schema_name))
+         ORDER BY id",
+    )
+    .load(conn)
+    .map_err(|error| registry::explain(conn, "list the schemas that wait for a tenant", error))
 }

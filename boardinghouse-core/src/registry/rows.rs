@@ -219,6 +219,24 @@ pub(crate) fn find<C: PgQueries>(conn: &mut C, id: &TenantId) -> Result<Option<T
     row.map(Tenant::try_from).transpose()
 }
 
+/// The tenant whose schema this is.
+pub(crate) fn find_by_schema(
+    conn: &mut PgConnection,
+    schema: &SchemaName,
+) -> Result<Option<Tenant>> {
+    let is_it = sql::<sql_types::Bool>("lower(schema_name) = lower(")
+        .bind::<sql_types::Text, _>(schema.as_str())
+        .sql(")");
+    let row = tenants::table
+        .filter(is_it)
+        .filter(tenants::schema_name.eq(schema.as_str()))
+        .select(TenantRow::as_select())
+        .first(conn)
+        .optional()
+        .map_err(|error| Error::database("look for the tenant of a schema", error))?;
+    row.map(Tenant::try_from).transpose()
+}
+
 /// Reads a tenant and keeps its row from changing until the transaction ends.
 pub(crate) fn lock_row(conn: &mut PgConnection, id: &TenantId) -> Result<Option<Tenant>> {
     let row = tenants::table

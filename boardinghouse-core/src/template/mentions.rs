@@ -11,8 +11,9 @@
 use std::collections::HashSet;
 
 use super::{
+    composed::{Composed, is_continued, is_left_open, is_message, solid},
     text::{Piece, identifier, whole_identifier},
-    tokens::{Kind, Token, content, tokens},
+    tokens::{Escapes, Kind, Token, content, escapes, identifier_at, tokens},
 };
 use crate::names::SchemaName;
 
@@ -42,7 +43,7 @@ const LOOK_UPS: &[&str] = &[
 ];
 
 /// Words next to which a string is the name of a schema.
-const SCHEMA_WORDS: &[&str] = &[
+pub(super) const SCHEMA_WORDS: &[&str] = &[
     "nspname",
     "schemaname",
     "schema_name",
@@ -59,6 +60,10 @@ const SCHEMA_WORDS: &[&str] = &[
     "current_schema",
     "has_schema_privilege",
     "quote_ident",
+    "schema",
+    "schema_to_xml",
+    "schema_to_xmlschema",
+    "schema_to_xml_and_xmlschema",
 ];
 
 impl<'a> Mentions<'a> {
@@ -92,7 +97,11 @@ impl<'a> Mentions<'a> {
             return self.in_text(object, text, Some(name));
         }
         // Another language has other tokens, so that nothing can be rewritten.
-        if self.is_named_in(text) {
+        let unquoted = text.replace(['"', '\'', '`'], " ");
+        if self.is_named_in(text)
+            || self.is_named_in(&unquoted)
+            || is_left_open(self.schema.as_str(), text)
+        {
             self.refuse(object, text, "in a language that cannot be read here");
         }
         vec![Piece::Text(text.to_owned())]
@@ -140,21 +149,20 @@ impl<'a> Mentions<'a> {
     fn in_text(&mut self, object: &str, text: &str, body_of: Option<&str>) -> Vec<Piece> {
         // Most text does not hold the name in any form.
         let bare = self.schema.as_str().to_ascii_lowercase();
-        if !text.to_ascii_lowercase().contains(&bare)
+        let lower = text.to_ascii_lowercase();
+        if !lower.contains(&bare)
             && !self.schema.as_str().contains(['"', '\'', '\\'])
+            && !lower.contains(['\\', '&'])
         {
             return vec![Piece::Text(text.to_owned())];
         }
         let tokens = tokens(text);
-        let solid: Vec<usize> = (0..tokens.len())
-            .filter(|&at| tokens[at].kind != Kind::Space)
-            .collect();
+        let solid = solid(&tokens);
         let at = |place: usize| solid.get(place).map(|&at| tokens[at]);
         let text_at = |place: usize| at(place).map_or("", |token| token.text);
         let is_schema = |place: usize| {
-            at(place).is_some_and(|token| {
-                token.kind == Kind::Word
-                    && whole_identifier(token.text).as_deref() == Some(self.schema.as_str())
+            solid.get(place).is_some_and(|&at| {
+                identifier_at(&tokens, at).as_deref() == Some(self.schema.as_str())
             })
         };
         let after_dot = |place: usize| place > 0 && text_at(place - 1) == ".";
@@ -163,18 +171,22 @@ impl<'a> Mentions<'a> {
             .any(|place| is_schema(place) && text_at(place + 1) != "." && !after_dot(place));
         let is_variable = body_of == Some(self.schema.as_str())
             || matches!(self.schema.as_str(), "new" | "old" | "excluded");
-        let is_dynamic = body_of.is_some()
-            && solid.iter().any(|&at| {
-                let word = tokens[at].text;
-                tokens[at].kind == Kind::Word
-                    && (word.eq_ignore_ascii_case("execute") || word.eq_ignore_ascii_case("format"))
-            });
+        let composed = Composed::new(
+            self.schema.as_str(),
+            &self.members,
+            &tokens,
+            body_of.is_some(),
+        );
 
         let mut replaced: Vec<(usize, Vec<Piece>)> = Vec::new();
         let mut refused: Vec<(usize, &str)> = Vec::new();
         for place in 0..solid.len() {
             let token = tokens[solid[place]];
-            if body_of.is_some()
+            let escapes = escapes(&tokens, solid[place]);
+            let is_unicode = matches!(escapes, Escapes::Unicode(_));
+            if is_unicode && is_schema(place) && !after_dot(place - 2) {
+                refused.push((solid[place], "it is written with escapes"));
+            } else if body_of.is_some()
                 && is_schema(place)
                 && text_at(place + 1) == "."
                 && !after_dot(place)
@@ -209,14 +221,11 @@ impl<'a> Mentions<'a> {
                     refused.push((solid[place], "it sets or names the schema"));
                 }
             } else if token.kind == Kind::String {
-                let escapes = place > 0
-                    && text_at(place - 1).eq_ignore_ascii_case("e")
-                    && solid[place] == solid[place - 1] + 1;
                 let content = content(token.text, escapes);
                 let before = |back: usize| place.checked_sub(back).map_or("", text_at);
                 let called = |words: &[&str]| {
                     // `name(`, or `pg_catalog.name(`; a string that begins `E` has that before it.
-                    let open = if escapes { 2 } else { 1 };
+                    let open = 1 + escapes.prefix();
                     before(open) == "("
                         && words
                             .iter()
@@ -239,17 +248,28 @@ impl<'a> Mentions<'a> {
                     })
                 };
                 let is_name = whole_identifier(&content).as_deref() == Some(self.schema.as_str());
-                if is_name && (casts_to(&["regnamespace"]) || called(&["to_regnamespace"])) {
-                    replaced.push((solid[place], vec![Piece::Quoted(vec![Piece::Bare])]));
-                    if escapes {
+                let mut replace = |pieces: Vec<Piece>| {
+                    if is_unicode {
+                        refused.push((solid[place], "it is written with escapes"));
+                        return;
+                    }
+                    replaced.push((solid[place], vec![Piece::Quoted(pieces)]));
+                    if escapes == Escapes::Backslash {
                         replaced.push((solid[place - 1], Vec::new()));
                     }
+                };
+                if is_name && (casts_to(&["regnamespace"]) || called(&["to_regnamespace"])) {
+                    replace(vec![Piece::Bare]);
                 } else if content == self.schema.as_str() || is_name {
                     let near = (1..=6).any(|back| {
                         let word = before(back).trim_matches('"');
                         SCHEMA_WORDS.iter().any(|w| word.eq_ignore_ascii_case(w))
                     });
-                    if near || is_dynamic {
+                    if near
+                        || composed.runs
+                        || composed.sets_path
+                        || body_of.is_some() && is_continued(&tokens, &solid, place)
+                    {
                         refused.push((solid[place], "a string is its name"));
                     }
                 } else if let Some(member) = self.qualified(&content) {
@@ -265,16 +285,19 @@ impl<'a> Mentions<'a> {
                         "regdictionary",
                     ];
                     if casts_to(KINDS) || called(LOOK_UPS) {
-                        let name = vec![Piece::Bare, Piece::Text(member)];
-                        replaced.push((solid[place], vec![Piece::Quoted(name)]));
-                        if escapes {
-                            replaced.push((solid[place - 1], Vec::new()));
-                        }
+                        replace(vec![Piece::Bare, Piece::Text(member)]);
                     } else {
                         refused.push((solid[place], "a string names something in it"));
                     }
                 } else if self.is_named_in(&content) {
                     refused.push((solid[place], "a string names something in it"));
+                } else if composed.may_be_path(&content) {
+                    refused.push((solid[place], "a string may be a path with it"));
+                } else if !is_message(&tokens, &solid, place) && composed.may_name(&content) {
+                    refused.push((
+                        solid[place],
+                        "a string may name something in it, once it is put together",
+                    ));
                 }
             }
         }
@@ -317,25 +340,26 @@ impl<'a> Mentions<'a> {
     /// Whether text holds the name before a dot and a member's, or next to `search_path`.
     fn is_named_in(&self, text: &str) -> bool {
         let tokens = tokens(text);
-        let solid: Vec<&Token<'_>> = tokens.iter().filter(|t| t.kind != Kind::Space).collect();
-        let names = |at: usize| {
-            solid.get(at).is_some_and(|token| {
-                token.kind == Kind::Word
-                    && whole_identifier(token.text).as_deref() == Some(self.schema.as_str())
-            })
+        let solid = solid(&tokens);
+        let names = |place: usize| {
+            identifier_at(&tokens, solid[place]).as_deref() == Some(self.schema.as_str())
         };
         let sets_path = solid
             .iter()
-            .any(|token| token.text.eq_ignore_ascii_case("search_path"));
-        (0..solid.len()).any(|at| {
-            let dotted = solid.get(at + 1).is_some_and(|token| token.text == ".");
-            let member = solid
-                .get(at + 2)
-                .and_then(|token| identifier(token.text))
-                .is_some_and(|(name, _)| self.members.contains(name.as_str()));
-            names(at) && (dotted && member || sets_path)
-                || solid[at].kind == Kind::String && {
-                    let content = content(solid[at].text, false);
+            .any(|&at| tokens[at].text.eq_ignore_ascii_case("search_path"));
+        (0..solid.len()).any(|place| {
+            let after = |on: usize| solid.get(place + on).map(|&at| tokens[at].text);
+            let dotted = after(1) == Some(".");
+            // `U&"…"` has two tokens before the name.
+            let is_member = |at: &usize| {
+                identifier_at(&tokens, *at).is_some_and(|name| self.members.contains(name.as_str()))
+            };
+            let member = solid.get(place + 2).is_some_and(is_member)
+                || after(3) == Some("&") && solid.get(place + 4).is_some_and(is_member);
+            names(place) && (dotted && member || sets_path)
+                || tokens[solid[place]].kind == Kind::String && {
+                    let at = solid[place];
+                    let content = content(tokens[at].text, escapes(&tokens, at));
                     content.len() < text.len() && self.is_named_in(&content)
                 }
         })
@@ -439,6 +463,100 @@ mod tests {
     }
 
     #[test]
+    fn what_names_the_schema_once_it_is_put_together_is_refused() {
+        for text in [
+            "EXECUTE 'SELECT 1 FROM a.' || quote_ident(x)",
+            "EXECUTE 'SELECT 1 FROM A. ' || x",
+            "EXECUTE format('SELECT 1 FROM a.%I', x)",
+            "EXECUTE format('SELECT 1 FROM \"a\".%I', x)",
+            "EXECUTE 'SELECT 1 FROM \"a\".\"' || x || '\"'",
+            "EXECUTE 'SELECT 1 FROM \"a' || '\".notes'",
+            "EXECUTE 'SELECT 1 FROM a' || '.notes'",
+            "EXECUTE 'SELECT 1 FROM a.' '\n'\n'notes'",
+            "EXECUTE 'SELECT 1 FROM a.note' || 's'",
+            "EXECUTE 'CREATE TABLE a.part_1 PARTITION OF notes DEFAULT'",
+            "EXECUTE 'SELECT a.id FROM notes a; DROP TABLE a.gone'",
+            "EXECUTE $q$SELECT 1 FROM a.$q$ || x",
+            "EXECUTE 'DO ''BEGIN DELETE FROM a.' || x || '; END'''",
+            "EXECUTE 'GRANT USAGE ON SCHEMA a TO x'",
+            "EXECUTE 'SET SCHEMA ''a'''",
+            "SET SCHEMA 'a'",
+            "RETURN 'SELECT 1 FROM a.' || x",
+            "RETURN concat('a.', x)",
+            "PERFORM run('SELECT 1 FROM a' || '.notes')",
+            "PERFORM run('SELECT 1 FROM ' || 'a' || '.notes')",
+            "PERFORM run('SELECT 1 FROM ' || 'a' || '.\"We Ird\"')",
+            "PERFORM run('SELECT 1 FROM ' || 'a' || '.' || x)",
+            "RETURN dblink('', 'SELECT 1 FROM a.gone')",
+            "RETURN query_to_xml('SELECT 1 FROM ' || 'a' || '.notes', true, false, '')",
+            "RETURN schema_to_xml('a', true, false, '')",
+            "PERFORM set_config('search_' || 'path', 'a' || ',public', true)",
+            "PERFORM set_config(x, 'public, \"a\"', true)",
+            "PERFORM set_config('search_path', 'a, public', true)",
+            "x := 'a,public'; PERFORM set_config('search_path', x, true)",
+            // Written with escapes.
+            "SELECT 1 FROM U&\"\\0061\".notes",
+            "SELECT 1 FROM u&\"!0061\" UESCAPE '!' . notes",
+            "EXECUTE 'SELECT 1 FROM ' || E'\\x61.notes'",
+            "EXECUTE E'SELECT 1 FROM \\141.notes'",
+            "EXECUTE U&'SELECT 1 FROM \\0061.notes'",
+            "EXECUTE 'SELECT 1 FROM U&\"\\0061\".notes'",
+            "EXECUTE 'SELECT 1 FROM a.U&\"\\006eotes\"'",
+            "RETURN U&'\\0061.notes'::regclass",
+        ] {
+            assert!(cloned("a", text, true).is_err(), "{text}");
+        }
+        let view = "query_to_xml(('SELECT 1 FROM a.'::text || x), true, false, ''::text)";
+        assert!(cloned("a", view, false).is_err());
+    }
+
+    #[test]
+    fn strings_that_cannot_name_the_schema_are_left_alone() {
+        for (of, text) in [
+            (
+                "s",
+                "EXECUTE 'SELECT s.id, s.* FROM notes s WHERE s.body = $1' USING x",
+            ),
+            ("s", "EXECUTE 'SELECT s.id ' || 'FROM notes AS s'"),
+            (
+                "a",
+                "EXECUTE x; RAISE EXCEPTION 'option a.%, or a. %', x, y",
+            ),
+            ("a", "EXECUTE x; RAISE 'take a.'"),
+            (
+                "a",
+                "EXECUTE x; y := 'See a. Or (a.), a.1, www.a.com, m@a.com, /a.txt and b-a.c'",
+            ),
+            ("a", "EXECUTE x; y := 'this is a note'"),
+            ("a", "RETURN 'grade a.' || x"),
+            ("file", "RETURN 'file' || x || '.pdf'"),
+            ("a", "IF x = 'a' THEN RETURN y || '.' || z; END IF"),
+            ("a", "RETURN x LIKE 'a.%' AND y = 'a.b.c'"),
+            ("a", "PERFORM set_config(x, 'this is a note', true)"),
+            ("a", "PERFORM set_config('app.x', x, true); y := 'a'"),
+            ("a", "PERFORM set_config(x, y, true)"),
+            ("a", "EXECUTE E'SELECT \\'b\\x61d\\'' || U&'\\0062'"),
+            (
+                "user",
+                "EXECUTE 'SELECT user, current_user'; y := 'unknown user'",
+            ),
+            (
+                "public2",
+                "EXECUTE 'SELECT 1 FROM public.' || quote_ident(x)",
+            ),
+            ("new", "EXECUTE 'SELECT new.id' || x"),
+            (
+                "excluded",
+                "EXECUTE 'INSERT … DO UPDATE SET x = excluded.x'",
+            ),
+        ] {
+            assert_eq!(cloned(of, text, true).as_deref(), Ok(text), "{of}");
+        }
+        let default = "('a.'::text || nextval('notes'::regclass))";
+        assert_eq!(cloned("a", default, false).as_deref(), Ok(default));
+    }
+
+    #[test]
     fn other_uses_of_the_word_are_left_alone() {
         for (of, text) in [
             ("s", "SELECT s.id, s.body FROM notes s"),
@@ -467,6 +585,23 @@ mod tests {
         }
         assert_eq!(mentions.refusals.len(), 1);
         assert!(mentions.refusals[0].starts_with("function f()"));
+        for text in [
+            "plpy.execute(\"SELECT 1 FROM tmpl.notes\")",
+            "plpy.execute('SELECT 1 FROM tmpl.' + x)",
+            "plpy.execute(f\"SELECT 1 FROM tmpl.{x}\")",
+        ] {
+            mentions.refusals.clear();
+            mentions.in_body("function f()", "f", "plpython3u", text);
+            assert_eq!(mentions.refusals.len(), 1, "{text}");
+        }
+        mentions.refusals.clear();
+        mentions.in_body(
+            "function f()",
+            "f",
+            "plpython3u",
+            "# Of tmpl.\nreturn tmpl.x + 'tmpl'",
+        );
+        assert!(mentions.refusals.is_empty());
         let half = "INSERT INTO tmpl.notes VALUES (1); EXECUTE 'DELETE FROM tmpl.notes'";
         let pieces = mentions.in_body("function g()", "g", "plpgsql", half);
         assert_eq!(pieces, [Piece::Text(half.to_owned())]);

@@ -12,7 +12,7 @@ use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    session::{create_in, create_schema, settings},
+    session::{COPYING, create_in, create_schema, settings},
     text::{Piece, render},
 };
 use crate::{
@@ -215,6 +215,10 @@ impl ClonePlan {
     /// The same without the transaction and the settings.
     fn message(&self, target: &SchemaName) -> String {
         let mut script = create_schema(target, self.owner.as_deref());
+        let copies = |step: &Step| step.pieces.contains(&Piece::Source);
+        if self.steps.iter().any(copies) {
+            script.push_str(COPYING);
+        }
         for step in &self.steps {
             script.push_str(&self.statement(step, target));
             script.push_str(";\n");

@@ -13,9 +13,13 @@ use crate::{
     sql::Literal,
 };
 
-/// Settings that change how the server writes and reads the text of a definition.
+/// Settings that change how the server writes and reads the text of a definition, or of a value. Not those
+/// that change what an expression comes to: where one is evaluated for a clone, it is as for the schema.
 const NEUTRAL: &[(&str, &str)] = &[
+    ("array_nulls", "on"),
+    ("bytea_output", "hex"),
     ("datestyle", "ISO, MDY"),
+    ("extra_float_digits", "3"),
     ("intervalstyle", "postgres"),
     ("lc_monetary", "C"),
     ("standard_conforming_strings", "on"),
@@ -25,21 +29,18 @@ const NEUTRAL: &[(&str, &str)] = &[
 /// Further settings for reading.
 const READING: &[(&str, &str)] = &[
     ("transaction_read_only", "on"),
-    ("extra_float_digits", "3"),
-    ("bytea_output", "hex"),
     ("quote_all_identifiers", "off"),
+    // Rows that a policy hides are an error, not rows too few.
+    ("row_security", "off"),
     // Compiling a catalog query takes longer than running it.
     ("jit", "off"),
 ];
 
-/// Further settings for creating: bodies may name what comes later, storage is the template's, and some
-/// values are copied as text.
+/// Further settings for creating: bodies may name what comes later, and storage is the template's.
 const CREATING: &[(&str, &str)] = &[
-    ("bytea_output", "hex"),
     ("check_function_bodies", "off"),
     ("default_table_access_method", "heap"),
     ("default_tablespace", ""),
-    ("extra_float_digits", "3"),
 ];
 
 #[derive(QueryableByName)]
@@ -64,6 +65,9 @@ pub(super) fn settings() -> String {
         .collect()
 }
 
+/// What a script that copies rows says before it does: see [`READING`].
+pub(super) const COPYING: &str = "SET LOCAL row_security TO off;\n";
+
 /// What a script begins with.
 ///
 /// The schema comes first on the path, even before PostgreSQL's own, so that every name in it can be
@@ -85,7 +89,8 @@ fn path_on(schema: &SchemaName) -> String {
 pub(super) fn create_in(conn: &mut PgConnection, target: &SchemaName, script: &str) -> Result<()> {
     let what = format!("create schema {:?} as a clone", target.as_str());
     let failed = |error| Error::database(&what, error);
-    let names: Vec<&str> = std::iter::once("search_path")
+    let names: Vec<&str> = ["search_path", "row_security"]
+        .into_iter()
         .chain(NEUTRAL.iter().chain(CREATING).map(|(name, _)| *name))
         .collect();
     let saved: Settings = sql_query(CURRENT_SETTINGS)
