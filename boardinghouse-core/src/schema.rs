@@ -62,5 +62,12 @@ pub mod boardinghouse {
 
     diesel::joinable!(domains -> tenants (tenant_id));
 
-    diesel::allow_tables_to_appear_in_same_query!(clone_plans, domains, ready_schemas, tenants,);
+    diesel::allow_tables_to_appear_in_same_query!(
+        clone_plans,
+        domains,
+        ledger,
+        named_templates,
+        ready_schemas,
+        tenants,
+    );
 }
