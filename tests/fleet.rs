@@ -1482,3 +1482,40 @@ fn limits_without_limit_are_no_overflow() {
     let endless = migrator(&pool, &folder).pace(Duration::MAX);
     assert!(endless.run().unwrap().is_success());
 }
+
+#[test]
+fn what_the_canaries_alone_have_is_what_is_taken_back_from_them() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    tenants(&pool, 3);
+    let folder = Folder::new()
+        .pair(
+            TAGS,
+            "CREATE TABLE tags (id serial PRIMARY KEY)",
+            "DROP TABLE tags",
+        )
+        .pair(MORE, "CREATE TABLE more (id int)", "DROP TABLE more");
+    let first = migrator(&pool, &folder).goal(Goal::Version(TAGS.into()));
+    let report = first.run_selected(&Selection::Tenants).unwrap();
+    report.into_result().unwrap();
+    let canary = Selection::Only(ids(&["t00"]));
+    for (selection, schemas) in [(&canary, 1), (&Selection::Tenants, 1)] {
+        let report = migrator(&pool, &folder).run_selected(&canary).unwrap();
+        assert_eq!(done(&report), ["tenant t00"]);
+        let report = migrator(&pool, &folder)
+            .goal(Goal::Revert(1))
+            .run_selected(selection)
+            .unwrap();
+        assert_eq!(done(&report).len(), schemas, "{report:?}");
+        assert!(!has(&db, "t00", "more") && has(&db, "t00", "tags"));
+        assert!(has(&db, "t01", "tags"));
+    }
+    let nobody = TenantFilter::new()
+        .attributes(json!({"plan": "none"}))
+        .unwrap();
+    let report = migrator(&pool, &folder)
+        .group(Group::new("nobody", nobody))
+        .run()
+        .unwrap();
+    assert_eq!(report.warnings, ["no tenant is in group nobody"]);
+}

@@ -180,10 +180,11 @@ pub(crate) enum Command {
     /// then every other tenant. Each migration and the row that remembers it commit together; several tenants
     /// may share a transaction. A tenant that fails does not keep the others back; the exit code is then 1.
     ///
-    /// Ctrl-C finishes what is being worked on. Whatever ended a run, running it again goes on.
+    /// Ctrl-C finishes what is being worked on, and a second one ends it at once, with 130. Whatever ended a
+    /// run, running it again goes on.
     ///
     /// With an option that leaves some tenants out, the tenants alone are migrated: the template, and so new
-    /// tenants, stay where they are.
+    /// tenants, stay where they are. Groups do not count then, nor with --to or --atomic.
     #[command(after_help = "Examples:\n  \
         boardinghouse migrate --dry-run\n  \
         boardinghouse migrate\n  \

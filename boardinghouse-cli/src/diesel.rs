@@ -79,7 +79,7 @@ impl Printing {
         }
         let qualified = sections.iter().find_map(|section| {
             let schema = section.get("schema")?.as_str()?;
-            (schema != "public").then_some(schema)
+            Some(schema)
         });
         if let Some(schema) = qualified {
             let message = format!(
@@ -227,6 +227,6 @@ mod tests {
         assert!(refused("print_schema = 1").contains("is no section"));
         let qualified = refused("[print_schema.a]\nschema = \"tmpl\"");
         assert!(qualified.contains("`schema = \"tmpl\"`"), "{qualified}");
-        assert!(parse("[print_schema]\nschema = \"public\"").is_ok());
+        assert!(refused("[print_schema]\nschema = \"public\"").contains("in front of every table"));
     }
 }

@@ -90,7 +90,11 @@ impl<'a> Progress<'a> {
     }
 
     fn done(&mut self, entry: &ReportEntry) {
-        let idle = matches!(entry.outcome, Outcome::Done) && entry.applied.is_empty();
+        let idle = match entry.outcome {
+            Outcome::Done => entry.applied.is_empty(),
+            Outcome::Skipped(_) => self.kind != Kind::Json,
+            _ => false,
+        };
         if self.kind == Kind::Json {
             if !idle {
                 let mut event = json!(entry);

@@ -64,7 +64,7 @@ pub(crate) struct How {
     /// 50ms
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) pace: Option<Duration>,
-    /// How many tenants one transaction may migrate at the most [default: 64]
+    /// How many tenants one transaction may migrate at the most [default: 32]
     #[arg(long, value_name = "N")]
     pub(crate) batch: Option<NonZeroUsize>,
     /// How long a statement waits for a lock before the tenant is tried again later [default: 500ms]
@@ -130,7 +130,7 @@ pub(crate) struct Migrate {
     /// Only reads the migrations and says what is wrong with them, as `lint` does
     #[arg(long)]
     pub(crate) lint: bool,
-    /// Asks each schema itself what it has, and writes the ledger anew
+    /// Asks each schema itself what it has, writes the ledger anew, and goes on from there
     #[arg(long)]
     pub(crate) reconcile: bool,
     /// Leaves the groups of boardinghouse.toml out: the fleet is one
@@ -145,7 +145,7 @@ pub(crate) struct Migrate {
 /// What is taken back.
 #[derive(Debug, Args)]
 pub(crate) struct Back {
-    /// How many migrations, the newest of the template or the shared schema first
+    /// How many migrations, the newest first, of those that any of the schemas has
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) steps: NonZeroUsize,
     /// Those of the shared schema instead of the tenants'

@@ -88,6 +88,10 @@ pub(super) fn migrate(
         .atomic(migrate.atomic)
         .reconcile(migrate.reconcile);
     let grouped = wanted.goal == Goal::Newest && !migrate.no_groups && !wanted.who.is_part();
+    let has_groups = !context.config().groups.is_empty() && !migrate.no_groups;
+    if has_groups && (!grouped || migrate.atomic) && !migrate.shared {
+        output.note("note: the groups of boardinghouse.toml do not count in this run");
+    }
     if grouped {
         for group in &context.config().groups {
             migrator = migrator.group(groups::group(group)?);
@@ -210,17 +214,27 @@ fn run(
     wanted: &Wanted<'_>,
 ) -> Result<Exit, Failure> {
     if let Some((word, consequence)) = &wanted.consent {
-        let consent = Consent::required(context.globals())?;
         let plan = migrator.plan(&wanted.selection)?;
-        if output.is_for_people() && !plan.is_empty() {
+        // What only applies migrations needs nobody's consent.
+        let harmless = |what: &String| {
+            !["revert ", "mark ", "forget "]
+                .iter()
+                .any(|word| what.starts_with(word))
+        };
+        let mut steps = plan.targets.iter().flat_map(|planned| &planned.pending);
+        if !steps.all(harmless) {
+            let consent = Consent::required(context.globals())?;
             output.note(&PlanReport(&plan).text());
+            consent.for_word(word, consequence, output)?;
         }
-        consent.for_word(word, consequence, output)?;
     }
     let _interrupt = Interrupt::watch_with(migrator.stop_switch())?;
     let mut progress = Progress::new(wanted.how, output);
     let report = migrator.apply_with(&wanted.selection, &mut |event| progress.tell(event))?;
     progress.end();
+    if report.entries.is_empty() && wanted.who.is_part() {
+        output.note("note: no tenant is what was asked for");
+    }
     let exit = finish(output, &report)?;
     if wanted.goal != Goal::Newest {
         return Ok(exit);

@@ -10,6 +10,9 @@ use serde::Serialize;
 use super::{count, table};
 use crate::output::Report;
 
+/// How many schemas may be skipped for one reason before they are only counted.
+const FEW: usize = 3;
+
 /// How many schemas are listed one by one where all is well with most of them.
 const LISTED: usize = 50;
 
@@ -196,16 +199,35 @@ impl Report for RunReport<'_> {
             .iter()
             .filter(|entry| !matches!(entry.outcome, Outcome::Done))
             .filter(|entry| entries.len() <= LISTED || matches!(entry.outcome, Outcome::Failed(_)));
+        let mut skipped: BTreeMap<&str, usize> = BTreeMap::new();
+        for entry in entries {
+            if let Outcome::Skipped(reason) = &entry.outcome {
+                *skipped.entry(reason).or_default() += 1;
+            }
+        }
         for entry in unwell.take(LISTED) {
+            if let Outcome::Skipped(reason) = &entry.outcome
+                && skipped[reason.as_str()] > FEW
+            {
+                continue;
+            }
             text.push_str(&format!("\n\n{}: {}", entry.target, entry.error_message()));
             if let Some(failed) = &entry.failed {
                 if let Some(sqlstate) = &failed.sqlstate {
                     text.push_str(&format!("\n  SQLSTATE {sqlstate}"));
+                    if sqlstate == "55P03" {
+                        text.push_str(
+                            ", tried again for as long as --wait says: run it again later",
+                        );
+                    }
                 }
                 if let Some(statement) = &failed.statement {
                     text.push_str(&format!("\n  in {}", shortened(statement)));
                 }
             }
+        }
+        for (reason, many) in skipped.iter().filter(|(_, many)| **many > FEW) {
+            text.push_str(&format!("\n\n{many} schemas were skipped: {reason}"));
         }
         text.push_str(&format!("\n\n{}", self.totals()));
         text
@@ -215,13 +237,29 @@ impl Report for RunReport<'_> {
 impl RunReport<'_> {
     fn totals(&self) -> String {
         let entries = &self.0.entries;
-        let applied: usize = entries.iter().map(|entry| entry.applied.len()).sum();
-        let mut text = format!(
-            "{}, {} applied, {} failed",
-            count(entries.len(), "schema", "schemas"),
-            count(applied, "migration", "migrations"),
-            self.0.failures().count()
-        );
+        let steps = || entries.iter().flat_map(|entry| &entry.applied);
+        let begins = |word: &'static str| steps().filter(move |s| s.starts_with(word)).count();
+        let other = [
+            ("revert ", "reverted"),
+            ("mark ", "marked"),
+            ("forget ", "forgotten"),
+        ];
+        let others: usize = other.iter().map(|(word, _)| begins(word)).sum();
+        let applied = steps().count() - others;
+        let mut text = count(entries.len(), "schema", "schemas");
+        for (word, done) in other {
+            match begins(word) {
+                0 => {}
+                many => text.push_str(&format!(", {many} {done}")),
+            }
+        }
+        if applied > 0 || others == 0 {
+            text.push_str(&format!(
+                ", {} applied",
+                count(applied, "migration", "migrations")
+            ));
+        }
+        text.push_str(&format!(", {} failed", self.0.failures().count()));
         let skipped = entries
             .iter()
             .filter(|e| matches!(e.outcome, Outcome::Skipped(_)));

@@ -442,7 +442,9 @@ impl<'a> Worker<'a> {
     ) -> Failure {
         let name = step.describe(set);
         let mut details = FailedMigration {
-            migration: name.clone(),
+            migration: step
+                .entry(set)
+                .map_or_else(|| name.clone(), |entry| entry.name.clone()),
             sqlstate: None,
             statement: None,
         };
@@ -486,7 +488,15 @@ impl<'a> Worker<'a> {
                 passing = Passing::Yes;
             }
         }
-        let message = format!("migration {name} failed on {}", visit.target);
+        let message = match step {
+            Step::TakeBack(at) => {
+                format!(
+                    "taking migration {} back failed on {}",
+                    set.entries[*at].name, visit.target
+                )
+            }
+            _ => format!("migration {name} failed on {}", visit.target),
+        };
         Failure {
             error: Error::new(ErrorKind::Migration, message).with_source(error),
             details: Some(details),

@@ -14,13 +14,13 @@ pub enum Goal {
     Newest,
     /// Exactly this version: what is pending up to it is applied, what was applied after it is taken back.
     Version(String),
-    /// As many migrations are taken back, the newest first: those that the template has, or the shared
-    /// schema. A tenant loses those of them that it has.
+    /// As many migrations are taken back, the newest first: of those that the shared schema has, or that the
+    /// template or any tenant of the selection has. Each loses those of them that it has.
     Revert(usize),
     /// All migrations are taken back.
     RevertAll,
-    /// As many migrations, the newest ones of the template or the shared schema, are taken back and applied
-    /// again, by whoever has them.
+    /// As many migrations, the newest ones as with [`Revert`](Self::Revert), are taken back and applied again
+    /// where they are.
     Redo(usize),
     /// This version is remembered as applied, where it is not; nothing is run.
     MarkApplied(String),

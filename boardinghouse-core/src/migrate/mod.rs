@@ -50,7 +50,7 @@ use crate::{
 const REGISTRY: EmbeddedMigrations = embed_migrations!("migrations");
 
 /// How many tenants a batch holds at the most.
-const BATCH_SIZE: usize = 64;
+const BATCH_SIZE: usize = 32;
 
 /// How long a batch waits for a lock: meanwhile, all of its tenants are locked.
 const BATCH_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
@@ -149,7 +149,8 @@ impl Group {
         self
     }
 
-    /// How long to wait when the group is done, before the next one. Not where it had nothing to do.
+    /// How long to wait when the group is done, before the next one. Also where it had nothing to do, as in a
+    /// run that goes on with one that was interrupted; not where nothing is left for the others.
     #[must_use]
     pub fn bake(mut self, wait: Duration) -> Self {
         self.bake = wait;
@@ -157,7 +158,7 @@ impl Group {
     }
 
     /// What is asked, with the group's name, when the group is done and baked. An error stops the run, with
-    /// that reason. Not asked where the group had nothing to do.
+    /// that reason. Not asked where nothing is left for the others.
     #[must_use]
     pub fn gate(
         mut self,
@@ -398,7 +399,7 @@ impl Migrator {
 
     /// Sets how many tenants one transaction may migrate at the most. Fewer do where the server has not
     /// room for that many locks, or where it would take longer than about a tenth of a second. At least 1.
-    /// Defaults to 64.
+    /// Defaults to 32.
     #[must_use]
     pub fn batch_size(mut self, tenants: usize) -> Self {
         self.batch_size = tenants.max(1);
@@ -542,6 +543,9 @@ impl Migrator {
         self.check_goal(selection, &sets)?;
         let mut conn = self.pool.get_shared()?;
         self.take_aim(&mut conn, selection, &mut sets)?;
+        if let Selection::All | Selection::Tenants = selection {
+            self.check_groups(&mut conn)?;
+        }
         let own = self.own_targets(&mut conn, selection)?;
         let schemas: Vec<SchemaName> = own.iter().map(Target::schema).collect();
         let mut histories = read_histories(&mut conn, &schemas)?;
@@ -803,10 +807,17 @@ impl Migrator {
         let mut histories = read_histories(conn, &schemas)?;
         let mut resume = None;
         for (name, schema) in leaders {
-            let has = match histories.remove(schema) {
-                Some(history) => history.versions?.into_iter().collect(),
-                None => BTreeSet::new(),
+            let mut has = match histories.remove(schema).map(|history| history.versions) {
+                Some(Ok(versions)) => versions.into_iter().collect(),
+                Some(Err(_)) | None => BTreeSet::new(),
             };
+            // Tenants can be ahead of the template, where they were migrated first.
+            if name == SetName::Tenants
+                && let Some(filter) = selection.filter()
+            {
+                has.extend(self.versions_of_tenants(conn, &filter)?);
+                has.retain(|version| sets[&name].position(version).is_some());
+            }
             if let Some(set) = sets.get_mut(&name) {
                 set.aim = self.goal.aim(&has);
             }
@@ -815,6 +826,39 @@ impl Migrator {
             }
         }
         Ok(resume)
+    }
+
+    /// Refuses groups of tenants that there are none of.
+    fn check_groups(&self, conn: &mut PgConnection) -> Result<()> {
+        let named = |group: &&Group| group.filter.only.is_some();
+        for group in self.groups.iter().filter(named) {
+            if registry::state(conn).is_ok_and(|s| s == registry::RegistryState::Current) {
+                ledger::check_names(conn, &group.filter).map_err(|error| {
+                    let message = format!("group {}: {error}", group.name);
+                    error.reworded(message)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All versions that some tenant has.
+    fn versions_of_tenants(
+        &self,
+        conn: &mut PgConnection,
+        filter: &TenantFilter,
+    ) -> Result<BTreeSet<String>> {
+        registry::require(conn)?;
+        ledger::check_names(conn, filter)?;
+        let mut members = ledger::members(conn, filter, &[])?;
+        ledger::look_up(conn, &mut members, self.reconcile)?;
+        let mut versions = BTreeSet::new();
+        for member in members {
+            if let Known::Versions(own) = &member.known {
+                versions.extend(own.iter().cloned());
+            }
+        }
+        Ok(versions)
     }
 
     fn batch_lock_timeout(&self) -> Duration {

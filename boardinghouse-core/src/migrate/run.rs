@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
             Selection::All => {
                 self.create_own_schemas()?;
                 let filter = self.migrator.everybody();
-                self.check_groups()?;
+                self.migrator.check_groups(&mut self.guard().pg)?;
                 if !self.visit_registry() {
                     // Nothing can be known of tenants.
                 } else if self.visit_own(self.migrator.shared_target()) {
@@ -141,7 +141,7 @@ impl<'a> Run<'a> {
             }
             Selection::Tenants => {
                 registry::require(&mut self.guard().pg)?;
-                self.check_groups()?;
+                self.migrator.check_groups(&mut self.guard().pg)?;
                 self.templates_then_tenants(&self.migrator.everybody())?;
             }
             Selection::Only(_) | Selection::Matching(_) => {
@@ -340,18 +340,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Refuses groups of tenants that there are none of.
-    fn check_groups(&mut self) -> Result<()> {
-        let named = |group: &&Group| group.filter.only.is_some();
-        for group in self.migrator.groups.iter().filter(named) {
-            let mut guard = self.guard();
-            if registry::state(&mut guard.pg).is_ok_and(|s| s == registry::RegistryState::Current) {
-                ledger::check_names(&mut guard.pg, &group.filter)?;
-            }
-        }
-        Ok(())
-    }
-
     fn visit_named_templates(&mut self) -> Result<bool> {
         let named = ledger::named_templates(&mut self.guard().pg)?;
         if named.is_empty() {
@@ -385,9 +373,9 @@ impl<'a> Run<'a> {
             if self.interrupted() {
                 break;
             }
-            let visited = self.visit_part(&group.filter, Some(group), &mut seen)?;
+            self.visit_part(&group.filter, Some(group), &mut seen)?;
             if self.stopped.is_none() && self.is_anything_left(filter, &seen)? {
-                self.between_groups(group, visited > 0);
+                self.between_groups(group);
             }
         }
         if self.stopped.is_none() {
@@ -412,8 +400,8 @@ impl<'a> Run<'a> {
     }
 
     /// Lets a group be used for a while, then asks whether to go on.
-    fn between_groups(&mut self, group: &Group, bake: bool) {
-        if bake && !group.bake.is_zero() {
+    fn between_groups(&mut self, group: &Group) {
+        if !group.bake.is_zero() {
             (self.tell)(&RunEvent::Baking {
                 group: &group.name,
                 wait: group.bake,
@@ -468,6 +456,13 @@ impl<'a> Run<'a> {
         seen: &mut HashSet<i64>,
     ) -> Result<usize> {
         let members = self.members(filter, seen)?;
+        if let Some(group) = group.filter(|_| members.is_empty()) {
+            let all = ledger::members(&mut self.guard().pg, filter, &[])?;
+            if all.is_empty() {
+                let warning = format!("no tenant is in group {}", group.name);
+                self.warnings.push(warning);
+            }
+        }
         let current: BTreeSet<String> = self.current().into_iter().collect();
         let route_of_current = self.route(Arc::new(current));
         let mut routes: HashMap<Arc<BTreeSet<String>>, Option<Arc<Route>>> = HashMap::new();

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    scan,
     statement::Recorder,
 };
 
@@ -91,9 +92,15 @@ impl Source {
             .map(|migration| {
                 let code = match self.is_text {
                     true => Code::Text {
-                        up: taken_down(set, migration.as_ref(), |m, to| m.run(to))?,
+                        up: checked(
+                            set,
+                            &migration.name().to_string(),
+                            taken_down(set, migration.as_ref(), |m, to| m.run(to))?,
+                        )?,
                         // One that is missing is missed when it is needed.
-                        down: taken_down(set, migration.as_ref(), |m, to| m.revert(to)).ok(),
+                        down: taken_down(set, migration.as_ref(), |m, to| m.revert(to))
+                            .ok()
+                            .filter(|down| !scan::statements(&down.text).is_empty()),
                     },
                     false => Code::Opaque,
                 };
@@ -116,20 +123,30 @@ fn taken_down(set: SetName, migration: &dyn Migration<Pg>, run: Run) -> Result<S
         let message = format!("could not read the {set} migration {}", migration.name());
         Error::new(ErrorKind::Migration, message).with_source(error)
     })?;
-    if talks_to_client(&recorder.text) {
-        return Err(Error::new(
-            ErrorKind::Migration,
-            format!(
-                "{set} migration {} copies from or to the client, which nobody answers: use INSERT, or a \
-                 migration in Rust",
-                migration.name()
-            ),
-        ));
-    }
     Ok(Script {
         sharing: sharing(&recorder.text),
         text: recorder.text,
     })
+}
+
+/// Refuses what could not be applied, before anything is.
+fn checked(set: SetName, name: &str, script: Script) -> Result<Script> {
+    if scan::statements(&script.text).is_empty() {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("{set} migration {name} holds no statement: write SQL into its up.sql"),
+        ));
+    }
+    if talks_to_client(&script.text) {
+        return Err(Error::new(
+            ErrorKind::Migration,
+            format!(
+                "{set} migration {name} copies from or to the client, which nobody answers: use INSERT, or \
+                 a migration in Rust"
+            ),
+        ));
+    }
+    Ok(script)
 }
 
 /// The text of a migration.
