@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boardinghouse_core::{PgRegistry, Tenant, TenantPool};
+use boardinghouse_core::{Limit, PgRegistry, Selection, Tenant, TenantFilter, TenantPool};
 use diesel::prelude::*;
 
 use crate::{
-    Bench,
+    Bench, SOME,
     measure::{Spread, Table, Target},
     well,
 };
@@ -76,11 +76,12 @@ pub(crate) fn while_migrating(bench: &mut Bench, table: &mut Table) {
         ("the same, not paced", 0, Target::None),
     ] {
         bench.fleet.add_column();
+        let some = Selection::Matching(TenantFilter::new().limit(Limit::Count(SOME)));
         let migrator = bench.migrator().jobs(1).pace(Duration::from_millis(pause));
         let over = AtomicBool::new(false);
         let p99 = std::thread::scope(|scope| {
             let migration = scope.spawn(|| {
-                well(&migrator.run().unwrap());
+                well(&migrator.run_selected(&some).unwrap());
                 over.store(true, Ordering::Relaxed);
             });
             let p99 = p99(&pool, &tenants, |_| over.load(Ordering::Relaxed));
