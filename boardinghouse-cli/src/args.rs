@@ -1,15 +1,19 @@
 //! The command line, as clap reads it. Names become types here.
 
+mod clone;
 mod fleet;
+mod tenant;
 mod toolchain;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use boardinghouse_core::{DomainName, SchemaName, TenantId};
+use boardinghouse_core::{SchemaName, TenantId};
 use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use serde_json::Value;
 
+pub(crate) use clone::{CloneSchema, PoolCommand, TemplateCommand};
 pub(crate) use fleet::{Back, How, Migrate, Progress, Revert, Who};
+pub(crate) use tenant::{Create, TenantCommand};
 pub(crate) use toolchain::{Generate, Init, MigrationCommand, PrintSchema};
 
 const GLOBAL: &str = "Global options";
@@ -367,71 +371,6 @@ pub(crate) enum Command {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum TenantCommand {
-    /// Creates a tenant: its row in the registry and its schema, cloned from the template
-    ///
-    /// All of it happens, or nothing. A schema of that name that exists already is not touched,
-    /// unless it is adopted.
-    #[command(after_help = "Examples:\n  \
-        boardinghouse tenant create acme\n  \
-        boardinghouse tenant create acme --name 'Acme Inc.' --domain notes.acme.com --attr seats=25\n  \
-        boardinghouse tenant create acme --adopt acme_2019\n  \
-        boardinghouse tenant create acme-staging --clone acme")]
-    Create(Create),
-    /// Lists the tenants
-    ///
-    /// All of them, whatever their status, in the order of their ids.
-    #[command(after_help = "Example:\n  boardinghouse tenant list")]
-    List,
-    /// Shows a tenant, its domains and its attributes
-    ///
-    /// Reads the registry alone: whether the schema is there, `check` tells.
-    #[command(after_help = "Example:\n  boardinghouse tenant show acme")]
-    Show {
-        /// The tenant
-        id: TenantId,
-    },
-    /// Gives a tenant another id, and its schema the name that goes with it
-    ///
-    /// Waits until no checkout uses the schema. Rows and domains stay; the old id leads nowhere
-    /// afterwards. The schema of an adopted tenant keeps its name. What spells the old name out inside
-    /// the schema, such as the body of a function, is not changed.
-    #[command(after_help = "Example:\n  boardinghouse tenant rename acme acme-europe")]
-    Rename {
-        /// The tenant
-        id: TenantId,
-        /// Its id from now on: a DNS label of lower-case letters, digits and hyphens
-        new_id: TenantId,
-    },
-    /// Stops serving a tenant, and keeps everything
-    ///
-    /// Requests that are being served finish. The tenant is migrated with the others. Does nothing
-    /// where it is suspended already.
-    #[command(after_help = "Example:\n  boardinghouse tenant suspend acme")]
-    Suspend {
-        /// The tenant
-        id: TenantId,
-    },
-    /// Serves a suspended tenant again
-    ///
-    /// Does nothing where it is served already.
-    #[command(after_help = "Example:\n  boardinghouse tenant resume acme")]
-    Resume {
-        /// The tenant
-        id: TenantId,
-    },
-    /// Deletes a tenant and drops its schema with all its rows
-    ///
-    /// The id must be typed again on the terminal, unless --yes is given. The schema of an adopted
-    /// tenant is kept. This cannot be undone.
-    #[command(after_help = "Example:\n  boardinghouse tenant delete acme")]
-    Delete {
-        /// The tenant
-        id: TenantId,
-    },
-}
-
 /// One tenant or all.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -448,125 +387,6 @@ pub(crate) struct Whom {
     /// Every tenant that is ready
     #[arg(long)]
     pub(crate) all: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Create {
-    /// The tenant: a DNS label of lower-case letters, digits and hyphens
-    pub(crate) id: TenantId,
-    /// The name for people [default: the id]
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// A host name that leads to the tenant; can be repeated, the first is the primary one
-    #[arg(long = "domain", value_name = "HOST")]
-    pub(crate) domains: Vec<DomainName>,
-    /// An attribute; can be repeated. The value is JSON if it can be read as such, else a string
-    #[arg(long = "attr", value_name = "KEY=VALUE", value_parser = attribute)]
-    pub(crate) attributes: Vec<(String, Value)>,
-    /// Takes this schema, which exists, as it is instead of a clone. It is then never dropped
-    #[arg(long, value_name = "SCHEMA")]
-    pub(crate) adopt: Option<SchemaName>,
-    /// Clones this schema, with its rows, instead of the template
-    #[arg(long, value_name = "SCHEMA", value_parser = existing, conflicts_with_all = ["adopt", "clone"])]
-    pub(crate) template: Option<SchemaName>,
-    /// Clones this tenant, with its rows, instead of the template
-    #[arg(long, value_name = "TENANT", conflicts_with = "adopt")]
-    pub(crate) clone: Option<TenantId>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PoolCommand {
-    /// Shows which schemas are ready, and which are out of date
-    ///
-    /// Writes nothing.
-    #[command(after_help = "Example:\n  boardinghouse pool status --json")]
-    Status,
-    /// Clones the template until there are so many schemas ready
-    ///
-    /// Drops those that are out of date first. `tenant create` takes one, if there is one. Run this from a
-    /// timer: where nothing is to do it does nothing, and of several at once one works.
-    #[command(after_help = "Example:\n  boardinghouse pool fill --size 20")]
-    Fill {
-        /// How many schemas should be ready
-        #[arg(long, value_name = "N")]
-        size: usize,
-    },
-    /// Drops the schemas that are ready, all of them
-    ///
-    /// No tenant loses anything: nobody has these yet.
-    #[command(after_help = "Example:\n  boardinghouse pool drain")]
-    Drain,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TemplateCommand {
-    /// Prints the script that creates a schema like the template
-    ///
-    /// Writes nothing.
-    #[command(after_help = "Example:\n  boardinghouse template show preview")]
-    Show {
-        /// What the schema is called in the script
-        #[arg(value_name = "SCHEMA", default_value = "new_tenant", value_parser = existing)]
-        target: SchemaName,
-    },
-    /// Says whether the template can be cloned, and what a clone takes
-    ///
-    /// Exits with 2, and the list of what is in the way, where it cannot. Writes nothing.
-    #[command(after_help = "Example:\n  boardinghouse template compile")]
-    Compile,
-    /// Clones the template, compares the clone with it, and takes it back
-    ///
-    /// The clone is read again like the template was, and must come out the same. Nothing of it stays.
-    #[command(after_help = "Example:\n  boardinghouse template verify")]
-    Verify,
-    /// Lists the named templates
-    ///
-    /// They are schemas with rows, which tenants can be created from (`tenant create --template`), and which
-    /// `migrate` visits before any tenant.
-    #[command(after_help = "Example:\n  boardinghouse template list")]
-    List,
-    /// Makes a schema a named template
-    ///
-    /// It must exist; from now on it is migrated with the fleet.
-    #[command(after_help = "Example:\n  \
-        boardinghouse clone __template__ demo && boardinghouse template add demo")]
-    Add {
-        /// The schema
-        #[arg(value_parser = existing)]
-        schema: SchemaName,
-    },
-    /// Makes a named template a schema like any other
-    ///
-    /// The schema stays.
-    #[command(after_help = "Example:\n  boardinghouse template remove demo")]
-    Remove {
-        /// The schema
-        #[arg(value_parser = existing)]
-        schema: SchemaName,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CloneSchema {
-    /// The schema to clone, as it is called in the database
-    #[arg(value_name = "SRC", value_parser = existing)]
-    pub(crate) source: SchemaName,
-    /// The schema to create
-    #[arg(value_name = "DST", value_parser = existing)]
-    pub(crate) target: SchemaName,
-    /// Copies the rows, too, all in one snapshot
-    #[arg(long)]
-    pub(crate) data: bool,
-    /// Leaves the rows of this table out; can be repeated
-    #[arg(long, value_name = "TABLE", requires = "data")]
-    pub(crate) exclude_data: Vec<String>,
-    /// Answers for an object whose text names the schema, called as in the list of what cannot be cloned;
-    /// can be repeated
-    #[arg(long, value_name = "OBJECT")]
-    pub(crate) allow: Vec<String>,
-    /// Prints the script, and does nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
 }
 
 /// Any name that PostgreSQL allows.

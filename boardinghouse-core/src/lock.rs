@@ -80,14 +80,19 @@ pub(crate) fn bound_waiting(conn: &mut PgConnection, wait: Duration) -> Result<S
 }
 
 /// A bound as `lock_timeout` takes it, where 0 would be none.
-fn milliseconds(wait: Duration) -> String {
+pub(crate) fn milliseconds(wait: Duration) -> String {
     wait.as_millis().clamp(1, i32::MAX as u128).to_string()
 }
 
 /// Sets the bound of [`bound_waiting`] as it was.
 pub(crate) fn restore_waiting(conn: &mut PgConnection, before: &str) -> Result<()> {
-    diesel::sql_query("SELECT pg_catalog.set_config('lock_timeout', $1, true)")
-        .bind::<sql_types::Text, _>(before)
+    set_waiting(conn, before, true)
+}
+
+fn set_waiting(conn: &mut PgConnection, bound: &str, for_transaction: bool) -> Result<()> {
+    diesel::sql_query("SELECT pg_catalog.set_config('lock_timeout', $1, $2)")
+        .bind::<sql_types::Text, _>(bound)
+        .bind::<sql_types::Bool, _>(for_transaction)
         .execute(conn)
         .map(drop)
         .map_err(|error| Error::database("set lock_timeout", error))
@@ -106,10 +111,7 @@ pub(crate) fn schema_for_session(
     let deadline = Instant::now() + wait.min(LONGEST_WAIT);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        diesel::sql_query("SELECT pg_catalog.set_config('lock_timeout', $1, false)")
-            .bind::<sql_types::Text, _>(milliseconds(left.min(LONGEST_TURN)))
-            .execute(conn)
-            .map_err(|error| Error::database("set lock_timeout", error))?;
+        set_waiting(conn, &milliseconds(left.min(LONGEST_TURN)), false)?;
         let locked =
             diesel::sql_query("SELECT pg_catalog.pg_advisory_lock($1, pg_catalog.hashtext($2))")
                 .bind::<sql_types::Integer, _>(SCHEMA)

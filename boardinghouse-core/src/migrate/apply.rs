@@ -1,31 +1,26 @@
-//! Migrates schemas, one at a time or several in one transaction, on a session of its own.
+//! Migrates schemas, one at a time, on a session of its own.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    error::Error as StdError,
-    sync::Mutex,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use diesel::{
-    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
-    migration::Migration,
-    pg::Pg,
-    prelude::*,
-    result::{DatabaseErrorKind, Error as DieselError},
-    sql_types,
+    connection::SimpleConnection, migration::Migration, pg::Pg, prelude::*,
+    result::Error as DieselError,
 };
 
 use super::{
     Hook, Migrator,
     coded::{MigrationContext, TenantMigration},
-    diagnose,
+    failure::Failure,
     goal::Step,
-    ledger::{LockBudget, read_histories},
+    ledger::read_histories,
     plan::Target,
-    report::FailedMigration,
     set::{Code, Set, SetName, Sets},
-    text::Sharing,
+    transaction::{current_transaction, in_transaction},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -48,6 +43,23 @@ pub(super) struct Visit {
     pub(super) member: Option<(i64, u32)>,
 }
 
+impl Visit {
+    fn mark(&self) -> Mark {
+        Mark {
+            schema: self.member.map(|(_, oid)| oid),
+            table: None,
+        }
+    }
+
+    pub(super) fn claim(&self) -> Claim<'_> {
+        Claim {
+            schema: &self.schema,
+            mark: self.mark(),
+            in_use: false,
+        }
+    }
+}
+
 /// How far a visit came.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
@@ -68,53 +80,14 @@ pub(super) enum Holder<'a> {
     Each(&'a Mutex<Session>),
 }
 
-/// Why a schema is not where it should be.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) error: Error,
-    pub(super) details: Option<FailedMigration>,
-    pub(super) passing: Passing,
-}
-
-/// Whether it may go well the next time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passing {
-    No,
-    /// It went well when it was looked into.
-    Once,
-    /// Somebody held a lock, or the connection was lost.
-    Yes,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let passing = match error.kind() {
-            ErrorKind::ConnectionFailed | ErrorKind::Locked => Passing::Yes,
-            _ => Passing::No,
-        };
-        Self {
-            error,
-            details: None,
-            passing,
-        }
-    }
-}
-
-/// Why a batch was not migrated. Nothing of it was, unless the connection was lost.
-#[derive(Debug)]
-pub(super) enum BatchFailure {
-    /// One of its tenants is at fault, or somebody holds a lock.
-    Failed,
-    /// Nobody knows whether it was committed.
-    Lost,
-}
-
 /// Does the work of a run, on one connection.
 pub(super) struct Worker<'a> {
-    migrator: &'a Migrator,
+    pub(super) migrator: &'a Migrator,
     sets: &'a Sets,
     /// Cleaned after each migration that can have left something, and replaced when it cannot be.
     session: Option<Session>,
+    /// How many visits the session has seen.
+    visits: usize,
     /// What only the thread that read it can run.
     opaque: HashMap<SetName, Vec<Box<dyn Migration<Pg>>>>,
 }
@@ -125,27 +98,40 @@ impl<'a> Worker<'a> {
             migrator,
             sets,
             session: None,
+            visits: 0,
             opaque: HashMap::new(),
         }
     }
 
-    /// Forgets the session, and what it has learned of other schemas. Says whether there was one.
+    /// Forgets the session. Says whether it can have learned something of other schemas than the last.
     pub(super) fn forget(&mut self) -> bool {
-        self.session.take().is_some()
+        self.session = None;
+        std::mem::take(&mut self.visits) > 1
+    }
+
+    /// A clean session.
+    pub(super) fn session(&mut self) -> Result<&mut Session> {
+        let session = self.take_session()?;
+        Ok(self.session.insert(session))
     }
 
     /// A clean session. One that cannot be cleaned is replaced.
-    pub(super) fn session(&mut self) -> Result<&mut Session> {
-        let pool = &self.migrator.pool;
+    fn take_session(&mut self) -> Result<Session> {
         let cleaned = self.session.take().and_then(|mut session| {
             let fit = !session.is_doubtful() || session.clean();
             fit.then_some(session)
         });
-        let session = match cleaned {
-            Some(session) => session,
-            None => Session::connect(pool.url(), pool.layout())?,
-        };
-        Ok(self.session.insert(session))
+        if let Some(session) = cleaned {
+            return Ok(session);
+        }
+        self.visits = 0;
+        let pool = &self.migrator.pool;
+        Session::connect(pool.url(), pool.layout())
+    }
+
+    /// Notes that the session is about to see a schema.
+    pub(super) fn count_visit(&mut self) {
+        self.visits += 1;
     }
 
     fn set(&self, visit: &Visit) -> &'a Set {
@@ -154,11 +140,27 @@ impl<'a> Worker<'a> {
     }
 
     fn binding(&self, visit: &Visit) -> Binding {
-        Binding::new(&visit.schema, 0, self.migrator.pool.layout().extra()).only(mark(visit))
+        Binding::new(&visit.schema, 0, self.migrator.pool.layout().extra()).only(visit.mark())
     }
 
-    /// Takes one schema to the goal. How far it came is in `progress`, also where something failed.
+    /// Takes one schema to the goal. How far it came is in `progress`, also where something failed. What is
+    /// written in Rust may panic, and others go on.
     pub(super) fn visit(
+        &mut self,
+        visit: &Visit,
+        holder: Holder<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
+        self.count_visit();
+        let visited = AssertUnwindSafe(|| self.go_to(visit, holder, progress));
+        catch_unwind(visited).unwrap_or_else(|_| {
+            self.forget();
+            let message = format!("a migration, or a hook, panicked on {}", visit.target);
+            Err(Error::new(ErrorKind::Panicked, message).into())
+        })
+    }
+
+    fn go_to(
         &mut self,
         visit: &Visit,
         holder: Holder<'_>,
@@ -335,10 +337,9 @@ impl<'a> Worker<'a> {
         let wait = self.migrator.lock_timeout;
         let layout = self.migrator.pool.layout();
         let arrive =
-            fleet::limit_waiting(wait) + fleet::HEAR + &fleet::visit(claim(visit), layout.extra());
+            fleet::limit_waiting(wait) + fleet::HEAR + &fleet::visit(visit.claim(), layout.extra());
         let binding = self.binding(visit);
-        self.session()?;
-        let mut session = self.session.take().expect("it was just made ready");
+        let mut session = self.take_session()?;
         session.lend();
         let result = self.runs(visit, set, step).and_then(|runs| {
             if runs.is_code() {
@@ -360,10 +361,7 @@ impl<'a> Worker<'a> {
                     }
                 })?;
                 if first {
-                    pg.batch_execute(&sql::create_history(&visit.schema))
-                        .map_err(|error| {
-                            Error::database(&format!("prepare schema {}", visit.schema), error)
-                        })?;
+                    create_history(pg, &visit.schema)?;
                 }
                 runs.run(pg, visit, layout.shared())?;
                 if current_transaction(pg)? != transaction {
@@ -405,22 +403,16 @@ impl<'a> Worker<'a> {
         };
         let binding = self.binding(visit);
         let shared = self.migrator.pool.layout().shared().clone();
-        self.session()?;
-        let mut session = self.session.take().expect("it was just made ready");
+        let mut session = self.take_session()?;
         let result = self.runs(visit, set, step).and_then(|runs| {
             session.bind(&binding).map_err(|e| e.explain(&binding))?;
             session.marked |= runs.is_code();
             if first {
-                session
-                    .pg
-                    .batch_execute(&sql::create_history(&visit.schema))
-                    .map_err(|error| {
-                        Error::database(&format!("prepare schema {}", visit.schema), error)
-                    })?;
+                create_history(&mut session.pg, &visit.schema)?;
             }
             runs.run(&mut session.pg, visit, &shared)?;
             // It is remembered by who we are, whatever it has set.
-            session.pg.batch_execute(fleet::UNSET).map_err(ran)?;
+            session.pg.batch_execute(sql::RESET).map_err(ran)?;
             // Proves the path again, and that the migration left no transaction open.
             session
                 .bind_anew(&binding)
@@ -429,242 +421,6 @@ impl<'a> Worker<'a> {
         });
         self.session = Some(session);
         result
-    }
-
-    /// Puts the migration and the schema into an error, and finds out more about it.
-    fn explain(
-        &mut self,
-        visit: &Visit,
-        set: &Set,
-        step: &Step,
-        error: Error,
-        waited: bool,
-    ) -> Failure {
-        let name = step.describe(set);
-        let mut details = FailedMigration {
-            migration: step
-                .entry(set)
-                .map_or_else(|| name.clone(), |entry| entry.name.clone()),
-            sqlstate: None,
-            statement: None,
-        };
-        if let ErrorKind::Locked | ErrorKind::ConnectionFailed | ErrorKind::SchemaUnavailable =
-            error.kind()
-        {
-            return error.into();
-        }
-        let mut passing = Passing::No;
-        if let Some(failed) = diesel_error(&error) {
-            let known = known_sqlstate(failed);
-            let in_transaction = step.entry(set).is_some_and(|entry| entry.in_transaction);
-            let script = step.script(set).filter(|_| in_transaction);
-            let found = script.and_then(|script| {
-                let extra = self.migrator.pool.layout().extra();
-                let wait = self.migrator.lock_timeout;
-                let session = self.session().ok()?;
-                session.lend();
-                diagnose::run(&mut session.pg, &visit.schema, extra, &script.text, wait)
-            });
-            match found {
-                // Something is in the way, or was: it went well this time.
-                Some(diagnose::Found::Failed(found)) if is_passing(&found.sqlstate) => {
-                    passing = Passing::Yes;
-                    details.sqlstate = Some(found.sqlstate);
-                    details.statement = found.statement;
-                }
-                Some(diagnose::Found::Nothing) if known.is_none() => passing = Passing::Once,
-                // It waited as long as it may, as far as can be told.
-                None if known.is_none() && in_transaction && waited => passing = Passing::Yes,
-                Some(diagnose::Found::Failed(found))
-                    if known.is_none_or(|known| known == found.sqlstate) =>
-                {
-                    details.sqlstate = Some(found.sqlstate);
-                    details.statement = found.statement;
-                }
-                _ => {}
-            }
-            details.sqlstate = details.sqlstate.or_else(|| known.map(str::to_owned));
-            if details.sqlstate.as_deref().is_some_and(is_passing) {
-                passing = Passing::Yes;
-            }
-        }
-        let message = match step {
-            Step::TakeBack(at) => {
-                format!(
-                    "taking migration {} back failed on {}",
-                    set.entries[*at].name, visit.target
-                )
-            }
-            _ => format!("migration {name} failed on {}", visit.target),
-        };
-        Failure {
-            error: Error::new(ErrorKind::Migration, message).with_source(error),
-            details: Some(details),
-            passing,
-        }
-    }
-
-    /// Migrates several tenants that have the same migrations, and need the same steps, in one transaction
-    /// and one message. All of it is done, or nothing.
-    pub(super) fn batch(&mut self, batch: &Batch<'_>) -> Result<(), BatchFailure> {
-        let message = batch.message(self.migrator);
-        let Ok(session) = self.session() else {
-            return Err(BatchFailure::Failed);
-        };
-        let sent = session.run_transaction(&message);
-        if batch.soils {
-            session.lend();
-        }
-        sent.map_err(|error| match error {
-            DieselError::DatabaseError(
-                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand,
-                _,
-            ) => {
-                self.session = None;
-                BatchFailure::Lost
-            }
-            error => {
-                tracing::debug!(error = error.to_string(), "a batch failed");
-                BatchFailure::Failed
-            }
-        })
-    }
-
-    /// As [`batch`](Self::batch), but says how many locks it took, for each tenant.
-    pub(super) fn measured_batch(&mut self, batch: &Batch<'_>) -> Result<i64, BatchFailure> {
-        let message = batch.message_up_to_commit(self.migrator);
-        let Ok(session) = self.session() else {
-            return Err(BatchFailure::Failed);
-        };
-        session.lend();
-        let measured = in_transaction_by(&mut session.pg, &message, |pg| {
-            Ok(LockBudget::read(pg)?.held)
-        });
-        measured.map_err(|error| match error.kind() {
-            ErrorKind::ConnectionFailed => {
-                self.session = None;
-                BatchFailure::Lost
-            }
-            _ => BatchFailure::Failed,
-        })
-    }
-}
-
-/// Several tenants that need the same steps.
-pub(super) struct Batch<'a> {
-    set: &'a Set,
-    steps: &'a [Step],
-    visits: Vec<&'a Visit>,
-    /// How many migrations each has.
-    count: usize,
-    /// What each will have.
-    after: Vec<String>,
-    versions: (Vec<String>, Vec<String>),
-    soils: bool,
-}
-
-impl<'a> Batch<'a> {
-    pub(super) fn new(
-        set: &'a Set,
-        steps: &'a [Step],
-        before: &BTreeSet<String>,
-        visits: Vec<&'a Visit>,
-    ) -> Self {
-        let mut after = before.clone();
-        let (mut forgotten, mut remembered) = (BTreeSet::new(), BTreeSet::new());
-        for step in steps {
-            let was = after.clone();
-            step.note(set, &mut after);
-            forgotten.extend(
-                was.difference(&after)
-                    .filter(|v| before.contains(*v))
-                    .cloned(),
-            );
-            remembered.extend(after.difference(&was).cloned());
-        }
-        remembered.retain(|version| after.contains(version));
-        let soils = steps
-            .iter()
-            .filter_map(|step| step.script(set))
-            .any(|script| script.sharing != Sharing::Freely);
-        Self {
-            set,
-            steps,
-            visits,
-            count: before.len(),
-            after: after.into_iter().collect(),
-            versions: (
-                forgotten.into_iter().collect(),
-                remembered.into_iter().collect(),
-            ),
-            soils,
-        }
-    }
-
-    fn message(&self, migrator: &Migrator) -> String {
-        self.message_up_to_commit(migrator) + "COMMIT"
-    }
-
-    /// Everything but the end of the transaction.
-    pub(super) fn message_up_to_commit(&self, migrator: &Migrator) -> String {
-        let wait = migrator.batch_lock_timeout();
-        let schemas = self.visits.iter().map(|visit| &visit.schema);
-        fleet::begin_visits(schemas, wait) + &self.body(migrator)
-    }
-
-    /// What is done in each schema, and what is written in the registry.
-    pub(super) fn body(&self, migrator: &Migrator) -> String {
-        let wait = migrator.batch_lock_timeout();
-        let extra = migrator.pool.layout().extra();
-        let mut text = String::new();
-        let versions = Versions {
-            forgotten: &self.versions.0,
-            remembered: &self.versions.1,
-        };
-        let mut changed = false;
-        // What only defines is undone if the proof at the end fails. Other text is not let loose before.
-        let proof = match self.soils {
-            true => String::new(),
-            false => fleet::prove(self.visits.iter().filter_map(|visit| {
-                let (_, oid) = visit.member?;
-                Some((&visit.schema, oid))
-            })),
-        };
-        text += &proof;
-        for visit in &self.visits {
-            if self.soils {
-                text += &fleet::reset_between_visits(wait);
-            }
-            text += &match visit.member.is_none() || self.soils {
-                true => fleet::visit(claim(visit), extra),
-                false => fleet::go(&visit.schema, extra),
-            };
-            if self.count == 0 {
-                text += &sql::create_history(&visit.schema);
-                text += ";";
-            }
-            for step in self.steps {
-                changed |= step.entry(self.set).is_some();
-                if let Some(script) = step.script(self.set) {
-                    text += &script.text;
-                    // It may end with a comment, or without a semicolon.
-                    text += "\n;";
-                }
-            }
-            if self.soils {
-                text += fleet::FIRE;
-            }
-            // What is there already cannot be written again; what is not, could be taken back twice.
-            let count = (!versions.forgotten.is_empty()).then_some(self.count);
-            text += &fleet::note_versions(&visit.schema, versions, count);
-        }
-        text += &proof;
-        text += &fleet::same_transaction();
-        let members: Vec<(i64, u32)> = self.visits.iter().filter_map(|v| v.member).collect();
-        if !members.is_empty() {
-            text += &fleet::note_in_ledger(&members, &self.after, changed);
-        }
-        text
     }
 }
 
@@ -735,25 +491,14 @@ impl Drop for Held<'_> {
     }
 }
 
-fn lock_session(guard: &Mutex<Session>) -> std::sync::MutexGuard<'_, Session> {
-    guard
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+/// The session, for a moment.
+pub(super) fn lock_session(guard: &Mutex<Session>) -> MutexGuard<'_, Session> {
+    guard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn mark(visit: &Visit) -> Mark {
-    Mark {
-        schema: visit.member.map(|(_, oid)| oid),
-        table: None,
-    }
-}
-
-fn claim(visit: &Visit) -> Claim<'_> {
-    Claim {
-        schema: &visit.schema,
-        mark: mark(visit),
-        in_use: false,
-    }
+fn create_history(pg: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    pg.batch_execute(&sql::create_history(schema))
+        .map_err(|error| Error::database(&format!("prepare schema {schema}"), error))
 }
 
 fn unavailable(schema: &SchemaName) -> Error {
@@ -768,7 +513,7 @@ fn unavailable(schema: &SchemaName) -> Error {
 
 /// Writes what was done, and makes what was prepared obsolete.
 fn remember(pg: &mut PgConnection, target: &Target, notes: &str) -> Result<()> {
-    pg.batch_execute(&(fleet::UNSET.to_owned() + notes))
+    pg.batch_execute(&[sql::RESET, ";", notes].concat())
         .map_err(|error| Error::database("remember the migration", error))?;
     // Every tenant reads the shared tables.
     if let Target::Shared { .. } = target {
@@ -776,81 +521,4 @@ fn remember(pg: &mut PgConnection, target: &Target, notes: &str) -> Result<()> {
             .map_err(|error| Error::database("advance the tenants' epochs", error))?;
     }
     Ok(())
-}
-
-/// As [`Connection::transaction`], but the error of `work` is the one that is reported, even where
-/// `work` ended the transaction itself and there is nothing to roll back.
-pub(super) fn in_transaction<T>(
-    pg: &mut PgConnection,
-    work: impl FnOnce(&mut PgConnection) -> Result<T>,
-) -> Result<T> {
-    // Each statement sees what was committed before it got its locks, whatever the default is.
-    in_transaction_by(pg, "BEGIN ISOLATION LEVEL READ COMMITTED", work)
-}
-
-/// As [`in_transaction`]; the message begins the transaction, and may do more in it.
-pub(super) fn in_transaction_by<T>(
-    pg: &mut PgConnection,
-    message: &str,
-    work: impl FnOnce(&mut PgConnection) -> Result<T>,
-) -> Result<T> {
-    if let Err(error) = AnsiTransactionManager::begin_transaction_sql(pg, message) {
-        // The message may have begun it before it failed. If this fails too, the session is found
-        // doubtful and is closed.
-        let _ = pg.batch_execute("ROLLBACK");
-        return Err(Error::database("begin a transaction", error));
-    }
-    match work(pg) {
-        Ok(value) => {
-            AnsiTransactionManager::commit_transaction(pg)
-                .map_err(|error| Error::database("commit the migration", error))?;
-            Ok(value)
-        }
-        Err(error) => {
-            let _ = AnsiTransactionManager::rollback_transaction(pg);
-            Err(error)
-        }
-    }
-}
-
-fn current_transaction(pg: &mut PgConnection) -> Result<i64> {
-    diesel::select(diesel::dsl::sql::<sql_types::BigInt>(
-        "pg_catalog.txid_current()",
-    ))
-    .get_result(pg)
-    .map_err(|error| Error::database("look at the transaction", error))
-}
-
-/// What the server said, however deep it is wrapped.
-fn diesel_error(error: &Error) -> Option<&DieselError> {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref::<DieselError>() {
-            return Some(found);
-        }
-        cause = error.source();
-    }
-    None
-}
-
-/// The SQLSTATE of the kinds of errors that Diesel tells apart (PostgreSQL manual, appendix A "PostgreSQL
-/// Error Codes").
-fn known_sqlstate(error: &DieselError) -> Option<&'static str> {
-    let DieselError::DatabaseError(kind, _) = error else {
-        return None;
-    };
-    Some(match kind {
-        DatabaseErrorKind::UniqueViolation => "23505",
-        DatabaseErrorKind::ForeignKeyViolation => "23503",
-        DatabaseErrorKind::NotNullViolation => "23502",
-        DatabaseErrorKind::CheckViolation => "23514",
-        DatabaseErrorKind::SerializationFailure => "40001",
-        DatabaseErrorKind::ReadOnlyTransaction => "25006",
-        _ => return None,
-    })
-}
-
-/// `lock_not_available`, `deadlock_detected`, `serialization_failure`.
-fn is_passing(sqlstate: &str) -> bool {
-    ["55P03", "40P01", "40001"].contains(&sqlstate)
 }

@@ -5,14 +5,17 @@ use std::collections::{BTreeSet, HashSet};
 use diesel::connection::SimpleConnection;
 
 use super::{
-    apply::{Batch, Visit, Worker, in_transaction_by},
+    apply::{Visit, Worker},
+    batch::Batch,
     filter::TenantFilter,
     goal::Step,
     ledger::{self, Known, LockBudget},
     plan::Target,
     report::{LockUse, Outcome, ReportEntry},
-    run::{Run, tenant},
+    run::Run,
     set::{Code, Set, SetName},
+    tenants::tenant,
+    transaction::in_transaction_by,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -50,10 +53,9 @@ impl Run<'_> {
             // Whoever is being cloned from it is seen afterwards.
             let (wait, stop) = (self.migrator.lock_wait, &self.migrator.stop);
             lock::schema_for_session(&mut self.guard().pg, &template, wait, stop)?;
-        }
-        if templates {
             let mut own = vec![self.migrator.template_target()];
             let named = ledger::named_templates(&mut self.guard().pg)?;
+            self.read_own(&named)?;
             own.extend(named.into_iter().map(|schema| Target::Template { schema }));
             for target in own {
                 let visit = Visit {
@@ -61,8 +63,8 @@ impl Run<'_> {
                     target,
                     member: None,
                 };
-                let has = self.history_of(&visit.schema)?;
-                self.part(set, visit, has, &mut entries, &mut parts);
+                let has = self.has(&visit.schema).cloned();
+                part(set, visit, has, &mut entries, &mut parts);
             }
         }
         let current: BTreeSet<String> = self.current().into_iter().collect();
@@ -80,7 +82,7 @@ impl Run<'_> {
                             continue;
                         }
                     };
-                    self.part(set, visit, Some(has), &mut entries, &mut parts);
+                    part(set, visit, Ok(has), &mut entries, &mut parts);
                 }
                 Err(outcome) => entries.push(ReportEntry::unvisited(tenant(&member), outcome)),
             }
@@ -119,36 +121,6 @@ impl Run<'_> {
         }
         entries.into_iter().for_each(|entry| self.report(entry));
         Ok(())
-    }
-
-    fn part(
-        &self,
-        set: &Set,
-        visit: Visit,
-        has: Option<BTreeSet<String>>,
-        entries: &mut Vec<ReportEntry>,
-        parts: &mut Vec<Part>,
-    ) {
-        let steps = match &has {
-            Some(has) => set.steps(has),
-            None => Err(Error::new(
-                ErrorKind::SchemaUnavailable,
-                format!("schema {} is missing", visit.schema),
-            )),
-        };
-        match steps {
-            Ok(steps) if steps.is_empty() => {
-                entries.push(ReportEntry::unvisited(visit.target, Outcome::Done));
-            }
-            Ok(steps) => parts.push(Part {
-                visit,
-                before: has.unwrap_or_default(),
-                steps,
-            }),
-            Err(error) => {
-                entries.push(ReportEntry::unvisited(visit.target, Outcome::Failed(error)))
-            }
-        }
     }
 
     fn in_one_transaction(&mut self, set: &Set, parts: &[Part]) -> Result<(), Broken> {
@@ -193,6 +165,28 @@ impl Run<'_> {
             }
             Err(error) => Err(Broken { at, error }),
         }
+    }
+}
+
+/// Notes what there is to do in a schema, or that there is nothing, or why it cannot be done.
+fn part(
+    set: &Set,
+    visit: Visit,
+    has: Result<BTreeSet<String>>,
+    entries: &mut Vec<ReportEntry>,
+    parts: &mut Vec<Part>,
+) {
+    let steps = has.and_then(|before| Ok((set.steps(&before)?, before)));
+    match steps {
+        Ok((steps, _)) if steps.is_empty() => {
+            entries.push(ReportEntry::unvisited(visit.target, Outcome::Done));
+        }
+        Ok((steps, before)) => parts.push(Part {
+            visit,
+            before,
+            steps,
+        }),
+        Err(error) => entries.push(ReportEntry::unvisited(visit.target, Outcome::Failed(error))),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::{connection::SimpleConnection, prelude::*, sql_types};
 use serde::Deserialize;
 
-use super::apply::in_transaction;
+use super::transaction::in_transaction;
 use crate::{
     error::{Error, ErrorKind, Result},
     names::SchemaName,

@@ -1,8 +1,7 @@
 //! Many tenants at once: workers that take them from a queue, each on a connection of its own.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError, mpsc},
+    sync::{Mutex, mpsc},
     time::{Duration, Instant},
 };
 
@@ -10,17 +9,16 @@ use diesel::connection::SimpleConnection;
 
 use super::{
     Migrator, OnError,
-    apply::{Batch, BatchFailure, Holder, Passing, Worker},
+    apply::{Holder, Worker, lock_session},
+    batch::{Batch, BatchFailure},
+    failure::Passing,
     ledger::{self, LockBudget},
     plan::Target,
     queue::{Again, Item, Limits, Queue, Work},
     report::{FailedMigration, Outcome, ReportEntry},
     set::{SetName, Sets},
 };
-use crate::{
-    error::{Error, ErrorKind},
-    session::Session,
-};
+use crate::{error::ErrorKind, session::Session};
 
 /// How often it is looked whether the connection is there that keeps other migrators away.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -31,8 +29,7 @@ pub(super) const LOST: &str =
 
 /// Whether the run's own connection is there.
 pub(super) fn is_alive(guard: &Mutex<Session>) -> bool {
-    let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
-    guard.pg.batch_execute("SELECT 1").is_ok()
+    lock_session(guard).pg.batch_execute("SELECT 1").is_ok()
 }
 
 /// How a part of the fleet is to be migrated.
@@ -91,7 +88,6 @@ pub(super) fn migrate(
                     sets,
                     guard,
                     queue,
-                    served: false,
                     pause: migrator.pace,
                     room,
                     to,
@@ -125,8 +121,6 @@ struct Hand<'a> {
     sets: &'a Sets,
     guard: &'a Mutex<Session>,
     queue: &'a Queue<'a>,
-    /// Whether the session has seen a schema.
-    served: bool,
     pause: Duration,
     /// How many locks this one may hold.
     room: i64,
@@ -157,19 +151,11 @@ impl Hand<'_> {
         let span = tracing::info_span!("migrate", target = %item.visit.target);
         let result = span.in_scope(|| {
             let holder = Holder::Each(self.guard);
-            // What is written in Rust may panic, and others go on.
-            catch_unwind(AssertUnwindSafe(|| {
-                self.worker.visit(&item.visit, holder, &mut item.progress)
-            }))
+            self.worker.visit(&item.visit, holder, &mut item.progress)
         });
         let failure = match result {
-            Ok(Ok(())) => return self.tell(item, Outcome::Done, None),
-            Ok(Err(failure)) => failure,
-            Err(_) => {
-                self.worker.forget();
-                let message = format!("a migration, or a hook, panicked on {}", item.visit.target);
-                Error::new(ErrorKind::Panicked, message).into()
-            }
+            Ok(()) => return self.tell(item, Outcome::Done, None),
+            Err(failure) => failure,
         };
         let again = match (failure.passing, failure.error.kind()) {
             (Passing::Yes, ErrorKind::ConnectionFailed) => Some(Again::Lost),
@@ -189,20 +175,12 @@ impl Hand<'_> {
             // What the session has learned of other schemas, such as their types, may be in the way.
             (Passing::No, ErrorKind::Migration) if !item.on_fresh_session => {
                 item.on_fresh_session = true;
-                self.served.then(|| {
-                    self.worker.forget();
-                    self.served = false;
-                    Again::AtOnce
-                })
+                self.worker.forget().then_some(Again::AtOnce)
             }
             (Passing::No, _) => None,
         };
-        self.served = true;
         let given_up = match again {
-            Some(why) => {
-                self.served = why != Again::AtOnce && self.served;
-                self.queue.again(item, why)
-            }
+            Some(why) => self.queue.again(item, why),
             None => Some(item),
         };
         if let Some(item) = given_up {
@@ -250,7 +228,6 @@ impl Hand<'_> {
             true => self.worker.measured_batch(&batch).map(Some),
             false => self.worker.batch(&batch).map(|()| None),
         };
-        self.served = true;
         match result {
             Ok(locks) => {
                 if let Some(locks) = locks {

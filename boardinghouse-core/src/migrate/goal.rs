@@ -108,6 +108,11 @@ impl Step {
 }
 
 impl Goal {
+    /// Whether it says how many migrations, so that it depends on where schemas are.
+    pub(super) fn counts(&self) -> bool {
+        matches!(self, Self::Revert(_) | Self::Redo(_))
+    }
+
     /// Whether the registry's own migrations are part of it.
     pub(super) fn is_newest(&self) -> bool {
         *self == Self::Newest

@@ -43,6 +43,14 @@ pub(super) struct Member {
     pub(super) known: Known,
 }
 
+impl Member {
+    /// Why no run visits the tenant as it is now.
+    pub(super) fn why_skipped(&self) -> Option<String> {
+        let visited = matches!(self.status, TenantStatus::Ready | TenantStatus::Suspended);
+        (!visited).then(|| format!("the tenant is {}", self.status))
+    }
+}
+
 /// The tenants that a filter lets through, in its order; `current` is what is called [`Known::Current`].
 pub(super) fn members<C: registry::PgQueries>(
     conn: &mut C,

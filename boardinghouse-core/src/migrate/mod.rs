@@ -2,21 +2,26 @@
 
 mod apply;
 mod atomic;
+mod batch;
 mod coded;
 mod diagnose;
+mod failure;
 mod filter;
 mod fleet;
 mod goal;
+mod group;
 mod ledger;
 mod plan;
+mod planning;
 mod queue;
 mod report;
 mod run;
 mod set;
+mod tenants;
 mod text;
+mod transaction;
 
 use std::{
-    collections::{BTreeSet, HashMap},
     fmt,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -29,21 +34,20 @@ pub use self::{
     coded::{MigrationContext, TenantMigration},
     filter::{Limit, TenantFilter},
     goal::Goal,
+    group::{Group, OnError},
     plan::{MigrationPlan, PlannedTarget, Selection, Target},
     report::{FailedMigration, LockUse, MigrationReport, Outcome, ReportEntry, RunEvent},
 };
 use self::{
-    ledger::{History, Known, read_histories},
     run::Run,
     set::{Set, SetName, Sets, Source},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     lock,
-    names::{SchemaName, TenantId},
+    names::TenantId,
     pool::TenantPool,
     registry,
-    tenant::TenantStatus,
 };
 
 /// The registry's own tables.
@@ -58,117 +62,6 @@ const BATCH_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 /// What the application runs around the migrations of a schema.
 type Hook = dyn Fn(&mut PgConnection, &MigrationContext<'_>) -> Result<()> + Send + Sync;
 
-/// What is asked before the next group is begun.
-type Gate = dyn Fn(&str) -> Result<(), String> + Send + Sync;
-
-/// What happens when a tenant fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnError {
-    /// The others are migrated.
-    #[default]
-    Continue,
-    /// What is being worked on is finished, the rest is left.
-    Stop,
-}
-
-/// A part of the fleet that is migrated before the rest, for example the canaries.
-///
-/// Groups come in their order; a tenant is in the first one that it fits. What is not set is as for the
-/// whole run.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::Duration;
-///
-/// use boardinghouse_core::{Group, OnError, TenantFilter};
-/// use serde_json::json;
-///
-/// let canaries = Group::new("canaries", TenantFilter::new().attributes(json!({ "canary": true }))?)
-///     .on_error(OnError::Stop)
-///     .bake(Duration::from_secs(600))
-///     .gate(|group| match std::process::Command::new("./healthy").arg(group).status() {
-///         Ok(status) if status.success() => Ok(()),
-///         other => Err(format!("./healthy said {other:?}")),
-///     });
-/// # Ok::<(), boardinghouse_core::Error>(())
-/// ```
-pub struct Group {
-    name: String,
-    filter: TenantFilter,
-    jobs: Option<usize>,
-    on_error: Option<OnError>,
-    max_failures: Option<usize>,
-    bake: Duration,
-    gate: Option<Box<Gate>>,
-}
-
-impl fmt::Debug for Group {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Group")
-            .field("name", &self.name)
-            .field("filter", &self.filter)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Group {
-    /// The tenants that a filter lets through.
-    #[must_use]
-    pub fn new(name: impl Into<String>, filter: TenantFilter) -> Self {
-        Self {
-            name: name.into(),
-            filter,
-            jobs: None,
-            on_error: None,
-            max_failures: None,
-            bake: Duration::ZERO,
-            gate: None,
-        }
-    }
-
-    /// As [`Migrator::jobs`].
-    #[must_use]
-    pub fn jobs(mut self, jobs: usize) -> Self {
-        self.jobs = Some(jobs);
-        self
-    }
-
-    /// As [`Migrator::on_error`].
-    #[must_use]
-    pub fn on_error(mut self, on_error: OnError) -> Self {
-        self.on_error = Some(on_error);
-        self
-    }
-
-    /// As [`Migrator::max_failures`].
-    #[must_use]
-    pub fn max_failures(mut self, most: usize) -> Self {
-        self.max_failures = Some(most);
-        self
-    }
-
-    /// How long to wait when the group is done, before the next one. Also where it had nothing to do, as in a
-    /// run that goes on with one that was interrupted; not where nothing is left for the others.
-    #[must_use]
-    pub fn bake(mut self, wait: Duration) -> Self {
-        self.bake = wait;
-        self
-    }
-
-    /// What is asked, with the group's name, when the group is done and baked. An error stops the run, with
-    /// that reason. Not asked where nothing is left for the others.
-    #[must_use]
-    pub fn gate(
-        mut self,
-        gate: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
-    ) -> Self {
-        self.gate = Some(Box::new(gate));
-        self
-    }
-}
-
 /// The ids of the tenants that a filter lets through, in its order.
 pub(crate) fn matching<C: registry::PgQueries>(
     conn: &mut C,
@@ -177,66 +70,6 @@ pub(crate) fn matching<C: registry::PgQueries>(
     ledger::check_names(conn, filter)?;
     let members = ledger::members(conn, filter, &[])?;
     Ok(members.into_iter().map(|member| member.id).collect())
-}
-
-/// Of a schema that is no tenant's; `None` where it is missing.
-fn planned(sets: &Sets, target: Target, history: Option<History>) -> PlannedTarget {
-    let set = &sets[&SetName::of(&target)];
-    match history.map(|history| history.versions) {
-        None => {
-            // What it will need when it is there.
-            let planned = Lists::new(set).planned(target, [].into());
-            PlannedTarget {
-                exists: false,
-                ..planned
-            }
-        }
-        Some(Ok(versions)) => Lists::new(set).planned(target, versions.into()),
-        Some(Err(error)) => PlannedTarget {
-            blocked: Some(error.chain()),
-            ..Lists::new(set).planned(target, [].into())
-        },
-    }
-}
-
-/// What is found out once for all who have the same versions.
-struct Lists<'a> {
-    set: &'a Set,
-    known: HashMap<Arc<[String]>, Arc<PlannedTarget>>,
-}
-
-impl<'a> Lists<'a> {
-    fn new(set: &'a Set) -> Self {
-        Self {
-            set,
-            known: HashMap::new(),
-        }
-    }
-
-    fn planned(&mut self, target: Target, applied: Arc<[String]>) -> PlannedTarget {
-        let set = self.set;
-        let known = self.known.entry(Arc::clone(&applied)).or_insert_with(|| {
-            let has: BTreeSet<String> = applied.iter().cloned().collect();
-            let (pending, blocked) = match set.steps(&has) {
-                Ok(steps) => (steps.iter().map(|step| step.describe(set)).collect(), None),
-                Err(error) => (Vec::new(), Some(error.chain())),
-            };
-            let unknown = has.iter().filter(|version| set.position(version).is_none());
-            Arc::new(PlannedTarget {
-                target: target.clone(),
-                exists: true,
-                unknown: unknown.cloned().collect(),
-                applied,
-                pending,
-                blocked,
-                skipped: None,
-            })
-        });
-        PlannedTarget {
-            target,
-            ..known.as_ref().clone()
-        }
-    }
 }
 
 #[derive(Default)]
@@ -537,127 +370,6 @@ impl Migrator {
         self.plan_by(selection, self.reconcile)
     }
 
-    /// As [`plan`](Self::plan); `distrust` asks the schemas themselves.
-    pub(crate) fn plan_by(&self, selection: &Selection, distrust: bool) -> Result<MigrationPlan> {
-        let mut sets = self.read_sets()?;
-        self.check_goal(selection, &sets)?;
-        let mut conn = self.pool.get_shared()?;
-        self.take_aim(&mut conn, selection, &mut sets)?;
-        if let Selection::All | Selection::Tenants = selection {
-            self.check_groups(&mut conn)?;
-        }
-        let own = self.own_targets(&mut conn, selection)?;
-        let schemas: Vec<SchemaName> = own.iter().map(Target::schema).collect();
-        let mut histories = read_histories(&mut conn, &schemas)?;
-        let mut targets: Vec<PlannedTarget> = own
-            .into_iter()
-            .zip(schemas)
-            .map(|(target, schema)| planned(&sets, target, histories.remove(&schema)))
-            .collect();
-        targets.extend(self.planned_tenants(&mut conn, &sets, selection, distrust)?);
-        Ok(MigrationPlan {
-            targets,
-            selection: selection.clone(),
-            goal: self.goal.clone(),
-        })
-    }
-
-    /// What a selection holds that is no tenant.
-    fn own_targets(&self, conn: &mut PgConnection, selection: &Selection) -> Result<Vec<Target>> {
-        let templates = |conn: &mut PgConnection| -> Result<Vec<Target>> {
-            let state = registry::state(conn)
-                .map_err(|error| Error::database("look for the registry", error))?;
-            let named = match state {
-                registry::RegistryState::Current => ledger::named_templates(conn)?,
-                _ => Vec::new(),
-            };
-            let named = named.into_iter().map(|schema| Target::Template { schema });
-            Ok(std::iter::once(self.template_target())
-                .chain(named)
-                .collect())
-        };
-        let mut own = match selection {
-            Selection::All | Selection::Shared => vec![Target::Registry, self.shared_target()],
-            _ => Vec::new(),
-        };
-        if let Selection::All | Selection::Tenants = selection {
-            own.extend(templates(conn)?);
-        }
-        if !self.goal.is_newest() {
-            own.retain(|target| *target != Target::Registry);
-        }
-        Ok(own)
-    }
-
-    fn planned_tenants(
-        &self,
-        conn: &mut PgConnection,
-        sets: &Sets,
-        selection: &Selection,
-        distrust: bool,
-    ) -> Result<Vec<PlannedTarget>> {
-        let Some(filter) = selection.filter() else {
-            return Ok(Vec::new());
-        };
-        let state = registry::state(conn)
-            .map_err(|error| Error::database("look for the registry", error))?;
-        match state {
-            registry::RegistryState::Missing => {
-                if filter.is_all() {
-                    return Ok(Vec::new());
-                }
-                registry::require(conn)?;
-            }
-            // It has no ledger; its tenants are asked themselves.
-            registry::RegistryState::Older => {
-                if !filter.is_all() {
-                    registry::require(conn)?;
-                }
-                let tenants = registry::schemas(conn)?;
-                let schemas: Vec<SchemaName> = tenants.iter().map(|(_, s)| s.clone()).collect();
-                let mut histories = read_histories(conn, &schemas)?;
-                return Ok(tenants
-                    .into_iter()
-                    .map(|(id, schema)| {
-                        let has = histories.remove(&schema);
-                        planned(sets, Target::Tenant { id, schema }, has)
-                    })
-                    .collect());
-            }
-            registry::RegistryState::Current => {}
-        }
-        ledger::check_names(conn, &filter)?;
-        let current = sets[&SetName::Tenants].versions();
-        let mut members = ledger::members(conn, &filter, &current)?;
-        ledger::look_up(conn, &mut members, distrust)?;
-        let newest: Arc<[String]> = current.clone().into();
-        let mut lists = Lists::new(&sets[&SetName::Tenants]);
-        Ok(members
-            .into_iter()
-            .map(|member| {
-                let target = run::tenant(&member);
-                let skipped =
-                    !matches!(member.status, TenantStatus::Ready | TenantStatus::Suspended);
-                let mut planned = match (&member.known, member.schema_oid) {
-                    (_, None) => PlannedTarget::missing(target),
-                    (Known::Current, _) => lists.planned(target, Arc::clone(&newest)),
-                    (Known::Versions(versions), _) => {
-                        lists.planned(target, versions.iter().cloned().collect())
-                    }
-                    (Known::Unknown, _) => lists.planned(target, [].into()),
-                    (Known::Unreadable(reason), _) => PlannedTarget {
-                        blocked: Some(reason.clone()),
-                        ..lists.planned(target, [].into())
-                    },
-                };
-                if skipped {
-                    planned.skip(format!("the tenant is {}", member.status));
-                }
-                planned
-            })
-            .collect())
-    }
-
     /// Makes the database ready and brings everything to the newest version.
     ///
     /// `Ok` says that the run took place, not that every schema was migrated: what failed is in the
@@ -770,95 +482,6 @@ impl Migrator {
         run.resume = resume;
         run.over(selection)?;
         Ok(run.into_report())
-    }
-
-    fn check_goal(&self, selection: &Selection, sets: &Sets) -> Result<()> {
-        match (&self.goal, selection) {
-            (Goal::Newest, _) => Ok(()),
-            (Goal::Prune, Selection::All) => [SetName::Shared, SetName::Tenants]
-                .iter()
-                .try_for_each(|name| self.goal.check(&sets[name])),
-            (_, Selection::All) => Err(Error::new(
-                ErrorKind::InvalidInput,
-                "this goal is for one set of migrations: choose the tenants, or the shared schema",
-            )),
-            (goal, Selection::Shared) => goal.check(&sets[&SetName::Shared]),
-            (goal, _) => goal.check(&sets[&SetName::Tenants]),
-        }
-    }
-
-    /// Makes of the goal what each set aims at. Gives back what to ask for to go on with a run that did not
-    /// get through. The registry only ever goes forward.
-    fn take_aim(
-        &self,
-        conn: &mut PgConnection,
-        selection: &Selection,
-        sets: &mut Sets,
-    ) -> Result<Option<Goal>> {
-        if self.goal.is_newest() {
-            return Ok(None);
-        }
-        let layout = self.pool.layout();
-        let leaders = [
-            (SetName::Shared, layout.shared()),
-            (SetName::Tenants, layout.template()),
-        ];
-        let schemas = leaders.map(|(_, schema)| schema.clone());
-        let mut histories = read_histories(conn, &schemas)?;
-        let mut resume = None;
-        for (name, schema) in leaders {
-            let mut has = match histories.remove(schema).map(|history| history.versions) {
-                Some(Ok(versions)) => versions.into_iter().collect(),
-                Some(Err(_)) | None => BTreeSet::new(),
-            };
-            // Tenants can be ahead of the template, where they were migrated first.
-            if name == SetName::Tenants
-                && let Some(filter) = selection.filter()
-            {
-                has.extend(self.versions_of_tenants(conn, &filter)?);
-                has.retain(|version| sets[&name].position(version).is_some());
-            }
-            if let Some(set) = sets.get_mut(&name) {
-                set.aim = self.goal.aim(&has);
-            }
-            if (name == SetName::Shared) == (*selection == Selection::Shared) {
-                resume = self.goal.rest(&has);
-            }
-        }
-        Ok(resume)
-    }
-
-    /// Refuses groups of tenants that there are none of.
-    fn check_groups(&self, conn: &mut PgConnection) -> Result<()> {
-        let named = |group: &&Group| group.filter.only.is_some();
-        for group in self.groups.iter().filter(named) {
-            if registry::state(conn).is_ok_and(|s| s == registry::RegistryState::Current) {
-                ledger::check_names(conn, &group.filter).map_err(|error| {
-                    let message = format!("group {}: {error}", group.name);
-                    error.reworded(message)
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// All versions that some tenant has.
-    fn versions_of_tenants(
-        &self,
-        conn: &mut PgConnection,
-        filter: &TenantFilter,
-    ) -> Result<BTreeSet<String>> {
-        registry::require(conn)?;
-        ledger::check_names(conn, filter)?;
-        let mut members = ledger::members(conn, filter, &[])?;
-        ledger::look_up(conn, &mut members, self.reconcile)?;
-        let mut versions = BTreeSet::new();
-        for member in members {
-            if let Known::Versions(own) = &member.known {
-                versions.extend(own.iter().cloned());
-            }
-        }
-        Ok(versions)
     }
 
     fn batch_lock_timeout(&self) -> Duration {

@@ -17,9 +17,6 @@ pub(crate) struct Versions<'a> {
 /// Fires what triggers were put off, while the path is still that of the schema they belong to.
 pub(crate) const FIRE: &str = "SET CONSTRAINTS ALL IMMEDIATE;";
 
-/// Takes back what a migration has set, so that what follows runs as it should.
-pub(crate) const UNSET: &str = concat!("SET SESSION AUTHORIZATION DEFAULT; ", "RESET ALL;");
-
 /// Writes versions into a schema's own table of migrations; fails with a proof unless that has as many rows
 /// as it should, where it is said how many.
 pub(crate) fn note_versions(
@@ -85,8 +82,8 @@ pub(crate) fn begin_visits<'a>(
 
 /// Bounds how long each statement of a transaction waits for a lock.
 pub(crate) fn limit_waiting(lock_timeout: Duration) -> String {
-    let milliseconds = lock_timeout.as_millis().clamp(1, i32::MAX as u128);
-    format!("SET LOCAL lock_timeout TO {milliseconds};")
+    let bound = lock::milliseconds(lock_timeout);
+    format!("SET LOCAL lock_timeout TO {bound};")
 }
 
 /// Takes a path until the transaction ends, and proves it.

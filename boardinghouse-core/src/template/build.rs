@@ -8,8 +8,8 @@ mod tables;
 
 use std::collections::{HashMap, HashSet};
 
-pub(super) use self::about::grantable_name;
 use self::tables::column_settings;
+pub(super) use self::{about::grantable_name, tables::identity_clause};
 use super::{
     graph::{ADDED_TO_FAMILY, Draft, Fragment, Graph, Node, Statement, draft},
     plan::ObjectKind,

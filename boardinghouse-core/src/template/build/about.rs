@@ -51,7 +51,7 @@ impl Builder<'_> {
                 Some((constraint, *table))
             })
             .map(|(constraint, table)| {
-                let (name, table) = (bare(&constraint.name), bare(&table.name));
+                let (name, table) = (unquoted(&constraint.name), unquoted(&table.name));
                 format!("CONSTRAINT {name} ON {table}")
             })
             .collect();
@@ -161,8 +161,4 @@ pub(in crate::template) fn grantable_name(object: &str) -> String {
 /// What the server quotes only where it must, without quotes.
 fn unquoted(object: &str) -> String {
     object.replace('"', "")
-}
-
-fn bare(name: &str) -> String {
-    name.replace('"', "")
 }

@@ -4,7 +4,7 @@ use super::{Builder, Inheritance, class, phase};
 use crate::{
     catalog::{
         Object,
-        tables::{Column, Table},
+        tables::{Column, Sequence, Table},
     },
     sql::Ident,
     template::{
@@ -268,16 +268,8 @@ impl<'a> Builder<'a> {
                 && sequence.column == Some(column.number)
         });
         if let Some(sequence) = identity {
-            sql.push_str(&format!(
-                " GENERATED {} AS IDENTITY (SEQUENCE NAME {} {})",
-                if column.identity == "a" {
-                    "ALWAYS"
-                } else {
-                    "BY DEFAULT"
-                },
-                Ident(&sequence.name),
-                sequence.options,
-            ));
+            let name = Ident(&sequence.name).to_string();
+            sql.push_str(&format!(" {}", identity_clause(column, sequence, &name)));
             self.graph.creates(node, "pg_class", sequence.oid);
         }
         if column.not_null && !self.found.tables.not_null_is_a_constraint {
@@ -379,4 +371,20 @@ pub(super) fn column_settings(column: &Column, base: Option<&Column>) -> Vec<Str
     actions
         .map(|action| format!("ALTER COLUMN {} {action}", Ident(&column.name)))
         .collect()
+}
+
+/// How a column gets its values from a sequence of its own, which is called `name`.
+pub(in crate::template) fn identity_clause(
+    column: &Column,
+    sequence: &Sequence,
+    name: &str,
+) -> String {
+    let when = match column.identity.as_str() {
+        "a" => "ALWAYS",
+        _ => "BY DEFAULT",
+    };
+    format!(
+        "GENERATED {when} AS IDENTITY (SEQUENCE NAME {name} {})",
+        sequence.options
+    )
 }

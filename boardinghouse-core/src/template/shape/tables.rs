@@ -4,6 +4,7 @@ use super::{Alter, Key, Maker, PartKind, bare, literals::option_names};
 use crate::{
     catalog::tables::{Column, Sequence, Table},
     sql::Ident,
+    template::build::identity_clause,
 };
 
 impl Maker<'_, '_> {
@@ -202,8 +203,9 @@ impl Maker<'_, '_> {
     /// Everything that is said about a column where its table is created, but its default.
     pub(super) fn column_text(&self, table: &Table, column: &Column) -> String {
         let mut text = format!("{} {}", bare(&column.name), column_type(column));
-        if let Some(identity) = self.identity_of(table, column) {
-            text.push_str(&format!(" {}", identity_text(column, identity)));
+        if let Some(sequence) = self.identity_of(table, column) {
+            let name = bare(&sequence.name);
+            text.push_str(&format!(" {}", identity_clause(column, sequence, &name)));
         }
         if column.not_null && !self.found.tables.not_null_is_a_constraint {
             text.push_str(" NOT NULL");
@@ -260,7 +262,7 @@ impl Maker<'_, '_> {
                 .clone_from(&within);
         }
         if let Some(sequence) = self.identity_of(table, column) {
-            let text = identity_text(column, sequence);
+            let text = identity_clause(column, sequence, &bare(&sequence.name));
             let always = if column.identity == "a" {
                 "ALWAYS"
             } else {
@@ -348,17 +350,4 @@ pub(super) fn column_type(column: &Column) -> String {
         text.push_str(&format!(" GENERATED ALWAYS AS ({expression}) {kind}"));
     }
     text
-}
-
-pub(super) fn identity_text(column: &Column, sequence: &Sequence) -> String {
-    format!(
-        "GENERATED {} AS IDENTITY (SEQUENCE NAME {} {})",
-        if column.identity == "a" {
-            "ALWAYS"
-        } else {
-            "BY DEFAULT"
-        },
-        bare(&sequence.name),
-        sequence.options,
-    )
 }
