@@ -192,7 +192,7 @@ pub use crate::{
     connection::{SharedConnection, TenantConnection},
     copy::CopyTo,
     doctor::{Checkup, Doctor, Finding, ModeVerdict, PoolerCheckup, Severity, Verdict},
-    domain::DomainName,
+    domain::{Address, DomainName, FolderName},
     drift::{
         Change, Difference, Drift, DriftReport, Incomparable, OtherVersion, ShapeGroup, TenantDrift,
     },
@@ -212,7 +212,7 @@ pub use crate::{
     names::{SchemaName, TenantId},
     pool::{PathMode, PoolCounters, PoolState, TenantPool, TenantPoolBuilder, WaitBucket},
     provision::{Deleted, NewTenant, Provisioner, ReadyChange, ReadySchemas},
-    registry::{Domain, PgRegistry},
+    registry::{CacheStats, Domain, Members, Membership, PgRegistry, RegistryCache, Route},
     replica::ReplicatedPool,
     scratch::ScratchDatabase,
     template::{ClonePlan, ObjectKind, PartKind, Step, Template},

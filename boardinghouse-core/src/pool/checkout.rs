@@ -324,7 +324,7 @@ impl TenantPool {
     }
 
     /// Starts the listener, once, unless the pool is to have none.
-    fn start_listening(&self) {
+    pub(super) fn start_listening(&self) {
         let Some(url) = lock(&self.0.listen_at).take() else {
             return;
         };
