@@ -151,6 +151,7 @@
 //!
 //! * `embedded`: module `embedded`, a private PostgreSQL server for demos and tests. Unix only.
 
+mod access;
 mod across;
 mod catalog;
 mod connection;
@@ -188,6 +189,7 @@ mod template;
 mod tenant;
 
 pub use crate::{
+    access::{Access, Authorizer, ByMembership, Decision, Superusers, User, Visit},
     across::{AcrossReport, ForTenant, Tenanted},
     connection::{SharedConnection, TenantConnection},
     copy::CopyTo,

@@ -17,7 +17,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     lock,
     names::{SchemaName, TenantId},
-    pool::TenantPool,
+    pool::{Subject, TenantPool},
     registry,
     template::{KeptPlan, Template},
     tenant::Tenant,
@@ -136,6 +136,12 @@ impl NewTenant {
         self
     }
 
+    /// What of the registry it changes.
+    fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let domains = self.addresses.iter().map(|a| a.domain.to_string());
+        std::iter::once(Subject::Tenant(self.id.to_string())).chain(domains.map(Subject::Domain))
+    }
+
     /// Takes a schema that exists already, as it is, instead of cloning the template. Such a schema
     /// is never dropped.
     #[must_use]
@@ -201,6 +207,9 @@ impl Provisioner {
             (false, Some(source)) => self.copy(&mut conn, source, &new.addresses, &tenant),
             (false, None) => self.clone_template(&mut conn, &new.addresses, &tenant),
         };
+        for subject in new.subjects() {
+            self.pool.changed(subject);
+        }
         created.map_err(|error| error.with_tenant(&new.id))
     }
 
@@ -219,6 +228,9 @@ impl Provisioner {
             let message = "create_in wants a connection of the provisioner's own pool";
             return Err(Error::new(ErrorKind::InvalidInput, message).with_tenant(&new.id));
         }
+        for subject in new.subjects() {
+            self.pool.expect_change(&subject);
+        }
         // A savepoint: with no transaction around it, a transaction.
         conn.transaction(|conn| self.create_checked(conn, new, &tenant))
             .map_err(|error| error.with_tenant(&new.id))
@@ -233,14 +245,13 @@ impl Provisioner {
     ) -> Result<T> {
         let mut conn = self.pool.get_shared()?;
         registry::require(&mut conn)?;
-        conn.build_transaction()
-            .read_committed()
-            .run(|conn| {
-                let conn: &mut PgConnection = conn;
-                lock::bound_waiting(conn, self.lock_wait)?;
-                work(conn)
-            })
-            .map_err(|error: Error| error.with_tenant(id))
+        let done = conn.build_transaction().read_committed().run(|conn| {
+            let conn: &mut PgConnection = conn;
+            lock::bound_waiting(conn, self.lock_wait)?;
+            work(conn)
+        });
+        self.pool.changed(Subject::Tenant(id.to_string()));
+        done.map_err(|error: Error| error.with_tenant(id))
     }
 
     /// The tenant as it will be; everything that can be checked without the server is checked.
