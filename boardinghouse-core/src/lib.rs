@@ -39,6 +39,8 @@
 //!   it is not done for another one that has its id by then.
 //! * [`ReplicatedPool`] reads on a streaming replica. It is more than a second pool: on a replica, no
 //!   lock keeps a schema in its place during a checkout.
+//! * [`StaticTenants`] are those that a configuration file names, such as the company's own site: with schemas
+//!   and migrations of their own, and no row in the registry.
 //! * [`ScratchDatabase`] has the tables of both sets of migrations in one schema, for programs that read a
 //!   database to generate code.
 //!
@@ -185,6 +187,7 @@ mod scratch;
 mod session;
 mod sql;
 mod statement;
+mod statics;
 mod template;
 mod tenant;
 
@@ -217,6 +220,7 @@ pub use crate::{
     registry::{CacheStats, Domain, Members, Membership, PgRegistry, RegistryCache, Route},
     replica::ReplicatedPool,
     scratch::ScratchDatabase,
+    statics::{StaticTenant, StaticTenants},
     template::{ClonePlan, ObjectKind, PartKind, Step, Template},
     tenant::{Tenant, TenantStatus},
 };
