@@ -129,14 +129,21 @@
 //! }
 //! ```
 
+mod accept;
 mod blocking;
 mod db;
 mod error;
+mod find;
+pub mod guard;
+mod location;
 mod mount;
 mod request;
 mod resolver;
 mod tenancy;
 mod tenant;
+mod unknown;
+mod url;
+mod user;
 
 pub use ipnet::IpNet;
 
@@ -144,9 +151,15 @@ pub use crate::{
     db::{SharedDb, TenantDb},
     error::{BoxError, Error},
     request::Incoming,
-    resolver::{Header, HostTable, PathPrefix, Resolution, Routing, Subdomain, TenantResolver},
+    resolver::{
+        Claim, Cookie, Header, HostTable, PathPrefix, Resolution, Routing, Subdomain,
+        TenantResolver,
+    },
     tenancy::Tenancy,
     tenant::Tenant,
+    unknown::{Unknown, UnknownHandler},
+    url::TenantUrls,
+    user::{Users, Visitor},
 };
 
 /// Compiles the code in README.

@@ -3,7 +3,8 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// No test waits for this long unless something hangs.
@@ -56,6 +57,20 @@ pub(crate) fn post(to: SocketAddr, host: &str, target: &str, body: &str) -> Answ
 /// A GET for a host.
 pub(crate) fn get(to: SocketAddr, host: &str, target: &str) -> Answer {
     get_with(to, target, &[&format!("Host: {host}")])
+}
+
+/// Asks until the answer has this status, as one that depends on what the server must first hear of does.
+#[track_caller]
+pub(crate) fn until(status: u16, ask: impl Fn() -> Answer) -> Answer {
+    let start = Instant::now();
+    loop {
+        let answer = ask();
+        if answer.status == status {
+            return answer;
+        }
+        assert!(start.elapsed() < DEADLINE, "still {answer:?}");
+        thread::yield_now();
+    }
 }
 
 impl Answer {

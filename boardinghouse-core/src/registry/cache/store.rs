@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn what_is_about_to_change_is_not_believed_until_it_has() {
         let f = Fixture::new();
-        (f.get("a"), f.get("b"));
+        assert_eq!((f.get("a"), f.get("b")), (1, 2));
         f.changes.expect(tenant("a"));
         assert_eq!((f.get("a"), f.get("a"), f.get("b")), (3, 4, 2));
         f.changes.changed(Some(tenant("a")));
