@@ -42,5 +42,6 @@ mod stacked;
 mod statements;
 mod stress;
 mod surface;
+mod testing;
 mod transaction;
 mod transactions;

@@ -149,6 +149,7 @@
 //!
 //! # Features
 //!
+//! * `testing`: module `testing`, tenants for the tests of an application.
 //! * `embedded`: module `embedded`, a private PostgreSQL server for demos and tests. Unix only.
 
 mod across;
@@ -186,6 +187,8 @@ mod sql;
 mod statement;
 mod template;
 mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use crate::{
     across::{AcrossReport, ForTenant, Tenanted},

@@ -121,6 +121,11 @@ impl NewTenant {
         self
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn adopts(&self) -> bool {
+        self.adopt.is_some()
+    }
+
     /// Takes a schema that exists already, as it is, instead of cloning the template. Such a schema
     /// is never dropped.
     #[must_use]

@@ -7,6 +7,8 @@ mod state;
 use diesel::{connection::LoadConnection, dsl::sql, prelude::*, sql_types};
 
 use self::rows::{BYTE_ORDER, TenantRow};
+#[cfg(feature = "testing")]
+pub(crate) use self::rows::{find_by_incarnation, list_by_prefix};
 pub(crate) use self::{
     rows::{
         advance_all_epochs, delete, find, find_by_schema, insert, insert_and_look, list, lock_row,
