@@ -137,6 +137,8 @@ mod request;
 mod resolver;
 mod tenancy;
 mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use ipnet::IpNet;
 

@@ -10,3 +10,4 @@ mod fixture;
 mod load;
 mod resolving;
 mod routing;
+mod testing;
