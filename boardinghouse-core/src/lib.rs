@@ -37,6 +37,7 @@
 //!   a time. Each result says whose it is, and a tenant that fails, fails alone.
 //! * [`TenantJob`] is work for one tenant that waits in a queue. It cannot be made without a tenant, and
 //!   it is not done for another one that has its id by then.
+//! * [`tenant_key`] makes the keys of a cache that all tenants share.
 //! * [`ReplicatedPool`] reads on a streaming replica. It is more than a second pool: on a replica, no
 //!   lock keeps a schema in its place during a checkout.
 //! * [`ScratchDatabase`] has the tables of both sets of migrations in one schema, for programs that read a
@@ -167,6 +168,7 @@ mod error;
 mod gate;
 mod gauge;
 mod job;
+mod keys;
 mod layout;
 mod lifecycle;
 pub mod lint;
@@ -206,6 +208,7 @@ pub use crate::{
     },
     gauge::ConnectionLoad,
     job::TenantJob,
+    keys::tenant_key,
     layout::Layout,
     migrate::{
         FailedMigration, Goal, Group, Limit, LockUse, MigrationContext, MigrationPlan,
