@@ -12,6 +12,7 @@ mod clean;
 mod copies;
 mod drift;
 mod epochs;
+mod files;
 mod fleet;
 mod folder;
 mod gate;

@@ -150,6 +150,7 @@
 //!
 //! # Features
 //!
+//! * `files`: `TenantStore`, files below one directory, of which each tenant reaches its own.
 //! * `testing`: module `testing`, tenants for the tests of an application.
 //! * `embedded`: module `embedded`, a private PostgreSQL server for demos and tests. Unix only.
 
@@ -165,6 +166,8 @@ mod drift;
 #[cfg(all(feature = "embedded", unix))]
 pub mod embedded;
 mod error;
+#[cfg(feature = "files")]
+mod files;
 mod gate;
 mod gauge;
 mod job;
@@ -192,6 +195,8 @@ mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+#[cfg(feature = "files")]
+pub use crate::files::{FileEntry, TenantFiles, TenantStore};
 pub use crate::{
     across::{AcrossReport, ForTenant, Tenanted},
     connection::{SharedConnection, TenantConnection},

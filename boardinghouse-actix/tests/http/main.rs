@@ -6,6 +6,7 @@ mod app;
 mod attack;
 mod client;
 mod failures;
+mod files;
 mod fixture;
 mod load;
 mod resolving;
