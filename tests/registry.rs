@@ -171,6 +171,9 @@ fn everything_works_with_other_names_for_the_shared_schema_and_the_template() {
 /// Puts the registry back to what the first release made of it.
 fn make_older(db: &TestDb) {
     db.sql(include_str!(
+        "../migrations/2026-11-28-180000_people/down.sql"
+    ));
+    db.sql(include_str!(
         "../migrations/2026-11-28-000000_ledger/down.sql"
     ));
     db.sql(include_str!(
@@ -246,7 +249,8 @@ fn a_registry_that_is_older_than_the_library_says_what_to_do() {
         [
             "2026-11-24-000000_epochs",
             "2026-11-24-120000_clones",
-            "2026-11-28-000000_ledger"
+            "2026-11-28-000000_ledger",
+            "2026-11-28-180000_people"
         ]
     );
     assert_eq!(plan.targets.len(), 5);

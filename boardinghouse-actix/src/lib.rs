@@ -129,9 +129,13 @@
 //! }
 //! ```
 
+mod accept;
 mod blocking;
 mod db;
 mod error;
+mod find;
+pub mod guard;
+mod location;
 mod mount;
 mod request;
 mod resolver;
@@ -139,6 +143,9 @@ mod tenancy;
 mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod unknown;
+mod url;
+mod user;
 
 pub use ipnet::IpNet;
 
@@ -146,9 +153,15 @@ pub use crate::{
     db::{SharedDb, TenantDb},
     error::{BoxError, Error},
     request::Incoming,
-    resolver::{Header, HostTable, PathPrefix, Resolution, Routing, Subdomain, TenantResolver},
+    resolver::{
+        Claim, Cookie, Header, HostTable, PathPrefix, Resolution, Routing, Subdomain,
+        TenantResolver,
+    },
     tenancy::Tenancy,
     tenant::Tenant,
+    unknown::{Unknown, UnknownHandler},
+    url::TenantUrls,
+    user::{Users, Visitor},
 };
 
 /// Compiles the code in README.

@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    names::is_label,
+};
 
 /// A host name that can lead to a tenant, in normal form: lower case, without port and without the
 /// dot at the end.
@@ -21,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// }
 /// # Ok::<(), boardinghouse_core::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct DomainName(String);
 
 impl DomainName {
@@ -68,6 +71,154 @@ impl DomainName {
     #[must_use]
     pub fn below(&self, base: &Self) -> Option<&str> {
         self.0.strip_suffix(base.as_str())?.strip_suffix('.')
+    }
+}
+
+/// The folder of a domain in which a tenant lives: the first segment of a path, `acme` in
+/// `example.com/acme/notes`.
+///
+/// A DNS label, as a [`TenantId`](crate::TenantId) is, and compared as it is: nothing is decoded.
+///
+/// # Examples
+///
+/// ```
+/// use boardinghouse_core::FolderName;
+///
+/// assert_eq!(FolderName::parse("acme")?.as_str(), "acme");
+/// for bad in ["", "/acme", "Acme", "a/b", "..", "%61", "a_b"] {
+///     assert!(FolderName::parse(bad).is_err(), "{bad:?}");
+/// }
+/// # Ok::<(), boardinghouse_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub struct FolderName(String);
+
+impl FolderName {
+    /// Checks a segment of a path.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`] when `segment` is not a label.
+    pub fn parse(segment: &str) -> Result<Self> {
+        if is_label(segment) {
+            return Ok(Self(segment.to_owned()));
+        }
+        Err(Error::new(
+            ErrorKind::InvalidName,
+            format!(
+                "{segment:?} is not a folder: use 1 to 63 lower-case letters, digits or hyphens, with no \
+                 hyphen at either end"
+            ),
+        ))
+    }
+
+    /// The folder as text, without slashes.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where a tenant is found: a domain, or a folder of one.
+///
+/// # Examples
+///
+/// ```
+/// use boardinghouse_core::Address;
+///
+/// let folder: Address = "Example.com/acme".parse()?;
+/// assert_eq!(folder.to_string(), "example.com/acme");
+/// assert_eq!(folder.url("/notes"), "//example.com/acme/notes");
+/// let domain: Address = "notes.acme.com".parse()?;
+/// assert_eq!(domain.url("notes"), "//notes.acme.com/notes");
+/// assert!("example.com/a/b".parse::<Address>().is_err());
+/// # Ok::<(), boardinghouse_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[non_exhaustive]
+pub struct Address {
+    /// The domain.
+    pub domain: DomainName,
+    /// The folder; `None` for the domain itself.
+    pub folder: Option<FolderName>,
+}
+
+impl Address {
+    /// A folder of a domain.
+    #[must_use]
+    pub fn new(domain: DomainName, folder: Option<FolderName>) -> Self {
+        Self { domain, folder }
+    }
+
+    /// The URL of a path at this address, without a scheme, so that it is the one of the page it is on (RFC
+    /// 3986, section 4.2). A slash at the beginning of `path` makes no difference.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        let path = path.trim_start_matches('/');
+        match &self.folder {
+            Some(folder) => format!("//{}/{folder}/{path}", self.domain),
+            None => format!("//{}/{path}", self.domain),
+        }
+    }
+
+    /// As the registry writes it: empty for the domain itself.
+    pub(crate) fn folder(&self) -> &str {
+        self.folder.as_ref().map_or("", FolderName::as_str)
+    }
+
+    /// What the registry wrote.
+    pub(crate) fn read(domain: &str, folder: &str) -> Result<Self> {
+        Ok(Self {
+            domain: DomainName::parse(domain)?,
+            folder: match folder {
+                "" => None,
+                folder => Some(FolderName::parse(folder)?),
+            },
+        })
+    }
+}
+
+impl From<DomainName> for Address {
+    fn from(domain: DomainName) -> Self {
+        Self::new(domain, None)
+    }
+}
+
+impl FromStr for Address {
+    type Err = Error;
+
+    /// `example.com`, or `example.com/folder`.
+    fn from_str(text: &str) -> Result<Self> {
+        match text.split_once('/') {
+            Some((domain, folder)) => Ok(Self {
+                domain: domain.parse()?,
+                folder: Some(folder.parse()?),
+            }),
+            None => Ok(DomainName::parse(text)?.into()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.folder {
+            Some(folder) => f.pad(&format!("{}/{folder}", self.domain)),
+            None => f.pad(self.domain.as_str()),
+        }
+    }
+}
+
+impl FromStr for FolderName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for FolderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
     }
 }
 

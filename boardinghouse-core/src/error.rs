@@ -122,6 +122,13 @@ impl Error {
         self
     }
 
+    /// The same error, for one more who waited for it: its causes are text.
+    pub(crate) fn same(&self) -> Self {
+        let mut same = Self::new(self.kind(), self.chain());
+        same.0.tenant = self.0.tenant.clone();
+        same
+    }
+
     /// The same error in other words.
     #[must_use]
     pub(crate) fn reworded(mut self, message: impl Into<String>) -> Self {

@@ -3,6 +3,7 @@
 use crate::{
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
+    statics::StaticTenants,
 };
 
 /// The names of the schemas in one database, and the rule that turns a tenant id into one.
@@ -30,6 +31,7 @@ pub struct Layout {
     template: SchemaName,
     extra: Vec<SchemaName>,
     reserved: Vec<TenantId>,
+    statics: Vec<(TenantId, SchemaName)>,
     prefix: String,
 }
 
@@ -76,6 +78,18 @@ impl Layout {
         self
     }
 
+    /// Sets the tenants that the configuration names: no tenant of the registry can have the id or the schema
+    /// of one. Defaults to none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ReservedName`] when another role has one of their schemas already.
+    pub fn with_static(mut self, statics: &StaticTenants) -> Result<Self> {
+        let named = |s: &crate::StaticTenant| (s.tenant.id().clone(), s.tenant.schema().clone());
+        self.statics = statics.iter().map(named).collect();
+        self.checked()
+    }
+
     /// Sets what the schema name of each tenant begins with, so that tenants' schemas can be told from
     /// others, and an id may begin with a digit. Defaults to nothing.
     ///
@@ -116,7 +130,13 @@ impl Layout {
 
     /// Whether nobody can have this tenant id.
     pub(crate) fn reserves(&self, id: &TenantId) -> bool {
-        self.reserved.contains(id)
+        self.reserved.contains(id) || self.statics.iter().any(|(own, _)| own == id)
+    }
+
+    /// The schema of a tenant with this id, whoever may have it.
+    pub(crate) fn name_for(&self, id: &TenantId) -> Result<SchemaName> {
+        SchemaName::parse(&format!("{}{}", self.prefix, id.as_str().replace('-', "_")))
+            .map_err(|error| error.with_tenant(id))
     }
 
     /// The schema of a tenant: the prefix, then the id with `_` for `-`.
@@ -126,9 +146,7 @@ impl Layout {
     /// [`ErrorKind::InvalidName`] when the result is too long or does not begin with a letter;
     /// [`ErrorKind::ReservedName`] when it, or the id, is taken by another role.
     pub fn schema_for(&self, id: &TenantId) -> Result<SchemaName> {
-        let schema =
-            SchemaName::parse(&format!("{}{}", self.prefix, id.as_str().replace('-', "_")))
-                .map_err(|error| error.with_tenant(id))?;
+        let schema = self.name_for(id)?;
         if self.reserves(id) {
             return Err(Error::new(
                 ErrorKind::ReservedName,
@@ -141,12 +159,24 @@ impl Layout {
         Ok(schema)
     }
 
-    /// Checks that a schema can be a tenant's: that it has no other role.
+    /// Checks that a schema can be that of a tenant of the registry: that it has no other role, and is no
+    /// static tenant's.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::ReservedName`] otherwise.
     pub fn tenant_schema(&self, schema: &SchemaName) -> Result<()> {
+        // In whatever case, as no two tenants of the registry have one.
+        let same =
+            |other: &SchemaName| other.as_str().to_lowercase() == schema.as_str().to_lowercase();
+        match self.statics.iter().find(|(_, other)| same(other)) {
+            Some((id, _)) => Err(has_role(schema, &format!("that of static tenant {id}"))),
+            None => self.has_no_role(schema),
+        }
+    }
+
+    /// As [`tenant_schema`](Self::tenant_schema), for a tenant that is not of the registry.
+    pub(crate) fn has_no_role(&self, schema: &SchemaName) -> Result<()> {
         let role = if schema == &self.shared || schema.as_str() == SchemaName::PUBLIC {
             "the shared schema"
         } else if schema == &self.template {
@@ -158,22 +188,20 @@ impl Layout {
         } else {
             return Ok(());
         };
-        Err(Error::new(
-            ErrorKind::ReservedName,
-            format!("schema {schema} cannot be a tenant's: it is {role}"),
-        ))
+        Err(has_role(schema, role))
     }
 
     fn checked(self) -> Result<Self> {
         let mut names: Vec<&str> = self.extra.iter().map(SchemaName::as_str).collect();
         names.extend([self.shared.as_str(), self.template.as_str(), Self::REGISTRY]);
+        names.extend(self.statics.iter().map(|(_, schema)| schema.as_str()));
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Error::new(
                 ErrorKind::ReservedName,
                 format!(
                     "schema {:?} cannot have two roles: the shared schema, the template, the \
-                     registry and the extra schemas must all differ",
+                     registry, the extra schemas and those of static tenants must all differ",
                     twice[0]
                 ),
             ));
@@ -188,6 +216,13 @@ impl Layout {
     }
 }
 
+fn has_role(schema: &SchemaName, role: &str) -> Error {
+    Error::new(
+        ErrorKind::ReservedName,
+        format!("schema {schema} cannot be a tenant's: it is {role}"),
+    )
+}
+
 impl Default for Layout {
     fn default() -> Self {
         Self {
@@ -195,6 +230,7 @@ impl Default for Layout {
             template: SchemaName::known(Self::TEMPLATE),
             extra: Vec::new(),
             reserved: Vec::new(),
+            statics: Vec::new(),
             prefix: String::new(),
         }
     }

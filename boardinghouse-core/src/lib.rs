@@ -40,6 +40,8 @@
 //! * [`tenant_key`] makes the keys of a cache that all tenants share.
 //! * [`ReplicatedPool`] reads on a streaming replica. It is more than a second pool: on a replica, no
 //!   lock keeps a schema in its place during a checkout.
+//! * [`StaticTenants`] are those that a configuration file names, such as the company's own site: with schemas
+//!   and migrations of their own, and no row in the registry.
 //! * [`ScratchDatabase`] has the tables of both sets of migrations in one schema, for programs that read a
 //!   database to generate code.
 //!
@@ -154,6 +156,7 @@
 //! * `testing`: module `testing`, tenants for the tests of an application.
 //! * `embedded`: module `embedded`, a private PostgreSQL server for demos and tests. Unix only.
 
+mod access;
 mod across;
 mod catalog;
 mod connection;
@@ -190,6 +193,7 @@ mod scratch;
 mod session;
 mod sql;
 mod statement;
+mod statics;
 mod template;
 mod tenant;
 #[cfg(feature = "testing")]
@@ -198,11 +202,12 @@ pub mod testing;
 #[cfg(feature = "files")]
 pub use crate::files::{FileEntry, TenantFiles, TenantStore};
 pub use crate::{
+    access::{Access, Authorizer, ByMembership, Decision, Superusers, User, Visit},
     across::{AcrossReport, ForTenant, Tenanted},
     connection::{SharedConnection, TenantConnection},
     copy::CopyTo,
     doctor::{Checkup, Doctor, Finding, ModeVerdict, PoolerCheckup, Severity, Verdict},
-    domain::DomainName,
+    domain::{Address, DomainName, FolderName},
     drift::{
         Change, Difference, Drift, DriftReport, Incomparable, OtherVersion, ShapeGroup, TenantDrift,
     },
@@ -223,9 +228,10 @@ pub use crate::{
     names::{SchemaName, TenantId},
     pool::{PathMode, PoolCounters, PoolState, TenantPool, TenantPoolBuilder, WaitBucket},
     provision::{Deleted, NewTenant, Provisioner, ReadyChange, ReadySchemas},
-    registry::{Domain, PgRegistry},
+    registry::{CacheStats, Domain, Members, Membership, PgRegistry, RegistryCache, Route},
     replica::ReplicatedPool,
     scratch::ScratchDatabase,
+    statics::{StaticTenant, StaticTenants},
     template::{ClonePlan, ObjectKind, PartKind, Step, Template},
     tenant::{Tenant, TenantStatus},
 };

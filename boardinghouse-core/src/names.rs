@@ -45,11 +45,7 @@ impl TenantId {
     /// [`ErrorKind::InvalidName`] when `text` is not a DNS label, [`ErrorKind::ReservedName`] for
     /// `public`.
     pub fn parse(text: &str) -> Result<Self> {
-        let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let bytes = text.as_bytes();
-        let ok = matches!(bytes, [first, .., last] if edge(*first) && edge(*last))
-            || matches!(bytes, [only] if edge(*only));
-        if !ok || bytes.len() > Self::MAX_LEN || !bytes.iter().all(|&b| edge(b) || b == b'-') {
+        if !is_label(text) {
             return Err(Error::new(
                 ErrorKind::InvalidName,
                 format!(
@@ -67,6 +63,15 @@ impl TenantId {
         }
         Ok(Self(text.into()))
     }
+}
+
+/// Whether `text` is a DNS label in lower case (RFC 1123, section 2.1).
+pub(crate) fn is_label(text: &str) -> bool {
+    let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let ends = matches!(bytes, [first, .., last] if edge(*first) && edge(*last))
+        || matches!(bytes, [only] if edge(*only));
+    ends && bytes.len() <= TenantId::MAX_LEN && bytes.iter().all(|&b| edge(b) || b == b'-')
 }
 
 /// The name of a PostgreSQL schema.

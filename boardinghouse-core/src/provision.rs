@@ -13,11 +13,11 @@ use diesel::{prelude::*, sql_types};
 
 use crate::{
     connection::SharedConnection,
-    domain::DomainName,
+    domain::{Address, DomainName},
     error::{Error, ErrorKind, Result},
     lock,
     names::{SchemaName, TenantId},
-    pool::TenantPool,
+    pool::{Subject, TenantPool},
     registry,
     template::{KeptPlan, Template},
     tenant::Tenant,
@@ -58,7 +58,8 @@ pub struct NewTenant {
     id: TenantId,
     display_name: Option<String>,
     attributes: serde_json::Map<String, serde_json::Value>,
-    domains: Vec<DomainName>,
+    addresses: Vec<Address>,
+    kind: Option<String>,
     adopt: Option<SchemaName>,
     copy_of: Option<SchemaName>,
 }
@@ -76,7 +77,8 @@ impl NewTenant {
             id,
             display_name: None,
             attributes: serde_json::Map::new(),
-            domains: Vec::new(),
+            addresses: Vec::new(),
+            kind: None,
             adopt: None,
             copy_of: None,
         }
@@ -97,8 +99,21 @@ impl NewTenant {
 
     /// Adds a host name that leads to the tenant. The first one is the primary.
     #[must_use]
-    pub fn domain(mut self, name: DomainName) -> Self {
-        self.domains.push(name);
+    pub fn domain(self, name: DomainName) -> Self {
+        self.address(name.into())
+    }
+
+    /// Adds a domain, or a folder of one, that leads to the tenant. The first one is the primary.
+    #[must_use]
+    pub fn address(mut self, address: Address) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// Sets what kind of tenant it is: see [`Tenant::kind`]. Defaults to none.
+    #[must_use]
+    pub fn kind(mut self, kind: impl Into<String>) -> Self {
+        self.kind = Some(kind.into());
         self
     }
 
@@ -124,6 +139,12 @@ impl NewTenant {
     #[cfg(feature = "testing")]
     pub(crate) fn adopts(&self) -> bool {
         self.adopt.is_some()
+    }
+
+    /// What of the registry it changes.
+    fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let domains = self.addresses.iter().map(|a| a.domain.to_string());
+        std::iter::once(Subject::Tenant(self.id.to_string())).chain(domains.map(Subject::Domain))
     }
 
     /// Takes a schema that exists already, as it is, instead of cloning the template. Such a schema
@@ -188,9 +209,12 @@ impl Provisioner {
                 .build_transaction()
                 .read_committed()
                 .run(|conn| self.create_checked(conn, new, &tenant)),
-            (false, Some(source)) => self.copy(&mut conn, source, &new.domains, &tenant),
-            (false, None) => self.clone_template(&mut conn, &new.domains, &tenant),
+            (false, Some(source)) => self.copy(&mut conn, source, &new.addresses, &tenant),
+            (false, None) => self.clone_template(&mut conn, &new.addresses, &tenant),
         };
+        for subject in new.subjects() {
+            self.pool.changed(subject);
+        }
         created.map_err(|error| error.with_tenant(&new.id))
     }
 
@@ -209,6 +233,9 @@ impl Provisioner {
             let message = "create_in wants a connection of the provisioner's own pool";
             return Err(Error::new(ErrorKind::InvalidInput, message).with_tenant(&new.id));
         }
+        for subject in new.subjects() {
+            self.pool.expect_change(&subject);
+        }
         // A savepoint: with no transaction around it, a transaction.
         conn.transaction(|conn| self.create_checked(conn, new, &tenant))
             .map_err(|error| error.with_tenant(&new.id))
@@ -223,14 +250,13 @@ impl Provisioner {
     ) -> Result<T> {
         let mut conn = self.pool.get_shared()?;
         registry::require(&mut conn)?;
-        conn.build_transaction()
-            .read_committed()
-            .run(|conn| {
-                let conn: &mut PgConnection = conn;
-                lock::bound_waiting(conn, self.lock_wait)?;
-                work(conn)
-            })
-            .map_err(|error: Error| error.with_tenant(id))
+        let done = conn.build_transaction().read_committed().run(|conn| {
+            let conn: &mut PgConnection = conn;
+            lock::bound_waiting(conn, self.lock_wait)?;
+            work(conn)
+        });
+        self.pool.changed(Subject::Tenant(id.to_string()));
+        done.map_err(|error: Error| error.with_tenant(id))
     }
 
     /// The tenant as it will be; everything that can be checked without the server is checked.
@@ -263,10 +289,14 @@ impl Provisioner {
             )
             .with_tenant(&new.id));
         }
-        Ok(Tenant::new(new.id.clone(), schema)
+        let tenant = Tenant::new(new.id.clone(), schema)
             .with_display_name(name)
             .with_attributes(attributes)?
-            .with_adopted(new.adopt.is_some()))
+            .with_adopted(new.adopt.is_some());
+        match &new.kind {
+            Some(kind) => tenant.with_kind(kind),
+            None => Ok(tenant),
+        }
     }
 
     /// Fails for a schema that has a role of its own, or none yet.
@@ -301,7 +331,7 @@ impl Provisioner {
         let waiting = lock::bound_waiting(conn, self.lock_wait)?;
         registry::require(conn)?;
         // The row comes first: its unique keys let one of several creators through.
-        let created = registry::insert(conn, tenant, &new.domains)?;
+        let created = registry::insert(conn, tenant, &new.addresses)?;
         lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;
         let exists = schema_exists(conn, tenant.schema())?;
         if new.copy_of.is_some() && !tenant.is_adopted() {

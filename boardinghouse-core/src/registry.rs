@@ -1,5 +1,7 @@
 //! The registry: which tenants there are, and which host names lead to them.
 
+mod cache;
+mod members;
 mod named;
 mod rows;
 mod state;
@@ -9,6 +11,10 @@ use diesel::{connection::LoadConnection, dsl::sql, prelude::*, sql_types};
 use self::rows::{BYTE_ORDER, TenantRow};
 #[cfg(feature = "testing")]
 pub(crate) use self::rows::{find_by_incarnation, list_by_prefix};
+pub use self::{
+    cache::{CacheStats, RegistryCache},
+    members::{Members, Membership},
+};
 pub(crate) use self::{
     rows::{
         advance_all_epochs, delete, find, find_by_schema, insert, insert_and_look, list, lock_row,
@@ -18,7 +24,7 @@ pub(crate) use self::{
 };
 use crate::{
     connection::SharedConnection,
-    domain::DomainName,
+    domain::{Address, DomainName},
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
     pool::TenantPool,
@@ -48,14 +54,28 @@ pub struct PgRegistry {
     pool: TenantPool,
 }
 
-/// A host name that leads to a tenant.
+/// A host name, or a folder of one, that leads to a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Domain {
     /// The host name, in normal form.
     pub name: String,
+    /// The folder of it that is the tenant's; `None` for the whole domain.
+    pub folder: Option<String>,
     /// Whether it is the one to use in links. A tenant has at most one such.
     pub is_primary: bool,
+    /// Whether requests for it are sent on to the primary one.
+    pub redirect_to_primary: bool,
+}
+
+/// Where a host name, or a folder of one, leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Route {
+    /// The tenant, whatever its status.
+    pub tenant: Tenant,
+    /// The tenant's primary address, where requests for this one are to be sent on to it.
+    pub redirect_to: Option<Address>,
 }
 
 /// How like two ids must be, of 1, for one to be taken for a slip of the other.
@@ -106,15 +126,79 @@ impl PgRegistry {
     ///
     /// Those of [`find`](Self::find).
     pub fn find_by_domain(&self, domain: &DomainName) -> Result<Option<Tenant>> {
+        let route = self.find_by_address(&domain.clone().into())?;
+        Ok(route.map(|route| route.tenant))
+    }
+
+    /// Where a domain, or a folder of one, leads; `None` where it leads nowhere. A folder that nobody has is
+    /// not looked for in the domain itself.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find`](Self::find).
+    pub fn find_by_address(&self, address: &Address) -> Result<Option<Route>> {
+        let primary = diesel::alias!(domains as primary);
         let row = self.read("look a domain up", |conn| {
             domains::table
                 .inner_join(tenants::table)
-                .filter(domains::domain.eq(domain.as_str()))
-                .select(TenantRow::as_select())
-                .first(conn)
+                .left_join(
+                    primary.on(primary
+                        .field(domains::tenant_id)
+                        .eq(domains::tenant_id)
+                        .and(primary.field(domains::is_primary))
+                        .and(domains::redirect_to_primary)),
+                )
+                .filter(domains::domain.eq(address.domain.as_str()))
+                .filter(domains::folder.eq(address.folder()))
+                .select((
+                    TenantRow::as_select(),
+                    primary
+                        .fields((domains::domain, domains::folder))
+                        .nullable(),
+                ))
+                .first::<(TenantRow, Option<(String, String)>)>(conn)
                 .optional()
         })?;
-        row.map(Tenant::try_from).transpose()
+        let Some((tenant, primary)) = row else {
+            return Ok(None);
+        };
+        let redirect_to = primary
+            .map(|(domain, folder)| Address::read(&domain, &folder))
+            .transpose()?;
+        Ok(Some(Route {
+            tenant: tenant.try_into()?,
+            redirect_to,
+        }))
+    }
+
+    /// Whether tenants live in folders of a domain.
+    pub(crate) fn has_folders(&self, domain: &DomainName) -> Result<bool> {
+        self.read("look for folders of a domain", |conn| {
+            diesel::select(diesel::dsl::exists(
+                domains::table
+                    .filter(domains::domain.eq(domain.as_str()))
+                    .filter(domains::folder.ne("")),
+            ))
+            .get_result(conn)
+        })
+    }
+
+    /// The address to use in links to a tenant; `None` where it has none, and where there is no such tenant.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find`](Self::find).
+    pub fn primary_address(&self, id: &TenantId) -> Result<Option<Address>> {
+        let row = self.read("look for the primary domain", |conn| {
+            domains::table
+                .filter(domains::tenant_id.eq(id.as_str()))
+                .filter(domains::is_primary)
+                .select((domains::domain, domains::folder))
+                .first::<(String, String)>(conn)
+                .optional()
+        })?;
+        row.map(|(domain, folder)| Address::read(&domain, &folder))
+            .transpose()
     }
 
     /// All tenants, whatever their status, in the order of their ids.
@@ -156,13 +240,23 @@ impl PgRegistry {
         let rows = self.read("list the domains", |conn| {
             domains::table
                 .filter(domains::tenant_id.eq(id.as_str()))
-                .order((domains::is_primary.desc(), domains::domain))
-                .select((domains::domain, domains::is_primary))
-                .load::<(String, bool)>(conn)
+                .order((domains::is_primary.desc(), domains::domain, domains::folder))
+                .select((
+                    domains::domain,
+                    domains::folder,
+                    domains::is_primary,
+                    domains::redirect_to_primary,
+                ))
+                .load::<(String, String, bool, bool)>(conn)
         })?;
         Ok(rows
             .into_iter()
-            .map(|(name, is_primary)| Domain { name, is_primary })
+            .map(|(name, folder, is_primary, redirect_to_primary)| Domain {
+                name,
+                folder: Some(folder).filter(|folder| !folder.is_empty()),
+                is_primary,
+                redirect_to_primary,
+            })
             .collect())
     }
 

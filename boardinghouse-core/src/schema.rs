@@ -12,11 +12,13 @@ pub mod boardinghouse {
     }
 
     diesel::table! {
-        boardinghouse.domains (domain) {
+        boardinghouse.domains (domain, folder) {
             domain -> Text,
             tenant_id -> Text,
             is_primary -> Bool,
             created_at -> Timestamptz,
+            folder -> Text,
+            redirect_to_primary -> Bool,
         }
     }
 
@@ -26,6 +28,15 @@ pub mod boardinghouse {
             schema_oid -> Oid,
             versions -> Array<Nullable<Text>>,
             updated_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        boardinghouse.members (user_id, tenant_id) {
+            user_id -> Text,
+            tenant_id -> Text,
+            role -> Text,
+            created_at -> Timestamptz,
         }
     }
 
@@ -57,15 +68,18 @@ pub mod boardinghouse {
             created_at -> Timestamptz,
             updated_at -> Timestamptz,
             incarnation -> Int8,
+            kind -> Nullable<Text>,
         }
     }
 
     diesel::joinable!(domains -> tenants (tenant_id));
+    diesel::joinable!(members -> tenants (tenant_id));
 
     diesel::allow_tables_to_appear_in_same_query!(
         clone_plans,
         domains,
         ledger,
+        members,
         named_templates,
         ready_schemas,
         tenants,

@@ -414,12 +414,12 @@ pub(crate) fn register_tenant(fingerprint: &str) -> String {
     format!(
         "WITH inserted AS (
              INSERT INTO boardinghouse.tenants
-                 (id, schema_name, display_name, status, attributes, adopted)
-             VALUES ($1, $2, $3, $4, $5, $6) RETURNING id, epoch, incarnation
+                 (id, schema_name, display_name, status, attributes, adopted, kind)
+             VALUES ($1, $2, $3, $4, $5, $6, $9) RETURNING id, epoch, incarnation
          ), named AS (
-             INSERT INTO boardinghouse.domains (domain, tenant_id, is_primary)
-             SELECT n.domain, inserted.id, n.position = 1
-             FROM inserted, unnest($7) WITH ORDINALITY AS n (domain, position)
+             INSERT INTO boardinghouse.domains (domain, folder, tenant_id, is_primary)
+             SELECT n.domain, n.folder, inserted.id, n.position = 1
+             FROM inserted, unnest($7, $8) WITH ORDINALITY AS n (domain, folder, position)
          ), template AS MATERIALIZED (
              SELECT ({fingerprint}) AS fingerprint
          ), taken AS (
@@ -588,5 +588,11 @@ pub(crate) fn deallocate(name: &str) -> String {
 
 /// Subscribes to what the registry's triggers tell. A session hears its own notifications, too, once they
 /// are committed; so it is seen whether any arrive.
-pub(crate) const LISTEN: &str =
-    "SET application_name TO 'boardinghouse listener'; LISTEN boardinghouse; NOTIFY boardinghouse";
+pub(crate) const LISTEN: &str = "SET application_name TO 'boardinghouse listener'; LISTEN boardinghouse; \
+     LISTEN boardinghouse_domains; LISTEN boardinghouse_members; NOTIFY boardinghouse";
+
+/// The channel that tells of domains that lead elsewhere now.
+pub(crate) const DOMAINS_CHANNEL: &str = "boardinghouse_domains";
+
+/// The channel that tells of users whose memberships changed.
+pub(crate) const MEMBERS_CHANNEL: &str = "boardinghouse_members";

@@ -66,6 +66,25 @@ impl FromStr for TenantStatus {
     }
 }
 
+/// Fails where `kind` can name no kind of tenants.
+pub(crate) fn check_kind(kind: &str) -> Result<()> {
+    let letter = |b: u8| b.is_ascii_lowercase();
+    let edge = |b: u8| letter(b) || b.is_ascii_digit();
+    let bytes = kind.as_bytes();
+    let ends = matches!(bytes, [first, .., last] if letter(*first) && edge(*last))
+        || matches!(bytes, [only] if letter(*only));
+    if ends && bytes.len() <= 63 && bytes.iter().all(|&b| edge(b) || b == b'-' || b == b'_') {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidName,
+        format!(
+            "{kind:?} is not a kind of tenants: use 1 to 63 lower-case letters, digits, hyphens or \
+             underscores, the first of them a letter, the last a letter or a digit"
+        ),
+    ))
+}
+
 /// One customer and its schema, as the registry knows it.
 ///
 /// Cheap to clone. A `Tenant` says what the registry said when it was read; whether the schema is
@@ -95,6 +114,8 @@ struct TenantRecord {
     status: TenantStatus,
     attributes: serde_json::Map<String, serde_json::Value>,
     adopted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
     epoch: i64,
     #[serde(skip)]
     incarnation: i64,
@@ -113,6 +134,7 @@ impl Tenant {
             status: TenantStatus::Ready,
             attributes: serde_json::Map::new(),
             adopted: false,
+            kind: None,
             epoch: 0,
             incarnation: 0,
         }))
@@ -147,6 +169,23 @@ impl Tenant {
         };
         Arc::make_mut(&mut self.0).attributes = map;
         Ok(self)
+    }
+
+    /// The same tenant as one of another kind.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`] when `kind` is not 1 to 63 lower-case letters, digits, hyphens or
+    /// underscores that begin with a letter and end with a letter or a digit.
+    pub fn with_kind(mut self, kind: &str) -> Result<Self> {
+        check_kind(kind)?;
+        Arc::make_mut(&mut self.0).kind = Some(kind.to_owned());
+        Ok(self)
+    }
+
+    pub(crate) fn with_read_kind(mut self, kind: Option<String>) -> Self {
+        Arc::make_mut(&mut self.0).kind = kind;
+        self
     }
 
     pub(crate) fn with_epoch(mut self, epoch: i64) -> Self {
@@ -191,6 +230,12 @@ impl Tenant {
     #[must_use]
     pub fn display_name(&self) -> &str {
         &self.0.display_name
+    }
+
+    /// What kind of tenant it is, where kinds are told apart: which routes serve it.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        self.0.kind.as_deref()
     }
 
     /// Where the tenant is in its life.

@@ -63,6 +63,7 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
                            2026-11-24-000000_epochs
                            2026-11-24-120000_clones
                            2026-11-28-000000_ledger
+                           2026-11-28-180000_people
     shared schema public   2024-01-01-000000_plans
     template __template__  (the schema is missing)
                            2024-01-02-000000_notes

@@ -10,7 +10,7 @@ use r2d2::ManageConnection as _;
 
 use super::{
     Gauges, Hook, Inner, LogErrors, Manager, PathMode, TenantPool, keeper, known::Knowledge,
-    shelf::Shelf, spawn, state::Counters,
+    shelf::Shelf, spawn, state::Counters, watchers::Watchers,
 };
 use crate::{
     connection::TenantConnection,
@@ -253,6 +253,7 @@ impl TenantPoolBuilder {
         let inner = Arc::new(Inner {
             shelf: Shelf::new(pool, self.max_tenants_per_connection),
             known: Knowledge::new(self.registry_ttl),
+            watchers: Watchers::default(),
             counters: Counters::default(),
             gauges,
             listen_at: Mutex::new(match self.listen {

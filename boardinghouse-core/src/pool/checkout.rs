@@ -112,7 +112,11 @@ impl TenantPool {
     }
 
     fn try_bound(&self, tenant: &Tenant) -> Result<TenantConnection> {
-        self.0.layout.tenant_schema(tenant.schema())?;
+        let layout = &self.0.layout;
+        match tenant.incarnation() {
+            0 => layout.has_no_role(tenant.schema())?,
+            _ => layout.tenant_schema(tenant.schema())?,
+        }
         if tenant.status() != TenantStatus::Ready {
             return Err(known::not_ready(tenant.id().as_str(), tenant.status()));
         }
@@ -292,10 +296,12 @@ impl TenantPool {
             .into_record(|schema, epoch, mark| self.binding(wanted, schema, epoch, mark))
             .map_err(NotBound::Refused)?;
         if let Wanted::Tenant(_) = wanted {
-            inner
-                .layout
-                .tenant_schema(&record.schema)
-                .map_err(NotBound::Refused)?;
+            let layout = &inner.layout;
+            match key {
+                Key::Schema(_) => layout.has_no_role(&record.schema),
+                Key::Registered(_) => layout.tenant_schema(&record.schema),
+            }
+            .map_err(NotBound::Refused)?;
         }
         Ok(inner.known.keep(key.clone(), record, read_at))
     }
@@ -324,7 +330,7 @@ impl TenantPool {
     }
 
     /// Starts the listener, once, unless the pool is to have none.
-    fn start_listening(&self) {
+    pub(super) fn start_listening(&self) {
         let Some(url) = lock(&self.0.listen_at).take() else {
             return;
         };

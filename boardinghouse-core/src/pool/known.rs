@@ -184,8 +184,12 @@ impl Knowledge {
     }
 
     fn believes(&self, record: &Record) -> bool {
-        let believed = if self.is_hearing() { HEARD } else { self.ttl };
-        !record.stale.load(SeqCst) && record.confirmed.elapsed() < believed
+        !record.stale.load(SeqCst) && record.confirmed.elapsed() < self.belief()
+    }
+
+    /// For how long what was read is believed now.
+    pub(super) fn belief(&self) -> Duration {
+        if self.is_hearing() { HEARD } else { self.ttl }
     }
 
     /// To be asked before something is read that is to be [kept](Self::keep).

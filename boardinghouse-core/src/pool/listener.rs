@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use diesel::{connection::SimpleConnection, pg::PgConnection, prelude::*};
+use diesel::{
+    connection::SimpleConnection,
+    pg::{PgConnection, PgNotification},
+    prelude::*,
+};
 
 use super::Inner;
 use crate::{
@@ -35,6 +39,7 @@ pub(super) fn run(pool: Weak<Inner>, url: String, end: Receiver<()>) {
                 // What was notified before cannot be known.
                 let Some(inner) = pool.upgrade() else { return };
                 inner.known.missed();
+                inner.watchers.missed();
                 drop(inner);
                 pause = EVERY;
                 wait = EVERY;
@@ -44,11 +49,22 @@ pub(super) fn run(pool: Weak<Inner>, url: String, end: Receiver<()>) {
                     let Some(inner) = pool.upgrade() else { return };
                     match heard {
                         Ok(changed) => {
-                            changed.iter().for_each(|id| inner.known.changed(id));
+                            for notification in &changed {
+                                let about = notification.payload.as_str();
+                                match notification.channel.as_str() {
+                                    sql::DOMAINS_CHANNEL => inner.watchers.domain_changed(about),
+                                    sql::MEMBERS_CHANNEL => inner.watchers.user_changed(about),
+                                    _ => {
+                                        inner.known.changed(about);
+                                        inner.watchers.tenant_changed(about);
+                                    }
+                                }
+                            }
                             inner.known.heard();
                         }
                         Err(error) => {
                             inner.known.deaf();
+                            inner.watchers.missed();
                             tracing::warn!(
                                 error = error.chain(),
                                 "the listener lost its connection, and opens another"
@@ -93,10 +109,10 @@ fn listen(url: &str) -> Result<PgConnection> {
 }
 
 /// What was notified since it was last asked.
-fn hear(conn: &mut PgConnection) -> Result<Vec<String>> {
+fn hear(conn: &mut PgConnection) -> Result<Vec<PgNotification>> {
     let failed = |error| Error::database("hear from the registry", error);
     conn.batch_execute("SELECT 1").map_err(failed)?;
     conn.notifications_iter()
-        .map(|notification| Ok(notification.map_err(failed)?.payload))
+        .map(|notification| notification.map_err(failed))
         .collect()
 }

@@ -8,6 +8,7 @@ mod listener;
 mod shelf;
 mod state;
 mod transaction;
+mod watchers;
 
 use std::{
     fmt,
@@ -19,8 +20,13 @@ pub use self::{
     builder::TenantPoolBuilder,
     state::{PoolCounters, PoolState, WaitBucket},
 };
-pub(crate) use self::{checkout::PooledSession, transaction::needs_session};
-use self::{known::Knowledge, shelf::Shelf, state::Counters};
+pub(crate) use self::{
+    checkout::PooledSession,
+    shelf::lock,
+    transaction::needs_session,
+    watchers::{Subject, Watcher},
+};
+use self::{known::Knowledge, shelf::Shelf, state::Counters, watchers::Watchers};
 use crate::{
     connection::{SharedConnection, TenantConnection},
     error::{Error, Result},
@@ -59,6 +65,7 @@ pub struct TenantPool(Arc<Inner>);
 struct Inner {
     shelf: Shelf,
     known: Knowledge,
+    watchers: Watchers,
     counters: Counters,
     gauges: Gauges,
     url: String,
@@ -121,6 +128,27 @@ pub enum PathMode {
 }
 
 impl TenantPool {
+    /// Lets somebody hear what the listener hears, which is started.
+    pub(crate) fn watch(&self, watcher: Weak<dyn Watcher>) {
+        self.0.watchers.add(watcher);
+        self.start_listening();
+    }
+
+    /// Tells whoever watches what this process has changed, which then need not wait for the notification.
+    pub(crate) fn changed(&self, subject: Subject) {
+        self.0.watchers.tell(Some(subject));
+    }
+
+    /// Tells whoever watches what a transaction of this process changes once it is committed.
+    pub(crate) fn expect_change(&self, subject: &Subject) {
+        self.0.watchers.expect(subject);
+    }
+
+    /// For how long what was read of the registry, and not notified of since, is to be believed now.
+    pub(crate) fn belief(&self) -> Duration {
+        self.0.known.belief()
+    }
+
     /// Begins to configure a pool.
     #[must_use]
     pub fn builder() -> TenantPoolBuilder {

@@ -13,7 +13,7 @@ use diesel::{
 use super::{Provisioner, is_no_tenants, schema_exists};
 use crate::{
     connection::SharedConnection,
-    domain::DomainName,
+    domain::Address,
     error::{Error, ErrorKind, Result},
     lock,
     names::SchemaName,
@@ -42,14 +42,14 @@ impl Provisioner {
     pub(super) fn clone_template(
         &self,
         conn: &mut SharedConnection,
-        domains: &[DomainName],
+        addresses: &[Address],
         tenant: &Tenant,
     ) -> Result<Tenant> {
         let conn: &mut PgConnection = conn;
         let deadline = Instant::now() + self.lock_wait.min(lock::LONGEST_WAIT);
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.try_to_clone(conn, domains, tenant) {
+            match self.try_to_clone(conn, addresses, tenant) {
                 Ok(created) => return Ok(created),
                 Err(Failed::For(error)) => return Err(error),
                 Err(Failed::Busy(error)) if Instant::now() + pause > deadline => return Err(error),
@@ -66,7 +66,7 @@ impl Provisioner {
         &self,
         conn: &mut SharedConnection,
         source: &SchemaName,
-        domains: &[DomainName],
+        addresses: &[Address],
         tenant: &Tenant,
     ) -> Result<Tenant> {
         registry::require(conn)?;
@@ -76,7 +76,7 @@ impl Provisioner {
         let template = Template::new(source.clone()).with_data();
         let register = |conn: &mut PgConnection| {
             must_be_whole(conn, source)?;
-            let registered = registry::insert(conn, tenant, domains)?;
+            let registered = registry::insert(conn, tenant, addresses)?;
             match schema_exists(conn, tenant.schema())? {
                 true => Err(is_no_tenants(tenant.schema())),
                 false => Ok(registered),
@@ -90,14 +90,14 @@ impl Provisioner {
     fn try_to_clone(
         &self,
         conn: &mut PgConnection,
-        domains: &[DomainName],
+        addresses: &[Address],
         tenant: &Tenant,
     ) -> Result<Tenant, Failed> {
         self.begin(conn, tenant)?;
         let begun = Instant::now();
         let known = self.plan.known();
         let had_plan = known.is_some();
-        let done = self.in_open_transaction(conn, known, domains, tenant);
+        let done = self.in_open_transaction(conn, known, addresses, tenant);
         let waited = begun.elapsed() >= LOCK_TIMEOUT;
         let done = done.and_then(|created| {
             AnsiTransactionManager::commit_transaction(conn)
@@ -158,7 +158,7 @@ impl Provisioner {
         &self,
         conn: &mut PgConnection,
         known: Option<Arc<Known>>,
-        domains: &[DomainName],
+        addresses: &[Address],
         tenant: &Tenant,
     ) -> Result<Tenant> {
         let template = Template::new(self.pool.layout().template().clone());
@@ -166,7 +166,7 @@ impl Provisioner {
             Some(known) => known,
             None => self.plan.renew(conn, &template)?,
         };
-        let registered = registry::insert_and_look(conn, tenant, domains, &known.question())?;
+        let registered = registry::insert_and_look(conn, tenant, addresses, &known.question())?;
         if registered.schema_exists {
             return Err(is_no_tenants(tenant.schema()));
         }

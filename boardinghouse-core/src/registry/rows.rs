@@ -10,7 +10,7 @@ use diesel::{
 use super::{PgQueries, explain};
 use crate::{
     catalog::fingerprint::{Fingerprint, Question},
-    domain::DomainName,
+    domain::Address,
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
     schema::boardinghouse::{domains, tenants},
@@ -31,6 +31,7 @@ pub(super) struct TenantRow {
     status: String,
     attributes: serde_json::Value,
     adopted: bool,
+    kind: Option<String>,
     epoch: i64,
     incarnation: i64,
 }
@@ -47,6 +48,7 @@ impl TryFrom<TenantRow> for Tenant {
         .with_status(row.status.parse()?)
         .with_attributes(row.attributes)?
         .with_adopted(row.adopted)
+        .with_read_kind(row.kind)
         .with_epoch(row.epoch)
         .with_incarnation(row.incarnation))
     }
@@ -107,7 +109,7 @@ pub(crate) fn not_found(id: &TenantId) -> Error {
 pub(crate) fn insert(
     conn: &mut PgConnection,
     tenant: &Tenant,
-    names: &[DomainName],
+    addresses: &[Address],
 ) -> Result<Tenant> {
     let attributes = serde_json::Value::Object(tenant.attributes().clone());
     let (epoch, incarnation) = diesel::insert_into(tenants::table)
@@ -118,21 +120,23 @@ pub(crate) fn insert(
             tenants::status.eq(tenant.status().as_str()),
             tenants::attributes.eq(attributes),
             tenants::adopted.eq(tenant.is_adopted()),
+            tenants::kind.eq(tenant.kind()),
         ))
         .returning((tenants::epoch, tenants::incarnation))
         .get_result::<(i64, i64)>(conn)
         .map_err(|error| taken("register the tenant", tenant.id(), tenant.schema(), error))?;
-    for (position, name) in names.iter().enumerate() {
+    for (position, address) in addresses.iter().enumerate() {
         diesel::insert_into(domains::table)
             .values((
-                domains::domain.eq(name.as_str()),
+                domains::domain.eq(address.domain.as_str()),
+                domains::folder.eq(address.folder()),
                 domains::tenant_id.eq(tenant.id().as_str()),
                 domains::is_primary.eq(position == 0),
             ))
             .execute(conn)
             .map_err(|error| match error {
                 DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => {
-                    domain_taken(std::slice::from_ref(name))
+                    domain_taken(std::slice::from_ref(address))
                 }
                 error => Error::database("register the tenant's domains", error),
             })?;
@@ -159,7 +163,7 @@ pub(crate) struct Registered {
 pub(crate) fn insert_and_look(
     conn: &mut PgConnection,
     tenant: &Tenant,
-    names: &[DomainName],
+    addresses: &[Address],
     question: &Question,
 ) -> Result<Registered> {
     #[derive(QueryableByName)]
@@ -175,7 +179,8 @@ pub(crate) fn insert_and_look(
         #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
         ready: Option<String>,
     }
-    let domains: Vec<&str> = names.iter().map(DomainName::as_str).collect();
+    let domains: Vec<&str> = addresses.iter().map(|a| a.domain.as_str()).collect();
+    let folders: Vec<&str> = addresses.iter().map(Address::folder).collect();
     let attributes = serde_json::Value::Object(tenant.attributes().clone());
     let inserted: Inserted = diesel::sql_query(register_tenant(&question.sql))
         .bind::<sql_types::Text, _>(tenant.id().as_str())
@@ -185,12 +190,14 @@ pub(crate) fn insert_and_look(
         .bind::<sql_types::Jsonb, _>(attributes)
         .bind::<sql_types::Bool, _>(tenant.is_adopted())
         .bind::<sql_types::Array<sql_types::Text>, _>(domains)
+        .bind::<sql_types::Array<sql_types::Text>, _>(folders)
+        .bind::<sql_types::Nullable<sql_types::Text>, _>(tenant.kind())
         .get_result(conn)
         .map_err(|error| match &error {
             DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, info)
                 if info.constraint_name() == Some("domains_pkey") =>
             {
-                domain_taken(names)
+                domain_taken(addresses)
             }
             _ => taken("register the tenant", tenant.id(), tenant.schema(), error),
         })?;
@@ -205,8 +212,8 @@ pub(crate) fn insert_and_look(
     })
 }
 
-fn domain_taken(names: &[DomainName]) -> Error {
-    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+pub(super) fn domain_taken(addresses: &[Address]) -> Error {
+    let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let message = match names.as_slice() {
         [name] => format!("domain {name} leads to a tenant already"),
         names => format!(

@@ -37,7 +37,7 @@ pub(crate) fn state<C: PgQueries>(conn: &mut C) -> QueryResult<RegistryState> {
              AND pg_catalog.to_regclass('boardinghouse.domains') IS NOT NULL",
         ),
         sql::<sql_types::Bool>(
-            "pg_catalog.to_regclass('boardinghouse.ledger') IS NOT NULL \
+            "pg_catalog.to_regclass('boardinghouse.members') IS NOT NULL \
              AND EXISTS (SELECT FROM pg_catalog.pg_attribute \
              WHERE attrelid = pg_catalog.to_regclass('boardinghouse.tenants')::pg_catalog.oid \
              AND attname = 'incarnation' AND NOT attisdropped)",
