@@ -141,6 +141,8 @@ mod request;
 mod resolver;
 mod tenancy;
 mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod unknown;
 mod url;
 mod user;
