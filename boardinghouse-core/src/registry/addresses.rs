@@ -1,8 +1,8 @@
 //! Where tenants are found, changed: always with exactly one primary address, where there is any.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use diesel::prelude::*;
+use diesel::{dsl::sql, prelude::*, sql_types};
 
 use super::{
     Domain, PgRegistry, not_found, require,
@@ -45,6 +45,16 @@ impl From<Row> for Domain {
             folder: Some(folder).filter(|folder| !folder.is_empty()),
             is_primary,
             redirect_to_primary,
+        }
+    }
+}
+
+impl fmt::Display for Domain {
+    /// As an [`Address`]: `example.com`, or `example.com/folder`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.folder {
+            Some(folder) => f.pad(&format!("{}/{folder}", self.name)),
+            None => f.pad(&self.name),
         }
     }
 }
@@ -160,6 +170,28 @@ impl PgRegistry {
     pub fn url(&self, id: &TenantId, path: &str) -> Result<Option<String>> {
         let primary = self.primary_address(id)?;
         Ok(primary.map(|address| address.url(path)))
+    }
+
+    /// The host names that lead to tenants, by tenant in the order of their ids, the primary one first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find`](Self::find).
+    pub fn all_domains(&self) -> Result<Vec<(TenantId, Domain)>> {
+        let rows = self.read("list the domains", |conn| {
+            domains::table
+                .order((
+                    sql::<sql_types::Text>("tenant_id COLLATE \"C\""),
+                    domains::is_primary.desc(),
+                    domains::domain,
+                    domains::folder,
+                ))
+                .select((domains::tenant_id, COLUMNS))
+                .load::<(String, Row)>(conn)
+        })?;
+        rows.into_iter()
+            .map(|(id, row)| Ok((TenantId::parse(&id)?, row.into())))
+            .collect()
     }
 
     /// Works in a transaction that waits for locks no longer than it may.
