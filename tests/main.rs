@@ -10,6 +10,7 @@ mod attack;
 mod checkout;
 mod clean;
 mod copies;
+mod domains;
 mod drift;
 mod epochs;
 mod files;

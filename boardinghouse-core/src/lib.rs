@@ -228,7 +228,9 @@ pub use crate::{
     names::{SchemaName, TenantId},
     pool::{PathMode, PoolCounters, PoolState, TenantPool, TenantPoolBuilder, WaitBucket},
     provision::{Deleted, NewTenant, Provisioner, ReadyChange, ReadySchemas},
-    registry::{CacheStats, Domain, Members, Membership, PgRegistry, RegistryCache, Route},
+    registry::{
+        CacheStats, Domain, DomainUse, Members, Membership, PgRegistry, RegistryCache, Route,
+    },
     replica::ReplicatedPool,
     scratch::ScratchDatabase,
     statics::{StaticTenant, StaticTenants},
