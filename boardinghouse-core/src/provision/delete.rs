@@ -4,7 +4,7 @@ use diesel::{
     PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types,
 };
 
-use super::{Provisioner, pending::is_unfinished, ready, schema_exists};
+use super::{Provisioner, ready, schema_exists};
 use crate::{
     catalog,
     error::{Error, ErrorKind, Result},
@@ -71,7 +71,7 @@ impl Provisioner {
             let next = self.in_transaction(id, |conn| {
                 let tenant = self.lock_to_delete(conn, id)?;
                 // A schema that has the name of one that was never made is somebody else's.
-                let is_ours = !tenant.is_adopted() && !is_unfinished(tenant.status());
+                let is_ours = !tenant.is_adopted() && tenant.status().has_schema();
                 let schema_dropped = is_ours && schema_exists(conn, tenant.schema())?;
                 if schema_dropped {
                     lock::end_of_use(conn, tenant.schema())?;

@@ -121,7 +121,7 @@ impl Provisioner {
                 lock::bound_waiting(conn, self.lock_wait)?;
                 lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;
                 let tenant = registry::lock_row_of(conn, tenant)?;
-                if !is_unfinished(tenant.status()) {
+                if tenant.status().has_schema() {
                     return Ok(tenant);
                 }
                 if ready::is_listed(conn, tenant.schema())? {
@@ -139,9 +139,9 @@ impl Provisioner {
             // Somebody else has done it meanwhile, or has deleted the tenant.
             None => {
                 let tenant = registry::find(conn, id)?.ok_or_else(|| registry::not_found(id))?;
-                match is_unfinished(tenant.status()) {
-                    false => Ok(tenant),
-                    true => {
+                match tenant.status().has_schema() {
+                    true => Ok(tenant),
+                    false => {
                         let message = format!("tenant {id} was changed meanwhile: try again");
                         Err(Failed::Busy(Error::new(ErrorKind::Locked, message)))
                     }
@@ -149,11 +149,6 @@ impl Provisioner {
             }
         }
     }
-}
-
-/// Whether a tenant with this status has no schema of ours: it gets one with its status, in one transaction.
-pub(super) fn is_unfinished(status: TenantStatus) -> bool {
-    matches!(status, TenantStatus::Pending | TenantStatus::Failed)
 }
 
 /// Whether an error is about the tenant, so that trying again as it is would be of no use.
