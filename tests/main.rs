@@ -10,6 +10,7 @@ mod attack;
 mod checkout;
 mod clean;
 mod copies;
+mod deferred;
 mod domains;
 mod drift;
 mod epochs;

@@ -65,6 +65,14 @@ pub struct ForTenant<T, E = Error> {
     pub result: Result<T, E>,
 }
 
+impl<T, E> ForTenant<T, E> {
+    /// What the work came to for a tenant.
+    #[must_use]
+    pub fn new(tenant: Tenant, result: Result<T, E>) -> Self {
+        Self { tenant, result }
+    }
+}
+
 impl<T, E> AcrossReport<T, E> {
     /// Whether the work succeeded for every tenant it was meant for.
     #[must_use]
