@@ -139,6 +139,10 @@ mod location;
 mod mount;
 mod request;
 mod resolver;
+#[cfg(feature = "session")]
+mod session;
+#[cfg(feature = "session")]
+mod switch;
 mod tenancy;
 mod tenant;
 mod unknown;
@@ -160,6 +164,12 @@ pub use crate::{
     unknown::{Unknown, UnknownHandler},
     url::TenantUrls,
     user::{Users, Visitor},
+};
+
+#[cfg(feature = "session")]
+pub use crate::{
+    session::{SessionTenant, SessionUser},
+    switch::{Entry, FormToken, OnSwitch, Switch, TenantForm, TenantMenu},
 };
 
 /// Compiles the code in README.
