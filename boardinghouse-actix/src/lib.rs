@@ -145,6 +145,8 @@ mod session;
 mod switch;
 mod tenancy;
 mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod unknown;
 mod url;
 mod user;

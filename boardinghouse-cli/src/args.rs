@@ -2,6 +2,7 @@
 
 mod clone;
 mod fleet;
+mod people;
 mod tenant;
 mod toolchain;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 pub(crate) use clone::{CloneSchema, PoolCommand, TemplateCommand};
 pub(crate) use fleet::{Back, How, Migrate, Progress, Revert, Who};
+pub(crate) use people::{AddDomain, DomainCommand, MemberCommand};
 pub(crate) use tenant::{Create, TenantCommand};
 pub(crate) use toolchain::{Generate, Init, MigrationCommand, PrintSchema};
 
@@ -178,6 +180,18 @@ pub(crate) enum Command {
         after_help = "Example:\n  boardinghouse tenant create acme && boardinghouse tenant list"
     )]
     Tenant(TenantCommand),
+    /// Adds, lists, changes and removes the domains that lead to tenants
+    #[command(
+        subcommand,
+        after_help = "Example:\n  boardinghouse domain add acme notes.acme.com && boardinghouse domain list"
+    )]
+    Domain(DomainCommand),
+    /// Adds, lists and removes the users who belong to tenants
+    #[command(
+        subcommand,
+        after_help = "Example:\n  boardinghouse member add acme 42 --role owner"
+    )]
+    Member(MemberCommand),
     /// Runs the migrations that are pending
     ///
     /// The order is: registry, shared schema, template, named templates, the groups of boardinghouse.toml,

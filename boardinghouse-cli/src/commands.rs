@@ -7,6 +7,7 @@ mod drift;
 mod fleet;
 mod generate;
 mod lint;
+mod people;
 mod print_schema;
 mod scaffold;
 mod template;
@@ -35,6 +36,8 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
             scaffold: Some(dir),
         }) => scaffold::scaffold(output, &dir),
         Command::Tenant(command) => tenant::run(context, output, command),
+        Command::Domain(command) => people::domain(context, output, command),
+        Command::Member(command) => people::member(context, output, command),
         Command::Migrate(migrate) if migrate.lint => lint::migrate(context, output),
         Command::Lint(wanted) => lint::lint(context, output, &wanted),
         Command::Migrate(migrate) => fleet::migrate(context, output, &migrate),

@@ -25,6 +25,8 @@ pub(crate) const FILE: &str = "boardinghouse.toml";
 /// What the file says. Without a file, nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
+    /// The file, where there is one: static tenants are read from it, too.
+    pub(crate) file: Option<PathBuf>,
     /// The directory that holds the folders `shared` and `tenant`.
     pub(crate) migrations: Option<PathBuf>,
     pub(crate) layout: Names,
@@ -138,6 +140,7 @@ impl Config {
         check(&file.group).map_err(|(span, message)| wrong(Some(span), &message))?;
         let beside = path.parent().unwrap_or(Path::new(""));
         Ok(Self {
+            file: Some(path.to_owned()),
             migrations: file.migrations.map(|dir| beside.join(dir)),
             layout: names.into_inner(),
             print_schema: file.print_schema,
@@ -192,6 +195,9 @@ struct File {
     print_schema: PrintSchema,
     #[serde(default)]
     group: Vec<Spanned<Group>>,
+    /// Read by core, which knows the layout that options and variables have made by then.
+    #[serde(default, rename = "static")]
+    _statics: de::IgnoredAny,
 }
 
 fn nothing() -> Spanned<Names> {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use boardinghouse_core::{
-    Error, ErrorKind, Layout, Migrator, ObjectKind, PgRegistry, Result, Template, TenantId,
-    TenantPool,
+    Address, Error, ErrorKind, Layout, Migrator, ObjectKind, PgRegistry, Result, StaticTenants,
+    Template, TenantId, TenantPool,
 };
 use diesel_migrations::{FileBasedMigrations, MigrationError};
 
@@ -39,6 +39,7 @@ pub(crate) struct Context {
     globals: Globals,
     config: Config,
     layout: Layout,
+    statics: StaticTenants,
     pool: OnceCell<TenantPool>,
 }
 
@@ -56,8 +57,14 @@ impl Context {
         if !globals.reserved.is_empty() {
             names.reserved.clone_from(&globals.reserved);
         }
+        let layout = names.layout()?;
+        let statics = match &config.file {
+            Some(file) => StaticTenants::load(file, &layout)?,
+            None => StaticTenants::default(),
+        };
         Ok(Self {
-            layout: names.layout()?,
+            layout: layout.with_static(&statics)?,
+            statics,
             globals,
             config,
             pool: OnceCell::new(),
@@ -71,6 +78,32 @@ impl Context {
 
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// The tenants that the configuration file names.
+    pub(crate) fn statics(&self) -> &StaticTenants {
+        &self.statics
+    }
+
+    /// Fails for an address that leads to a tenant of the configuration file: it would to no other.
+    pub(crate) fn must_not_be_static(&self, address: &Address) -> Result<()> {
+        let statics = self.statics();
+        let found = statics
+            .by_address(&address.domain, address.folder.as_ref())
+            .or_else(|| {
+                let whole = address.folder.is_none();
+                whole.then(|| statics.fallback_for(&address.domain))?
+            });
+        match found {
+            None => Ok(()),
+            Some(found) => Err(Error::new(
+                ErrorKind::TenantExists,
+                format!(
+                    "domain {address} leads to static tenant {} already",
+                    found.tenant.id()
+                ),
+            )),
+        }
     }
 
     pub(crate) fn globals(&self) -> &Globals {

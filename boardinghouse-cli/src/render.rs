@@ -8,6 +8,7 @@ pub(crate) mod dev;
 pub(crate) mod drift;
 pub(crate) mod lint;
 pub(crate) mod migration;
+pub(crate) mod people;
 pub(crate) mod pooler;
 pub(crate) mod tenant;
 pub(crate) mod toolchain;

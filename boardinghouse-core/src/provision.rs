@@ -136,6 +136,11 @@ impl NewTenant {
         self
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn adopts(&self) -> bool {
+        self.adopt.is_some()
+    }
+
     /// What of the registry it changes.
     fn subjects(&self) -> impl Iterator<Item = Subject> {
         let domains = self.addresses.iter().map(|a| a.domain.to_string());

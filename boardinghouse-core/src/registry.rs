@@ -1,5 +1,6 @@
 //! The registry: which tenants there are, and which host names lead to them.
 
+mod addresses;
 mod cache;
 mod members;
 mod named;
@@ -9,7 +10,10 @@ mod state;
 use diesel::{connection::LoadConnection, dsl::sql, prelude::*, sql_types};
 
 use self::rows::{BYTE_ORDER, TenantRow};
+#[cfg(feature = "testing")]
+pub(crate) use self::rows::{find_by_incarnation, list_by_prefix};
 pub use self::{
+    addresses::DomainUse,
     cache::{CacheStats, RegistryCache},
     members::{Members, Membership},
 };
@@ -239,23 +243,10 @@ impl PgRegistry {
             domains::table
                 .filter(domains::tenant_id.eq(id.as_str()))
                 .order((domains::is_primary.desc(), domains::domain, domains::folder))
-                .select((
-                    domains::domain,
-                    domains::folder,
-                    domains::is_primary,
-                    domains::redirect_to_primary,
-                ))
-                .load::<(String, String, bool, bool)>(conn)
+                .select(addresses::COLUMNS)
+                .load::<addresses::Row>(conn)
         })?;
-        Ok(rows
-            .into_iter()
-            .map(|(name, folder, is_primary, redirect_to_primary)| Domain {
-                name,
-                folder: Some(folder).filter(|folder| !folder.is_empty()),
-                is_primary,
-                redirect_to_primary,
-            })
-            .collect())
+        Ok(rows.into_iter().map(Domain::from).collect())
     }
 
     /// Whether the registry's tables are there, be they older than this library.

@@ -15,6 +15,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
+    lines: Vec<(String, String)>,
 }
 
 pub(crate) fn send(to: SocketAddr, request: &str) -> Answer {
@@ -29,6 +30,11 @@ pub(crate) fn send(to: SocketAddr, request: &str) -> Answer {
         status: head.split(' ').nth(1).unwrap().parse().unwrap(),
         head: head.to_ascii_lowercase(),
         body: body.to_owned(),
+        lines: head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
     }
 }
 
@@ -74,6 +80,14 @@ pub(crate) fn until(status: u16, ask: impl Fn() -> Answer) -> Answer {
 }
 
 impl Answer {
+    /// The value of a header, as it was sent.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        self.lines
+            .iter()
+            .find(|(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.clone())
+    }
+
     #[track_caller]
     pub(crate) fn is(&self, status: u16, body: &str) {
         assert_eq!((self.status, self.body.as_str()), (status, body));

@@ -1,6 +1,6 @@
 //! What is said about tenants.
 
-use boardinghouse_core::{DomainName, SchemaName, TenantId};
+use boardinghouse_core::{Address, SchemaName, TenantId};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -15,15 +15,17 @@ pub(crate) enum TenantCommand {
     #[command(after_help = "Examples:\n  \
         boardinghouse tenant create acme\n  \
         boardinghouse tenant create acme --name 'Acme Inc.' --domain notes.acme.com --attr seats=25\n  \
+        boardinghouse tenant create acme --domain example.com/acme --kind shop\n  \
         boardinghouse tenant create acme --adopt acme_2019\n  \
         boardinghouse tenant create acme-staging --clone acme")]
     Create(Create),
     /// Lists the tenants
     ///
-    /// All of them, whatever their status, in the order of their ids.
+    /// All of them, whatever their status, in the order of their ids, each with its primary domain and how
+    /// many more it has.
     #[command(after_help = "Example:\n  boardinghouse tenant list")]
     List,
-    /// Shows a tenant, its domains and its attributes
+    /// Shows a tenant, its domains, its attributes and how many members it has
     ///
     /// Reads the registry alone: whether the schema is there, `check` tells.
     #[command(after_help = "Example:\n  boardinghouse tenant show acme")]
@@ -78,9 +80,12 @@ pub(crate) struct Create {
     /// The name for people [default: the id]
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// A host name that leads to the tenant; can be repeated, the first is the primary one
-    #[arg(long = "domain", value_name = "HOST")]
-    pub(crate) domains: Vec<DomainName>,
+    /// A domain, or a folder of one, that leads to the tenant; can be repeated, the first is the primary one
+    #[arg(long = "domain", value_name = "HOST[/FOLDER]")]
+    pub(crate) domains: Vec<Address>,
+    /// What kind of tenant it is, in the application's own words: which routes serve it
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
     /// An attribute; can be repeated. The value is JSON if it can be read as such, else a string
     #[arg(long = "attr", value_name = "KEY=VALUE", value_parser = attribute)]
     pub(crate) attributes: Vec<(String, Value)>,

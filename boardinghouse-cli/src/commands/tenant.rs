@@ -40,7 +40,13 @@ fn create(context: &Context, output: &Output, create: Create) -> Result<Exit, Fa
     if let Some(name) = create.name {
         new = new.display_name(name);
     }
-    new = create.domains.into_iter().fold(new, NewTenant::domain);
+    for address in create.domains {
+        context.must_not_be_static(&address)?;
+        new = new.address(address);
+    }
+    if let Some(kind) = create.kind {
+        new = new.kind(kind);
+    }
     for (key, value) in create.attributes {
         new = new.attribute(key, value);
     }
@@ -71,13 +77,20 @@ fn create(context: &Context, output: &Output, create: Create) -> Result<Exit, Fa
 }
 
 fn list(context: &Context, output: &Output) -> Result<Exit, Failure> {
-    output.report(&TenantList(context.registry()?.list()?))?;
+    let registry = context.registry()?;
+    let list = TenantList::new(registry.list()?, registry.all_domains()?);
+    output.report(&list)?;
     Ok(Exit::Done)
 }
 
 fn show(context: &Context, output: &Output, tenant: Tenant) -> Result<Exit, Failure> {
-    let domains = context.registry()?.domains(tenant.id())?;
-    output.report(&TenantReport { tenant, domains })?;
+    let registry = context.registry()?;
+    let report = TenantReport {
+        domains: registry.domains(tenant.id())?,
+        members: registry.member_count(tenant.id())?,
+        tenant,
+    };
+    output.report(&report)?;
     Ok(Exit::Done)
 }
 

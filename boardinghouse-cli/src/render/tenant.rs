@@ -1,9 +1,11 @@
 //! Tenants.
 
-use boardinghouse_core::{Deleted, Domain, Tenant};
+use std::collections::HashMap;
+
+use boardinghouse_core::{Deleted, Domain, Tenant, TenantId};
 use serde::Serialize;
 
-use super::{finished, plain, table};
+use super::{finished, people::used, plain};
 use crate::output::Report;
 
 /// A tenant with its domains.
@@ -12,11 +14,17 @@ pub(crate) struct TenantReport {
     #[serde(flatten)]
     pub(crate) tenant: Tenant,
     pub(crate) domains: Vec<Domain>,
+    /// How many there are.
+    pub(crate) members: i64,
 }
 
 impl Report for TenantReport {
     fn human(&self) -> String {
-        let Self { tenant, domains } = self;
+        let Self {
+            tenant,
+            domains,
+            members,
+        } = self;
         let adopted = if tenant.is_adopted() {
             " (adopted)"
         } else {
@@ -26,10 +34,19 @@ impl Report for TenantReport {
         table.add_row(["id", tenant.id().as_str()]);
         table.add_row(["name", tenant.display_name()]);
         table.add_row(["status", tenant.status().as_str()]);
+        if let Some(kind) = tenant.kind() {
+            table.add_row(["kind", kind]);
+        }
         table.add_row(["schema".to_owned(), format!("{}{adopted}", tenant.schema())]);
         for domain in domains {
-            let primary = if domain.is_primary { " (primary)" } else { "" };
-            table.add_row(["domain".to_owned(), format!("{}{primary}", domain.name)]);
+            let used = match used(domain) {
+                "" => String::new(),
+                used => format!(" ({used})"),
+            };
+            table.add_row(["domain".to_owned(), format!("{domain}{used}")]);
+        }
+        if *members > 0 {
+            table.add_row(["members".to_owned(), members.to_string()]);
         }
         for (key, value) in tenant.attributes() {
             table.add_row(["attribute".to_owned(), format!("{key} = {value}")]);
@@ -40,22 +57,67 @@ impl Report for TenantReport {
 
 /// All tenants.
 #[derive(Debug, Serialize)]
-pub(crate) struct TenantList(pub(crate) Vec<Tenant>);
+#[serde(transparent)]
+pub(crate) struct TenantList(Vec<Listed>);
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    tenant: Tenant,
+    /// The primary one first.
+    domains: Vec<Domain>,
+}
+
+impl TenantList {
+    pub(crate) fn new(tenants: Vec<Tenant>, domains: Vec<(TenantId, Domain)>) -> Self {
+        let mut of: HashMap<TenantId, Vec<Domain>> = HashMap::new();
+        for (id, domain) in domains {
+            of.entry(id).or_default().push(domain);
+        }
+        let listed = tenants.into_iter().map(|tenant| Listed {
+            domains: of.remove(tenant.id()).unwrap_or_default(),
+            tenant,
+        });
+        Self(listed.collect())
+    }
+}
 
 impl Report for TenantList {
+    /// A column that would be empty is left out.
     fn human(&self) -> String {
         if self.0.is_empty() {
             return "no tenants".to_owned();
         }
-        let row = |tenant: &Tenant| {
-            [
+        let kinds = self.0.iter().any(|listed| listed.tenant.kind().is_some());
+        let domains = self.0.iter().any(|listed| !listed.domains.is_empty());
+        let row = |Listed {
+                       tenant,
+                       domains: of,
+                   }: &Listed| {
+            let mut row = vec![
                 tenant.id().to_string(),
                 tenant.display_name().to_owned(),
                 tenant.status().to_string(),
-                tenant.schema().to_string(),
-            ]
+            ];
+            if kinds {
+                row.push(tenant.kind().unwrap_or("-").to_owned());
+            }
+            row.push(tenant.schema().to_string());
+            if domains {
+                row.push(match of.as_slice() {
+                    [] => "-".to_owned(),
+                    [only] => only.to_string(),
+                    [primary, more @ ..] => format!("{primary} and {} more", more.len()),
+                });
+            }
+            row
         };
-        table(["id", "name", "status", "schema"], self.0.iter().map(row))
+        let header = ["ID", "NAME", "STATUS"].into_iter();
+        let header = header.chain(kinds.then_some("KIND")).chain(["SCHEMA"]);
+        let mut table = plain();
+        table.set_header(header.chain(domains.then_some("DOMAIN")));
+        table.add_rows(self.0.iter().map(row));
+        finished(&table)
     }
 }
 

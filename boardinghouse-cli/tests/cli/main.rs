@@ -13,6 +13,7 @@ mod fleet;
 mod help;
 mod lifecycle;
 mod lint;
+mod people;
 mod rollout;
 mod sample;
 mod sql;

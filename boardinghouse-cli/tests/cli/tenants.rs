@@ -40,8 +40,18 @@ fn a_tenant_is_created_listed_shown_and_deleted() {
     assert_eq!(
         created["domains"],
         json!([
-            { "name": "notes.acme.com", "is_primary": true },
-            { "name": "acme.test", "is_primary": false }
+            {
+                "name": "notes.acme.com",
+                "folder": null,
+                "is_primary": true,
+                "redirect_to_primary": false,
+            },
+            {
+                "name": "acme.test",
+                "folder": null,
+                "is_primary": false,
+                "redirect_to_primary": false,
+            }
         ])
     );
     assert_eq!(
@@ -53,8 +63,8 @@ fn a_tenant_is_created_listed_shown_and_deleted() {
     );
     let list = fixture.run(&["tenant", "list"]).expect(0);
     insta::assert_snapshot!(list.stdout, @r"
-    ID    NAME       STATUS  SCHEMA
-    acme  Acme Inc.  ready   acme
+    ID    NAME       STATUS  SCHEMA  DOMAIN
+    acme  Acme Inc.  ready   acme    notes.acme.com and 1 more
     ");
     let shown = fixture.run(&["tenant", "show", "acme"]).expect(0);
     insta::assert_snapshot!(shown.stdout, @r#"

@@ -111,6 +111,20 @@ impl PgRegistry {
         })
     }
 
+    /// How many users belong to a tenant.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`find`](Self::find).
+    pub fn member_count(&self, id: &TenantId) -> Result<i64> {
+        self.read("count the members of a tenant", |conn| {
+            members::table
+                .filter(members::tenant_id.eq(id.as_str()))
+                .count()
+                .get_result(conn)
+        })
+    }
+
     /// Makes a user a member of a tenant; one who is a member already gets the role.
     ///
     /// # Errors
