@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::{
     HttpResponse,
     dev::ServiceRequest,
-    http::{StatusCode, Uri, header},
+    http::{StatusCode, header},
 };
 use boardinghouse_core::{
     Address, DomainName, ErrorKind, FolderName, Membership, RegistryCache, Route, Tenant, TenantId,
@@ -16,7 +16,7 @@ use crate::{
     accept::prefers_html,
     blocking,
     error::{Cause, Error},
-    request::Incoming,
+    request::{Incoming, port},
     resolver::{Asked, Resolution, Routing},
     tenancy::Tenancy,
     unknown::Unknown,
@@ -109,9 +109,7 @@ impl Tenancy {
             return Err(answer);
         }
         if let Some(address) = &found.redirect_to {
-            return Err(Answer::Response(
-                redirect(request.uri(), &found, address).into(),
-            ));
+            return Err(Answer::Response(redirect(request, &found, address).into()));
         }
         Ok((Some(found), user))
     }
@@ -421,10 +419,12 @@ fn without_www(domain: &DomainName) -> Option<DomainName> {
 }
 
 /// To the same page at another address of the tenant. It keeps the method (RFC 9110, section 15.4.9).
-fn redirect(uri: &Uri, found: &Found, address: &Address) -> HttpResponse {
+fn redirect(request: &ServiceRequest, found: &Found, address: &Address) -> HttpResponse {
+    let uri = request.uri();
     let path = uri.path();
     let base = found.base.as_deref().unwrap_or_default();
-    let mut to = address.url(path.strip_prefix(base).unwrap_or(path));
+    let path = path.strip_prefix(base).unwrap_or(path);
+    let mut to = address.url_on_port(port(request.head()), path);
     if let Some(query) = uri.query() {
         to.push('?');
         to.push_str(query);

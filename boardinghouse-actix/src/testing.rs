@@ -1,6 +1,6 @@
 //! Requests of a test that land in one tenant, however the application routes.
 //!
-//! For tests with [`actix_web::test`]; tenants for them are in `boardinghouse_core::testing`.
+//! For tests with [`actix_web::test`](mod@actix_web::test); tenants for them are in `boardinghouse_core::testing`.
 //!
 //! # Examples
 //!

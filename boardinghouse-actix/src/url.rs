@@ -42,7 +42,8 @@ pub trait TenantUrls {
         I: IntoIterator<Item = E>,
         E: AsRef<str>;
 
-    /// The URL of a path of any tenant, from wherever the request is: without a scheme, or, where a
+    /// The URL of a path of any tenant, from wherever the request is: without a scheme, on the port that
+    /// the request was for, or, where a
     /// [`PathPrefix`](crate::PathPrefix) leads to tenants, without a host. `None` where no resolver can
     /// be given a link: by header, session and the like. It is the first resolver that can that
     /// counts; the table of domains can when the tenant has a domain.
@@ -101,7 +102,8 @@ impl Tenancy {
         port: Option<u16>,
     ) -> Result<Option<String>, Error> {
         if let Some(found) = self.inner().statics.get(tenant.id()) {
-            return Ok(found.url(path));
+            let address = found.primary_address();
+            return Ok(address.map(|address| address.url_on_port(port, path)));
         }
         let path = path.trim_start_matches('/');
         for resolver in &self.inner().resolvers {
@@ -120,7 +122,7 @@ impl Tenancy {
                 }
             };
             if let Some(address) = primary {
-                return Ok(Some(address.url(path)));
+                return Ok(Some(address.url_on_port(port, path)));
             }
         }
         Ok(None)

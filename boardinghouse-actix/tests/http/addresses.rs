@@ -193,7 +193,7 @@ fn an_address_that_redirects_keeps_path_query_and_method() {
     assert_eq!(at("old.test", "/"), "//acme.test/");
     assert_eq!(
         at("old.test:8080", "//evil.test/x"),
-        "//acme.test/evil.test/x"
+        "//acme.test:8080/evil.test/x"
     );
     assert_eq!(at("shared.test", "/old/x?q"), "//acme.test/x?q");
     assert_eq!(at("shared.test", "/old"), "//acme.test/");
