@@ -194,6 +194,7 @@ impl Tenancy {
             Resolution::Tenant(id) => (id, None),
             Resolution::Mounted { tenant, base } => (tenant, Some(base)),
         };
+        let named = id.clone();
         let tenant = self.tenant(id).await?;
         let tenant = tenant.filter(|tenant| resolver.means(incoming, tenant));
         Ok(match tenant {
@@ -205,6 +206,10 @@ impl Tenancy {
                 .into(),
             ),
             None if resolver.is_final() => {
+                if resolver.needs_access() && routing == Routing::Header {
+                    // As where there is no right, so that nobody can find out which tenants there are.
+                    return Err(Cause::Forbidden { id: named }.into());
+                }
                 if resolver.needs_access() {
                     // The user has chosen it once, and it is gone.
                     resolver.forget(incoming);

@@ -89,7 +89,8 @@ pub enum OnSwitch {
     Stay,
     /// This page.
     To(String),
-    /// Nobody switches here: the [menu](TenantMenu) is disabled, and a switch gets 409.
+    /// Nobody switches here: the [menu](TenantMenu) is disabled, and a switch gets 409. [Links](Switch::link)
+    /// lead away all the same: they say to where.
     Refuse,
 }
 
