@@ -220,7 +220,7 @@ impl FromRequest for SharedDb {
         let extensions = request.extensions();
         let seen = extensions.get::<Seen>().ok_or(Cause::NoMiddleware);
         ready(seen.map_err(Error::from).map(|seen| Self {
-            pool: seen.pool.clone(),
+            pool: seen.pool().clone(),
         }))
     }
 }

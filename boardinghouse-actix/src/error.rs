@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use actix_web::{
     HttpResponse, ResponseError,
-    error::BlockingError,
+    error::{BlockingError, UrlGenerationError},
     http::{StatusCode, header},
 };
 use boardinghouse_core::{DomainName, ErrorKind, TenantId, TenantStatus};
@@ -25,7 +25,10 @@ const RETRY_AFTER: u64 = 5;
 /// |---|---|
 /// | the `Host` header is missing, malformed, or there are two | 400 |
 /// | the request names no tenant, or one that does not exist | [`Tenancy::unknown`], 404 |
-/// | the tenant is suspended | 403 |
+/// | two resolvers name different tenants, where [that is refused] | 400 |
+/// | the user may not enter the tenant | 403 |
+/// | no tenant was chosen, and there is a [page to choose one] | 302 to it; 409 for programs |
+/// | the tenant is suspended | [`Tenancy::suspended`], 403 |
 /// | the tenant is being created or deleted, or creating it failed | 503, `Retry-After` |
 /// | the registry, or a resolver, cannot tell | 503, `Retry-After` |
 /// | no connection; schema missing or locked | 503, `Retry-After` |
@@ -33,6 +36,9 @@ const RETRY_AFTER: u64 = 5;
 /// | anything else: a failed query, a panic, no middleware | 500 |
 ///
 /// [`Tenancy::unknown`]: crate::Tenancy::unknown
+/// [`Tenancy::suspended`]: crate::Tenancy::suspended
+/// [that is refused]: crate::Tenancy::deny_conflicts
+/// [page to choose one]: crate::Tenancy::chooser
 ///
 /// # Examples
 ///
@@ -63,12 +69,33 @@ pub(crate) enum Cause {
     },
     #[error("a resolver refused the request with status {0}")]
     Refused(StatusCode),
+    #[error("could not find out who sent the request")]
+    User(#[source] BoxError),
+    #[error("resolvers name different tenants")]
+    Conflict,
+    #[error("the user may not enter tenant {id}")]
+    Forbidden { id: TenantId },
+    #[error(
+        "the request names its tenant in a way that anybody can write, or the tenancy is restricted, and \
+         nothing says who may enter which tenant: call `Tenancy::access`"
+    )]
+    NoAccess,
+    #[error("the request needs a tenant, and none was chosen")]
+    NotChosen { chooser: Option<String> },
     #[error("tenant {id} is {status}, not ready")]
-    NotReady { id: TenantId, status: TenantStatus },
+    NotReady {
+        id: TenantId,
+        status: TenantStatus,
+        code: StatusCode,
+    },
+    #[error("there is no such link")]
+    Url(#[source] UrlGenerationError),
     #[error("the request has no single, well-formed host")]
     BadHost,
-    #[error("the handler needs a tenant, but {0:?} is exempt from having one")]
-    Exempt(String),
+    #[error(
+        "the handler needs a tenant, but {0:?} is exempt from having one, or is of the shared site"
+    )]
+    NoTenant(String),
     #[error(
         "no `Tenancy` has seen this request: add `.wrap(tenancy.middleware())` to the `App` that \
          the handler belongs to"
@@ -109,6 +136,11 @@ impl Error {
         .into()
     }
 
+    /// With the path of the page to send the client to, for a browser.
+    pub(crate) fn not_chosen(chooser: Option<String>) -> Self {
+        Cause::NotChosen { chooser }.into()
+    }
+
     fn log(&self) {
         let (status, error) = (
             self.status_code().as_u16(),
@@ -144,17 +176,20 @@ impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
         match &*self.0 {
             Cause::Core(error) => core_status(error.kind()),
-            Cause::Lookup(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Cause::Lookup(_) | Cause::User(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Cause::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Cause::NotChosen { chooser: Some(_) } => StatusCode::FOUND,
+            Cause::NotChosen { chooser: None } => StatusCode::CONFLICT,
+            Cause::Conflict => StatusCode::BAD_REQUEST,
             Cause::Unknown { status, .. } | Cause::Refused(status) => *status,
-            Cause::NotReady { status, .. } if *status == TenantStatus::Suspended => {
-                StatusCode::FORBIDDEN
-            }
-            Cause::NotReady { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Cause::NotReady { code, .. } => *code,
             Cause::BadHost => StatusCode::BAD_REQUEST,
-            Cause::Exempt(_) => StatusCode::NOT_FOUND,
-            Cause::NoMiddleware | Cause::CannotMount(_) | Cause::Blocking(_) => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Cause::NoTenant(_) => StatusCode::NOT_FOUND,
+            Cause::NoMiddleware
+            | Cause::NoAccess
+            | Cause::CannotMount(_)
+            | Cause::Url(_)
+            | Cause::Blocking(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -165,7 +200,17 @@ impl ResponseError for Error {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
         }
-        response.finish()
+        match &*self.0 {
+            Cause::NotChosen {
+                chooser: Some(path),
+            } => response
+                .insert_header((header::LOCATION, path.as_str()))
+                .finish(),
+            Cause::NotChosen { chooser: None } => {
+                response.json(serde_json::json!({ "error": "no tenant was chosen" }))
+            }
+            _ => response.finish(),
+        }
     }
 }
 
@@ -211,14 +256,12 @@ mod tests {
     }
 
     #[test]
-    fn a_suspended_tenant_is_forbidden_and_a_pending_one_comes_later() {
-        let status = |status| {
-            let id = TenantId::parse("acme").unwrap();
-            Error::from(Cause::NotReady { id, status }).status_code()
-        };
-        assert_eq!(status(TenantStatus::Suspended), 403);
-        assert_eq!(status(TenantStatus::Pending), 503);
-        assert_eq!(status(TenantStatus::Failed), 503);
-        assert_eq!(status(TenantStatus::Dropping), 503);
+    fn who_has_chosen_no_tenant_is_sent_to_choose_or_told() {
+        let browser = Error::not_chosen(Some("/choose".into())).error_response();
+        assert_eq!(browser.status(), 302);
+        assert_eq!(browser.headers().get(header::LOCATION).unwrap(), "/choose");
+        let program = Error::not_chosen(None).error_response();
+        assert_eq!(program.status(), 409);
+        assert!(!program.headers().contains_key(header::LOCATION));
     }
 }

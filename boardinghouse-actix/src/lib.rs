@@ -34,11 +34,17 @@
 //!
 //! 1. A path that is [exempt](Tenancy::exempt) is served without a tenant.
 //! 2. The host is checked and normalised; one that is malformed gets 400 and costs no query.
-//! 3. The [resolvers](TenantResolver) are asked, in order, which tenant the request names:
-//!    [`HostTable`], [`Subdomain`], [`PathPrefix`], [`Header`], or a closure.
-//! 4. The registry is asked for that tenant, off the worker thread.
-//! 5. The handler is called; [`TenantDb::run`] checks a connection out, proves that it is on the
-//!    tenant's schema, and runs the queries, off the worker thread.
+//! 3. [Tenants of the configuration](Tenancy::statics) are served by their own domains. Else the
+//!    [resolvers](TenantResolver) are asked, in order, which tenant the request names:
+//!    [`HostTable`], [`Subdomain`], [`PathPrefix`], [`Header`], [`Claim`], [`Cookie`], or a closure.
+//! 4. The tenant is looked up in a [cache](boardinghouse_core::RegistryCache) of the registry; what that
+//!    does not know is asked off the worker thread.
+//! 5. Where anybody could have named the tenant, by a cookie say, [`Tenancy::access`] decides whether the
+//!    [user](Tenancy::users) may enter it. That is asked on every request.
+//! 6. A tenant that is not ready is not served: [`Tenancy::suspended`], [`Tenancy::status_page`]. An address
+//!    that is not the primary one may send its visitors there.
+//! 7. The route is matched, by [guards](guard) too, and the handler is called; [`TenantDb::run`] checks a
+//!    connection out, proves that it is on the tenant's schema, and runs the queries, off the worker thread.
 //!
 //! Whatever goes wrong, a client sees a status and an empty body: see [`Error`]. Nothing about a
 //! tenant is kept in a thread or in a worker, so there is nothing to clear after a request.
@@ -48,6 +54,15 @@
 //! What went wrong is logged with [`tracing`], since clients are not told: a failed query as an
 //! error, with its cause and its tenant. Install a subscriber, such as
 //! `tracing_subscriber::fmt().init()`, at the start of `main`: without one a 500 is silent.
+//!
+//! Every record of a request is in a span `tenant`, with the fields `tenant` and `routed_by`: also of what
+//! [`TenantDb::run`] runs on another thread, and of the pool's own.
+//!
+//! # Behind a proxy
+//!
+//! A tenant is found by the `Host` of the request as it arrives here. Where a proxy replaces it, let it
+//! set `X-Forwarded-Host`, and name the proxy's address to [`Tenancy::trust_proxy`]. Headers of anybody else
+//! are ignored. Exempt the path of health checks, which come by address and not by name.
 //!
 //! # Sign-up
 //!
@@ -129,14 +144,23 @@
 //! }
 //! ```
 
+mod accept;
 mod blocking;
 mod db;
 mod error;
+mod find;
+pub mod guard;
+mod location;
 mod mount;
 mod request;
 mod resolver;
 mod tenancy;
 mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod unknown;
+mod url;
+mod user;
 
 pub use ipnet::IpNet;
 
@@ -144,9 +168,15 @@ pub use crate::{
     db::{SharedDb, TenantDb},
     error::{BoxError, Error},
     request::Incoming,
-    resolver::{Header, HostTable, PathPrefix, Resolution, Routing, Subdomain, TenantResolver},
+    resolver::{
+        Claim, Cookie, Header, HostTable, PathPrefix, Resolution, Routing, Subdomain,
+        TenantResolver,
+    },
     tenancy::Tenancy,
     tenant::Tenant,
+    unknown::{Unknown, UnknownHandler},
+    url::TenantUrls,
+    user::{Users, Visitor},
 };
 
 /// Compiles the code in README.

@@ -45,6 +45,27 @@ pub(crate) fn rewrite(request: &mut ServiceRequest, base: String) -> Result<Moun
     Ok(Mount { base, original })
 }
 
+/// Puts `prefix` in front of the path of a request, for routing and for handlers.
+pub(crate) fn prepend(request: &mut ServiceRequest, prefix: &str) -> Result<(), Error> {
+    if prefix.is_empty() {
+        return Ok(());
+    }
+    let original = request.uri().clone();
+    let path = format!("{prefix}{}", original.path());
+    let uri = with_path(&original, &path).map_err(|_| Cause::CannotMount(prefix.to_owned()))?;
+    request.match_info_mut().get_mut().update(&uri);
+    request.head_mut().uri = uri;
+    Ok(())
+}
+
+/// With a slash at its beginning and none at its end; empty for none.
+pub(crate) fn normal_prefix(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => String::new(),
+        prefix => format!("/{prefix}"),
+    }
+}
+
 fn with_path(uri: &Uri, path: &str) -> Result<Uri, BadUri> {
     let path = if path.is_empty() { "/" } else { path };
     let target = match uri.query() {

@@ -7,6 +7,7 @@ use actix_web::{
     http::header,
 };
 use boardinghouse_core::DomainName;
+use ipnet::IpNet;
 
 use crate::error::{Cause, Error};
 
@@ -23,11 +24,19 @@ pub struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    pub(crate) fn new(request: &'a ServiceRequest) -> Result<Self, Error> {
-        Ok(Self {
+    /// Where the peer is one of those trusted, with the host that it says the client asked for.
+    pub(crate) fn new(request: &'a ServiceRequest, trusted: &[IpNet]) -> Result<Self, Error> {
+        let mut incoming = Self {
             request,
             host: host(request.head())?,
-        })
+        };
+        let is_trusted = |peer| trusted.iter().any(|net| net.contains(&peer));
+        if incoming.peer().is_some_and(is_trusted)
+            && let Some(forwarded) = forwarded_host(request.head())?
+        {
+            incoming.host = Some(forwarded);
+        }
+        Ok(incoming)
     }
 
     /// The host that the request is for, in normal form: lower case, no port, no dot at the end.
@@ -49,10 +58,6 @@ impl<'a> Incoming<'a> {
             .peer_addr()
             .map(|address| address.ip().to_canonical())
     }
-
-    pub(crate) fn into_host(self) -> Option<DomainName> {
-        self.host
-    }
 }
 
 impl Deref for Incoming<'_> {
@@ -61,6 +66,29 @@ impl Deref for Incoming<'_> {
     fn deref(&self) -> &ServiceRequest {
         self.request
     }
+}
+
+/// The one host that a proxy says the client asked for.
+fn forwarded_host(head: &RequestHead) -> Result<Option<DomainName>, Error> {
+    let mut values = head.headers.get_all("x-forwarded-host");
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let text = value.to_str().map_err(|_| Cause::BadHost)?;
+            let host = DomainName::parse(text).map_err(|_| Cause::BadHost)?;
+            Ok(Some(host))
+        }
+        (Some(_), Some(_)) => Err(Cause::BadHost.into()),
+    }
+}
+
+/// The port in the `Host` header, or in the target where that is a whole URL.
+pub(crate) fn port(head: &RequestHead) -> Option<u16> {
+    if let Some(authority) = head.uri.authority() {
+        return authority.port_u16();
+    }
+    let host = head.headers.get(header::HOST)?.to_str().ok()?;
+    host.trim_end_matches('.').rsplit_once(':')?.1.parse().ok()
 }
 
 /// The rules of RFC 9112, section 3.2, except that a request without any host is left to the
@@ -95,7 +123,7 @@ mod tests {
 
     fn seen(request: TestRequest) -> Option<Option<String>> {
         let request = request.to_srv_request();
-        let incoming = Incoming::new(&request).ok()?;
+        let incoming = Incoming::new(&request, &[]).ok()?;
         Some(incoming.host().map(ToString::to_string))
     }
 
@@ -147,7 +175,7 @@ mod tests {
         let request = TestRequest::default()
             .peer_addr("[::ffff:192.0.2.1]:4711".parse().unwrap())
             .to_srv_request();
-        let incoming = Incoming::new(&request).unwrap();
+        let incoming = Incoming::new(&request, &[]).unwrap();
         assert_eq!(incoming.peer(), Some("192.0.2.1".parse().unwrap()));
     }
 }

@@ -1,35 +1,47 @@
-//! `Tenancy`: what is registered with an `App`, and how a request gets its tenant.
+//! `Tenancy`: what is registered with an `App`.
 
 use std::{fmt, sync::Arc};
 
 use actix_web::{
-    Error as ActixError, HttpMessage as _,
+    Error as ActixError, HttpMessage as _, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
     http::StatusCode,
     middleware::{Next, from_fn},
 };
-use boardinghouse_core::{ErrorKind, PgRegistry, TenantId, TenantPool, TenantStatus};
+use boardinghouse_core::{
+    Access, PgRegistry, RegistryCache, StaticTenants, TenantId, TenantPool, User,
+};
+use ipnet::IpNet;
 use tracing::{Instrument as _, Span, info_span};
 
 use crate::{
-    blocking,
-    error::{Cause, Error},
+    error::BoxError,
+    find::{Answer, Found},
+    location,
     mount::{self, Mount},
     request::Incoming,
-    resolver::{Resolution, Routing, TenantResolver},
+    resolver::{Asked, Resolution, Routing, TenantResolver},
     tenant::Tenant,
+    unknown::Unknown,
+    user::Users,
 };
 
 /// Gives each request its tenant.
 ///
 /// Cheap to clone: make one, outside the closure that makes the `App`s, and wrap each `App` with its
 /// [`middleware`](Self::middleware). The resolvers are asked in the order in which they were added;
-/// the first that has an opinion decides. A request that none has an opinion on gets
-/// [`unknown`](Self::unknown), so without a resolver nothing is served but exempt paths.
+/// the first that has an opinion decides, unless [`deny_conflicts`](Self::deny_conflicts) was
+/// called. A request that none has an opinion on is for the [default](Self::default_tenant) tenant,
+/// where there is one, and else [unknown](Self::unknown); so without a resolver nothing is served but
+/// exempt paths.
+///
+/// What the registry says is [cached](RegistryCache): in steady state a request costs no query of
+/// it, and a change is heard of within a second, in every process.
 ///
 /// Handlers get the tenant by extractors: [`Tenant`], `Option<Tenant>` and
-/// [`TenantDb`](crate::TenantDb). What else a client can see is in the table at [`Error`].
+/// [`TenantDb`](crate::TenantDb). What else a client can see is in the table at
+/// [`Error`](crate::Error).
 ///
 /// # Examples
 ///
@@ -61,37 +73,110 @@ use crate::{
 pub struct Tenancy(Arc<Inner>);
 
 #[derive(Clone)]
-struct Inner {
-    registry: PgRegistry,
-    resolvers: Vec<Arc<dyn TenantResolver>>,
+pub(crate) struct Inner {
+    pub(crate) cache: RegistryCache,
+    pub(crate) resolvers: Vec<Asked>,
     exempt: Vec<String>,
-    unknown: StatusCode,
+    pub(crate) statics: StaticTenants,
+    pub(crate) trusted: Vec<IpNet>,
+    pub(crate) ignore_www: bool,
+    pub(crate) deny_conflicts: bool,
+    pub(crate) default_tenant: Option<TenantId>,
+    pub(crate) unknown: Unknown,
+    pub(crate) chooser: Option<String>,
+    pub(crate) suspended: StatusCode,
+    pub(crate) status_page: Option<StatusPage>,
+    pub(crate) users: Option<Arc<dyn Users>>,
+    pub(crate) access: Option<Access>,
+    pub(crate) restricted: bool,
+    pub(crate) site_prefix: String,
+    rewrite_locations: bool,
 }
 
-/// What the middleware leaves in the extensions of a request, for the extractors.
+/// Makes the answer for a tenant that is not ready.
+pub(crate) type StatusPage =
+    Arc<dyn Fn(&HttpRequest, &boardinghouse_core::Tenant) -> Option<HttpResponse> + Send + Sync>;
+
+/// What the middleware leaves in the extensions of a request, for extractors, guards and links.
 pub(crate) struct Seen {
-    pub(crate) pool: TenantPool,
+    pub(crate) tenancy: Tenancy,
     pub(crate) tenant: Option<Tenant>,
+    pub(crate) user: Option<User>,
+    /// What was put in front of the path, for routing alone.
+    pub(crate) added: String,
+}
+
+impl Seen {
+    pub(crate) fn pool(&self) -> &TenantPool {
+        self.tenancy.registry().pool()
+    }
 }
 
 impl Tenancy {
-    /// A tenancy of the tenants in `registry`, with no resolver and no exempt path.
+    /// A tenancy of the tenants in a registry, with no resolver and no exempt path.
+    ///
+    /// A [`PgRegistry`] gets a cache of its own. Give a [`RegistryCache`] where others use the same.
     #[must_use]
-    pub fn new(registry: PgRegistry) -> Self {
+    pub fn new(registry: impl Into<RegistryCache>) -> Self {
         Self(Arc::new(Inner {
-            registry,
+            cache: registry.into(),
             resolvers: Vec::new(),
             exempt: Vec::new(),
-            unknown: StatusCode::NOT_FOUND,
+            statics: StaticTenants::default(),
+            trusted: Vec::new(),
+            ignore_www: false,
+            deny_conflicts: false,
+            default_tenant: None,
+            unknown: Unknown::Status(StatusCode::NOT_FOUND),
+            chooser: None,
+            suspended: StatusCode::FORBIDDEN,
+            status_page: None,
+            users: None,
+            access: None,
+            restricted: false,
+            site_prefix: String::new(),
+            rewrite_locations: true,
         }))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
     }
 
     /// Adds a resolver, to be asked after those added before. Defaults to none.
     #[must_use]
-    pub fn resolver(mut self, resolver: impl TenantResolver) -> Self {
-        let resolvers = &mut Arc::make_mut(&mut self.0).resolvers;
-        resolvers.push(Arc::new(resolver));
-        self
+    pub fn resolver(self, resolver: impl TenantResolver) -> Self {
+        self.with(|inner| inner.resolvers.push(Asked::Now(Arc::new(resolver))))
+    }
+
+    /// Adds a resolver that has to wait for something: another service, say.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boardinghouse_actix::{Incoming, Resolution, Tenancy};
+    ///
+    /// # async fn ask_directory(key: String) -> Result<Option<String>, std::io::Error> { Ok(None) }
+    /// # fn example(tenancy: Tenancy) -> Tenancy {
+    /// tenancy.async_resolver(async |request: &Incoming<'_>| {
+    ///     let Some(key) = request.headers().get("x-api-key") else {
+    ///         return Ok(Resolution::Pass);
+    ///     };
+    ///     let key = key.to_str()?.to_owned();
+    ///     Ok(match ask_directory(key).await? {
+    ///         Some(tenant) => Resolution::named(&tenant),
+    ///         None => Resolution::Unknown,
+    ///     })
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn async_resolver<F>(self, resolver: F) -> Self
+    where
+        F: AsyncFn(&Incoming<'_>) -> Result<Resolution, BoxError> + Send + Sync + 'static,
+    {
+        self.with(|inner| inner.resolvers.push(Asked::Later(Arc::new(resolver))))
     }
 
     /// Lets requests for a path through without a tenant, before their host is looked at and
@@ -100,23 +185,172 @@ impl Tenancy {
     /// The path is one as the client sends it, compared as it is; ending in `/*` it stands for all
     /// paths that begin with what is before the `*`.
     #[must_use]
-    pub fn exempt(mut self, path: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.0).exempt.push(path.into());
-        self
+    pub fn exempt(self, path: impl Into<String>) -> Self {
+        self.with(|inner| inner.exempt.push(path.into()))
     }
 
-    /// Sets the status of answers to requests that name no tenant, or one that does not exist. The
-    /// body is always empty. Defaults to 404.
+    /// Serves the tenants that the configuration names: by their own domains and folders before any
+    /// resolver is asked, and by the domains of a fallback where nothing else was found. Their ids are
+    /// theirs, whatever the registry says. Defaults to none.
+    ///
+    /// With no resolver beside it the registry is never asked, and need not be there.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use boardinghouse_actix::{HostTable, Tenancy};
+    /// use boardinghouse_core::{PgRegistry, StaticTenants, TenantPool};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = TenantPool::builder().build("postgres://localhost/app")?;
+    /// let statics = StaticTenants::load("boardinghouse.toml", pool.layout())?;
+    /// let tenancy = Tenancy::new(PgRegistry::new(pool)).statics(statics).resolver(HostTable);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
-    pub fn unknown(mut self, status: StatusCode) -> Self {
-        Arc::make_mut(&mut self.0).unknown = status;
-        self
+    pub fn statics(self, statics: StaticTenants) -> Self {
+        self.with(|inner| inner.statics = statics)
     }
 
-    /// The registry.
+    /// Believes the `X-Forwarded-Host` of peers with these addresses: the reverse proxies in front
+    /// of the application. From anybody else it is ignored. Defaults to none.
+    ///
+    /// A proxy must set the header itself: one that passes a client's on lets the client choose the
+    /// tenant. A header with more than one host is refused, with 400.
+    #[must_use]
+    pub fn trust_proxy(self, peers: impl IntoIterator<Item = impl Into<IpNet>>) -> Self {
+        self.with(|inner| inner.trusted.extend(peers.into_iter().map(Into::into)))
+    }
+
+    /// Looks a host `www.example.com` up as `example.com`, too, where it leads nowhere itself: by the
+    /// table of domains, and where what is left has a dot. Defaults to not.
+    #[must_use]
+    pub fn ignore_www(self) -> Self {
+        self.with(|inner| inner.ignore_www = true)
+    }
+
+    /// Asks every resolver, and refuses with 400 a request for which two of them name different
+    /// tenants. Defaults to believing the first.
+    #[must_use]
+    pub fn deny_conflicts(self) -> Self {
+        self.with(|inner| inner.deny_conflicts = true)
+    }
+
+    /// Serves requests that name no tenant as this one. A request that names one which does not
+    /// exist is unknown all the same. Defaults to none.
+    #[must_use]
+    pub fn default_tenant(self, id: TenantId) -> Self {
+        self.with(|inner| inner.default_tenant = Some(id))
+    }
+
+    /// Sets what happens to requests that name no tenant, or one that does not exist: a status, with
+    /// an empty body, an answer of the application's own, or the site that is no tenant's. Defaults
+    /// to 404.
+    #[must_use]
+    pub fn unknown(self, unknown: impl Into<Unknown>) -> Self {
+        self.with(|inner| inner.unknown = unknown.into())
+    }
+
+    /// Sets the page on which people choose a tenant: a path, exempt or on the shared site. Where a
+    /// handler wants a [`Tenant`] and none was chosen, browsers are sent there, with 302, and
+    /// programs get 409. Defaults to none: such requests get 404.
+    #[must_use]
+    pub fn chooser(self, path: impl Into<String>) -> Self {
+        self.with(|inner| inner.chooser = Some(path.into()))
+    }
+
+    /// Sets the status of answers for a suspended tenant. Defaults to 403.
+    #[must_use]
+    pub fn suspended(self, status: StatusCode) -> Self {
+        self.with(|inner| inner.suspended = status)
+    }
+
+    /// Sets the pages for tenants that are not ready; for `None` the answer is the usual one, with
+    /// an empty body. Not asked where somebody may not enter the tenant.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use actix_web::HttpResponse;
+    /// use boardinghouse_actix::Tenancy;
+    /// use boardinghouse_core::TenantStatus;
+    ///
+    /// # fn example(tenancy: Tenancy) -> Tenancy {
+    /// tenancy.status_page(|_request, tenant| match tenant.status() {
+    ///     TenantStatus::Suspended => Some(HttpResponse::Gone().body("This account is closed.")),
+    ///     _ => None,
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn status_page(
+        self,
+        page: impl Fn(&HttpRequest, &boardinghouse_core::Tenant) -> Option<HttpResponse>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.with(|inner| inner.status_page = Some(Arc::new(page)))
+    }
+
+    /// Sets how it is known who sent a request. Defaults to nobody.
+    #[must_use]
+    pub fn users(self, users: impl Users) -> Self {
+        self.with(|inner| inner.users = Some(Arc::new(users)))
+    }
+
+    /// Sets who may enter a tenant that the user names: in a session, a cookie or a header of their
+    /// own. It is asked on every request. Without it, such a request fails with 500.
+    ///
+    /// A request whose host or path names the tenant is not asked about, unless
+    /// [`restricted`](Self::restricted) was called.
+    #[must_use]
+    pub fn access(self, access: Access) -> Self {
+        self.with(|inner| inner.access = Some(access))
+    }
+
+    /// Lets only those in whom [`access`](Self::access) does, however the tenant was named: a site
+    /// without public pages. Others get 403.
+    #[must_use]
+    pub fn restricted(self) -> Self {
+        self.with(|inner| inner.restricted = true)
+    }
+
+    /// Routes requests of no tenant, where the site of none is served
+    /// ([`Unknown::SharedSite`]), as if their paths began with `prefix`: a page at `/login` is served
+    /// by a route at `/main/login`, and a tenant's page of the same path by the one at `/login`.
+    /// Nobody sees the prefix: [`TenantUrls`](crate::TenantUrls) leaves it out. Defaults to none.
+    ///
+    /// Guards do the same without a prefix: [`guard::shared_site`](crate::guard::shared_site).
+    #[must_use]
+    pub fn site_prefix(self, prefix: &str) -> Self {
+        let prefix = mount::normal_prefix(prefix);
+        self.with(|inner| inner.site_prefix = prefix)
+    }
+
+    /// Leaves `Location` headers as handlers write them. By default a path in one gets the tenant's
+    /// [base path](Tenant::base_path) in front, where the request had one and the header does not, so
+    /// that a redirect to `/notes` stays in the tenant's folder.
+    #[must_use]
+    pub fn keep_locations(self) -> Self {
+        self.with(|inner| inner.rewrite_locations = false)
+    }
+
+    /// The registry, which asks the database each time.
     #[must_use]
     pub fn registry(&self) -> &PgRegistry {
-        &self.0.registry
+        self.0.cache.registry()
+    }
+
+    /// What is remembered of the registry.
+    #[must_use]
+    pub fn cache(&self) -> &RegistryCache {
+        &self.0.cache
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
     }
 
     /// The middleware, for [`App::wrap`](actix_web::App::wrap).
@@ -152,79 +386,38 @@ impl Tenancy {
     }
 
     /// Finds the tenant of a request, and gives the inner service the path that it should see.
-    async fn identify(&self, request: &mut ServiceRequest) -> Result<Tenant, Error> {
-        let Some(found) = self.ask_resolvers(request).await? else {
-            let host = Incoming::new(request)?.into_host();
-            let path = request.path();
-            return Err(Error::unknown(self.0.unknown, host.as_ref(), path));
-        };
-        let (tenant, routing, base) = found;
-        match tenant.status() {
-            TenantStatus::Ready => {}
-            status => {
-                let id = tenant.id().clone();
-                return Err(Cause::NotReady { id, status }.into());
-            }
+    async fn identify(&self, request: &mut ServiceRequest) -> Result<Seen, Answer> {
+        if self.is_exempt(request.path()) {
+            return Ok(self.seen(None, None, String::new()));
         }
+        let (found, user) = self.find(request).await?;
+        let Some(found) = found else {
+            let added = &self.0.site_prefix;
+            mount::prepend(request, added)?;
+            return Ok(self.seen(None, user, added.clone()));
+        };
+        let Found {
+            tenant,
+            routing,
+            base,
+            role,
+            ..
+        } = found;
         let mount = match base {
             Some(base) => mount::rewrite(request, base)?,
             None => Mount::at_root(request.uri().clone()),
         };
-        Ok(Tenant::new(tenant, routing, mount))
+        let tenant = Tenant::new(tenant, routing, mount, role);
+        Ok(self.seen(Some(tenant), user, String::new()))
     }
 
-    /// The tenant, by what it was found, and the part of the path that belongs to it.
-    async fn ask_resolvers(
-        &self,
-        request: &ServiceRequest,
-    ) -> Result<Option<(boardinghouse_core::Tenant, Routing, Option<String>)>, Error> {
-        for resolver in &self.0.resolvers {
-            // Made anew each time: a request must not be borrowed while something is awaited.
-            let resolution = resolver
-                .resolve(&Incoming::new(request)?)
-                .map_err(Cause::Lookup)?;
-            let routing = resolver.routing();
-            let (tenant, base) = match resolution {
-                Resolution::Pass => continue,
-                Resolution::Unknown => (None, None),
-                Resolution::Refuse(status) => return Err(Cause::Refused(status).into()),
-                Resolution::Tenant(id) => (self.find(id).await?, None),
-                Resolution::Mounted { tenant, base } => (self.find(tenant).await?, Some(base)),
-                Resolution::Domain(domain) => {
-                    let lookup = move |registry: PgRegistry| registry.find_by_domain(&domain);
-                    match self.ask_registry(lookup).await? {
-                        None => continue,
-                        found => (found, None),
-                    }
-                }
-            };
-            return Ok(tenant.map(|tenant| (tenant, routing, base)));
+    fn seen(&self, tenant: Option<Tenant>, user: Option<User>, added: String) -> Seen {
+        Seen {
+            tenancy: self.clone(),
+            tenant,
+            user,
+            added,
         }
-        Ok(None)
-    }
-
-    async fn find(&self, id: TenantId) -> Result<Option<boardinghouse_core::Tenant>, Error> {
-        let reserved = self.0.registry.pool().layout().schema_for(&id);
-        if reserved.is_err_and(|error| error.kind() == ErrorKind::ReservedName) {
-            return Ok(None);
-        }
-        self.ask_registry(move |registry| registry.find(&id)).await
-    }
-
-    async fn ask_registry(
-        &self,
-        lookup: impl FnOnce(
-            PgRegistry,
-        ) -> boardinghouse_core::Result<Option<boardinghouse_core::Tenant>>
-        + Send
-        + 'static,
-    ) -> Result<Option<boardinghouse_core::Tenant>, Error> {
-        let registry = self.0.registry.clone();
-        let found = blocking::run(move || lookup(registry)).await?;
-        let found = found.map_err(|error| Cause::Lookup(error.into()))?;
-        // A row that somebody wrote by hand must not make a tenant of the shared schema.
-        let layout = self.0.registry.pool().layout();
-        Ok(found.filter(|tenant| layout.tenant_schema(tenant.schema()).is_ok()))
     }
 }
 
@@ -233,28 +426,35 @@ async fn serve<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, ActixError> {
-    let tenant = if tenancy.is_exempt(request.path()) {
-        None
-    } else {
-        match tenancy.identify(&mut request).await {
-            Ok(tenant) => Some(tenant),
-            // An answer rather than an error, so that middleware around this one sees a response.
-            Err(error) => return Ok(request.error_response(error).map_into_right_body()),
+    let seen = match tenancy.identify(&mut request).await {
+        Ok(seen) => seen,
+        // An answer rather than an error, so that middleware around this one sees a response.
+        Err(Answer::Error(error)) => {
+            return Ok(request.error_response(error).map_into_right_body());
+        }
+        Err(Answer::Response(response)) => {
+            return Ok(request
+                .into_response(response.map_into_boxed_body())
+                .map_into_right_body());
         }
     };
-    let span = tenant.as_ref().map_or_else(
+    let tenant = seen.tenant.as_ref();
+    let span = tenant.map_or_else(
         Span::none,
-        |tenant| info_span!("tenant", id = %tenant.id(), routed_by = %tenant.routed_by()),
+        |tenant| info_span!("tenant", tenant = %tenant.id(), routed_by = %tenant.routed_by()),
     );
-    let pool = tenancy.registry().pool().clone();
-    request.extensions_mut().insert(Seen { pool, tenant });
-    let response = next.call(request).instrument(span).await?;
+    let base = tenant.map_or("", Tenant::base_path).to_owned();
+    request.extensions_mut().insert(seen);
+    let mut response = next.call(request).instrument(span).await?;
+    if tenancy.0.rewrite_locations {
+        location::keep_below(response.headers_mut(), &base);
+    }
     Ok(response.map_into_left_body())
 }
 
 impl fmt::Debug for Tenancy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let routings: Vec<_> = self.0.resolvers.iter().map(|r| r.routing()).collect();
+        let routings: Vec<Routing> = self.0.resolvers.iter().map(Asked::routing).collect();
         f.debug_struct("Tenancy")
             .field("resolvers", &routings)
             .field("exempt", &self.0.exempt)

@@ -9,6 +9,7 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::
 use boardinghouse_core::TenantPool;
 
 use crate::{
+    accept::prefers_html,
     error::{Cause, Error},
     mount::Mount,
     resolver::Routing,
@@ -22,8 +23,9 @@ use crate::{
 ///
 /// # Extractor behaviour
 ///
-/// On an [exempt](crate::Tenancy::exempt) path the handler is not called and the answer is 404;
-/// `Option<Tenant>` is `None` there. Without the middleware the answer is 500, and the log says what
+/// On an [exempt](crate::Tenancy::exempt) path, and on the [shared site](crate::Unknown::SharedSite), the
+/// handler is not called. The answer is 404, or with a [`chooser`](crate::Tenancy::chooser) 302 to it, and
+/// 409 for programs. `Option<Tenant>` is `None` there. Without the middleware the answer is 500, and the log says what
 /// to add; for `Option<Tenant>` the log alone does, because actix makes `None` of every error.
 ///
 /// # Examples
@@ -47,6 +49,7 @@ pub struct Tenant {
     tenant: boardinghouse_core::Tenant,
     routed_by: Routing,
     mount: Mount,
+    role: Option<String>,
 }
 
 impl Tenant {
@@ -54,11 +57,13 @@ impl Tenant {
         tenant: boardinghouse_core::Tenant,
         routed_by: Routing,
         mount: Mount,
+        role: Option<String>,
     ) -> Self {
         Self {
             tenant,
             routed_by,
             mount,
+            role,
         }
     }
 
@@ -66,6 +71,13 @@ impl Tenant {
     #[must_use]
     pub fn routed_by(&self) -> Routing {
         self.routed_by
+    }
+
+    /// What the user is in this tenant, by [`Members`](boardinghouse_core::Members); `None` for one who
+    /// is no member, and where [`Tenancy::access`](crate::Tenancy::access) was not called.
+    #[must_use]
+    pub fn role(&self) -> Option<&str> {
+        self.role.as_deref()
     }
 
     /// What the paths of links to this tenant must begin with: `/t/acme` where the request was
@@ -125,6 +137,12 @@ pub(crate) fn tenant_and_pool(request: &HttpRequest) -> Result<(Tenant, TenantPo
     let tenant = seen
         .tenant
         .clone()
-        .ok_or_else(|| Cause::Exempt(request.path().to_owned()))?;
-    Ok((tenant, seen.pool.clone()))
+        .ok_or_else(|| match &seen.tenancy.inner().chooser {
+            Some(path) => {
+                let chooser = Some(path.clone());
+                Error::not_chosen(chooser.filter(|_| prefers_html(request.headers())))
+            }
+            None => Cause::NoTenant(request.path().to_owned()).into(),
+        })?;
+    Ok((tenant, seen.pool().clone()))
 }

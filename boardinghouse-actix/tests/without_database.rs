@@ -1,7 +1,7 @@
 //! What needs no database must work without one: this pool leads nowhere.
 
 use actix_web::{
-    App, HttpMessage as _, HttpResponse,
+    App, HttpMessage as _, HttpRequest, HttpResponse,
     body::MessageBody,
     dev::{Service as _, ServiceResponse},
     http::{StatusCode, header::HOST},
@@ -9,8 +9,8 @@ use actix_web::{
     web,
 };
 use boardinghouse_actix::{
-    Header, HostTable, Incoming, PathPrefix, Resolution, SharedDb, Subdomain, Tenancy, Tenant,
-    TenantDb,
+    Claim, Header, HostTable, Incoming, PathPrefix, Resolution, SharedDb, Subdomain, Tenancy,
+    Tenant, TenantDb, TenantUrls as _, Visitor, guard,
 };
 use boardinghouse_core::{PgRegistry, TenantPool};
 
@@ -234,4 +234,89 @@ async fn a_resolver_reads_what_outer_middleware_left_in_the_extensions() {
     let app = init_service(app).await;
     let response = call_service(&app, get("/").to_request()).await;
     assert_eq!(seen(response).await, empty(401));
+}
+
+#[actix_web::test]
+async fn a_claim_is_read_from_what_outer_middleware_has_verified() {
+    struct Claims(Option<&'static str>);
+
+    let tenancy = tenancy(&pool())
+        .resolver(Claim::new(|claims: &Claims| claims.0))
+        .unknown(StatusCode::GONE);
+    let app = App::new()
+        .wrap(tenancy.middleware())
+        .wrap_fn(|request, next| {
+            let claim = match request.path() {
+                "/none" => None,
+                "/bad" => Some("Not an id"),
+                "/public" => Some("public"),
+                _ => Some("acme"),
+            };
+            if request.path() != "/unverified" {
+                request.extensions_mut().insert(Claims(claim));
+            }
+            next.call(request)
+        });
+    let app = init_service(app).await;
+    for (path, status) in [
+        ("/unverified", 410), // left to the next resolver, of which there is none
+        ("/none", 410),
+        ("/bad", 401),
+        ("/public", 401),
+        ("/acme", 503), // looked up, while the database is down
+    ] {
+        let response = call_service(&app, get(path).to_request()).await;
+        assert_eq!(seen(response).await, empty(status), "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn without_the_middleware_guards_match_nothing_and_there_are_no_links() {
+    let app = App::new()
+        .route(
+            "/site",
+            web::get().guard(guard::shared_site()).to(async || "site"),
+        )
+        .route(
+            "/tenant",
+            web::get().guard(guard::tenant()).to(async || "tenant"),
+        )
+        .route(
+            "/kind",
+            web::get()
+                .guard(guard::tenant_kind("x"))
+                .to(async || "kind"),
+        )
+        .route("/who", web::get().to(async |_: Visitor| "somebody"))
+        .service(
+            web::resource("/link")
+                .name("link")
+                .to(async |request: HttpRequest| request.tenant_url_for("link", [""; 0])),
+        );
+    let app = init_service(app).await;
+    for (path, status) in [
+        ("/site", 404),
+        ("/tenant", 404),
+        ("/kind", 404),
+        ("/who", 500),
+        ("/link", 500),
+    ] {
+        let response = call_service(&app, get(path).to_request()).await;
+        assert_eq!(seen(response).await, empty(status), "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn who_sent_a_request_may_be_hard_to_tell() {
+    let tenancy = tenancy(&pool())
+        .users(
+            |request: &Incoming<'_>| match request.headers().get("x-user") {
+                Some(_) => Err("the key server is down".into()),
+                None => Ok(None),
+            },
+        )
+        .unknown(StatusCode::GONE);
+    assert_eq!(answer(&tenancy, get("/tenant")).await, empty(410));
+    let request = get("/tenant").insert_header(("x-user", "ada"));
+    assert_eq!(answer(&tenancy, request).await, empty(503));
 }

@@ -154,10 +154,27 @@ impl Address {
     /// 3986, section 4.2). A slash at the beginning of `path` makes no difference.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
+        self.url_on_port(None, path)
+    }
+
+    /// The same, where the site is on a port of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boardinghouse_core::Address;
+    ///
+    /// let folder: Address = "example.com/acme".parse()?;
+    /// assert_eq!(folder.url_on_port(Some(8080), "/notes"), "//example.com:8080/acme/notes");
+    /// # Ok::<(), boardinghouse_core::Error>(())
+    /// ```
+    #[must_use]
+    pub fn url_on_port(&self, port: Option<u16>, path: &str) -> String {
         let path = path.trim_start_matches('/');
+        let port = port.map_or(String::new(), |port| format!(":{port}"));
         match &self.folder {
-            Some(folder) => format!("//{}/{folder}/{path}", self.domain),
-            None => format!("//{}/{path}", self.domain),
+            Some(folder) => format!("//{}{port}/{folder}/{path}", self.domain),
+            None => format!("//{}{port}/{path}", self.domain),
         }
     }
 

@@ -78,6 +78,10 @@ pub enum ErrorKind {
     MigrationsPending,
     /// Work for one of many tenants panicked. Its connection was closed.
     Panicked,
+    /// A tenant has no such file.
+    FileNotFound,
+    /// A file of a tenant could not be read or written.
+    FileFailed,
     /// No PostgreSQL server could be found, fetched or started.
     Embedded,
     /// What was asked for needs sessions, and the pool keeps none:

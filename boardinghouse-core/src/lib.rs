@@ -37,6 +37,7 @@
 //!   a time. Each result says whose it is, and a tenant that fails, fails alone.
 //! * [`TenantJob`] is work for one tenant that waits in a queue. It cannot be made without a tenant, and
 //!   it is not done for another one that has its id by then.
+//! * [`tenant_key`] makes the keys of a cache that all tenants share.
 //! * [`ReplicatedPool`] reads on a streaming replica. It is more than a second pool: on a replica, no
 //!   lock keeps a schema in its place during a checkout.
 //! * [`StaticTenants`] are those that a configuration file names, such as the company's own site: with schemas
@@ -151,8 +152,11 @@
 //!
 //! # Features
 //!
+//! * `files`: `TenantStore`, files below one directory, of which each tenant reaches its own.
+//! * `testing`: module `testing`, tenants for the tests of an application.
 //! * `embedded`: module `embedded`, a private PostgreSQL server for demos and tests. Unix only.
 
+mod access;
 mod across;
 mod catalog;
 mod connection;
@@ -165,9 +169,12 @@ mod drift;
 #[cfg(all(feature = "embedded", unix))]
 pub mod embedded;
 mod error;
+#[cfg(feature = "files")]
+mod files;
 mod gate;
 mod gauge;
 mod job;
+mod keys;
 mod layout;
 mod lifecycle;
 pub mod lint;
@@ -189,8 +196,13 @@ mod statement;
 mod statics;
 mod template;
 mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
 
+#[cfg(feature = "files")]
+pub use crate::files::{FileEntry, TenantFiles, TenantStore};
 pub use crate::{
+    access::{Access, Authorizer, ByMembership, Decision, Superusers, User, Visit},
     across::{AcrossReport, ForTenant, Tenanted},
     connection::{SharedConnection, TenantConnection},
     copy::CopyTo,
@@ -206,6 +218,7 @@ pub use crate::{
     },
     gauge::ConnectionLoad,
     job::TenantJob,
+    keys::tenant_key,
     layout::Layout,
     migrate::{
         FailedMigration, Goal, Group, Limit, LockUse, MigrationContext, MigrationPlan,

@@ -6,6 +6,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     lock,
     names::{SchemaName, TenantId},
+    pool::Subject,
     provision::{Provisioner, schema_exists},
     registry, sql,
     tenant::{Tenant, TenantStatus},
@@ -61,7 +62,10 @@ impl Provisioner {
         }
         let span = tracing::info_span!("rename tenant", tenant = %id, new = %new_id);
         let _entered = span.enter();
-        self.in_transaction(id, |conn| self.rename_checked(conn, id, new_id, &schema))
+        let renamed =
+            self.in_transaction(id, |conn| self.rename_checked(conn, id, new_id, &schema));
+        self.pool.changed(Subject::Tenant(new_id.to_string()));
+        renamed
     }
 
     /// Stops serving a tenant: the next checkout is refused, those that are out finish. Does nothing

@@ -69,6 +69,24 @@ pub(crate) fn end_of_use(conn: &mut PgConnection, schema: &SchemaName) -> Result
     })
 }
 
+/// As [`end_of_use`], where nobody is waited for: checkouts that are out go on to be served.
+pub(crate) fn end_of_use_now(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    let free: bool = diesel::select(
+        diesel::dsl::sql::<sql_types::Bool>("pg_catalog.pg_try_advisory_xact_lock(")
+            .bind::<sql_types::Integer, _>(IN_USE)
+            .sql(", pg_catalog.hashtext(")
+            .bind::<sql_types::Text, _>(schema.as_str())
+            .sql("))"),
+    )
+    .get_result(conn)
+    .map_err(|error| Error::database("look whether a schema is in use", error))?;
+    if free {
+        return Ok(());
+    }
+    let message = format!("schema {schema} is in use by checkouts");
+    Err(Error::new(ErrorKind::Locked, message))
+}
+
 /// Bounds how long a statement of the transaction waits for a lock; gives back the bound before it.
 pub(crate) fn bound_waiting(conn: &mut PgConnection, wait: Duration) -> Result<String> {
     let before = diesel::dsl::sql::<sql_types::Text>("pg_catalog.current_setting('lock_timeout')");

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     lock,
     names::{SchemaName, TenantId},
-    pool::TenantPool,
+    pool::{Subject, TenantPool},
     registry,
     template::{KeptPlan, Template},
     tenant::{Tenant, TenantStatus},
@@ -147,6 +147,17 @@ impl NewTenant {
         self
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn adopts(&self) -> bool {
+        self.adopt.is_some()
+    }
+
+    /// What of the registry it changes.
+    fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let domains = self.addresses.iter().map(|a| a.domain.to_string());
+        std::iter::once(Subject::Tenant(self.id.to_string())).chain(domains.map(Subject::Domain))
+    }
+
     /// Takes a schema that exists already, as it is, instead of cloning the template. Such a schema
     /// is never dropped.
     #[must_use]
@@ -219,6 +230,9 @@ impl Provisioner {
                 .map(|created| created.expect("it was registered"))
                 .map_err(Error::from),
         };
+        for subject in new.subjects() {
+            self.pool.changed(subject);
+        }
         created.map_err(|error| error.with_tenant(&new.id))
     }
 
@@ -237,6 +251,9 @@ impl Provisioner {
             let message = "create_in wants a connection of the provisioner's own pool";
             return Err(Error::new(ErrorKind::InvalidInput, message).with_tenant(&new.id));
         }
+        for subject in new.subjects() {
+            self.pool.expect_change(&subject);
+        }
         // A savepoint: with no transaction around it, a transaction.
         conn.transaction(|conn| self.create_checked(conn, new, &tenant))
             .map_err(|error| error.with_tenant(&new.id))
@@ -251,14 +268,13 @@ impl Provisioner {
     ) -> Result<T> {
         let mut conn = self.pool.get_shared()?;
         registry::require(&mut conn)?;
-        conn.build_transaction()
-            .read_committed()
-            .run(|conn| {
-                let conn: &mut PgConnection = conn;
-                lock::bound_waiting(conn, self.lock_wait)?;
-                work(conn)
-            })
-            .map_err(|error: Error| error.with_tenant(id))
+        let done = conn.build_transaction().read_committed().run(|conn| {
+            let conn: &mut PgConnection = conn;
+            lock::bound_waiting(conn, self.lock_wait)?;
+            work(conn)
+        });
+        self.pool.changed(Subject::Tenant(id.to_string()));
+        done.map_err(|error: Error| error.with_tenant(id))
     }
 
     /// The tenant as it will be; everything that can be checked without the server is checked.

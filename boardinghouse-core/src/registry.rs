@@ -10,6 +10,8 @@ mod state;
 use diesel::{connection::LoadConnection, dsl::sql, prelude::*, sql_types};
 
 use self::rows::{BYTE_ORDER, TenantRow};
+#[cfg(feature = "testing")]
+pub(crate) use self::rows::{find_by_incarnation, list_by_prefix};
 pub use self::{
     addresses::DomainUse,
     cache::{CacheStats, RegistryCache},

@@ -19,45 +19,24 @@ mod page;
 mod routes;
 mod schema;
 mod setup;
+#[path = "../common/start.rs"]
+mod start;
 
-use std::{
-    env,
-    error::Error,
-    io::{self, IsTerminal as _},
-    net::{SocketAddr, TcpListener},
-    process::ExitCode,
-};
+use std::{error::Error, net::SocketAddr, process::ExitCode};
 
 use actix_web::{App, HttpServer};
 use boardinghouse_actix::{HostTable, PathPrefix, Subdomain, Tenancy};
 use boardinghouse_core::{TenantPool, embedded};
 // Brings libpq.
 use pq_sys as _;
-use tracing_subscriber::EnvFilter;
 
 #[actix_web::main]
 async fn main() -> ExitCode {
-    let filter =
-        variable(EnvFilter::DEFAULT_ENV).and_then(|chosen| EnvFilter::try_new(chosen).ok());
-    // How to use it is said last, not what actix says when it starts.
-    let filter = filter.unwrap_or_else(|| EnvFilter::new("info,actix_server=warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    start::run(run()).await
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    // First, because it fails at once when another copy is running.
-    let listener = listen(&variable("BIND").unwrap_or_else(|| "127.0.0.1:8080".into()))?;
+    let listener = start::listen()?;
     let address = listener.local_addr()?;
 
     let started = embedded::from_env_or_start("DATABASE_URL").map_err(|error| error.chain());
@@ -86,21 +65,6 @@ async fn run() -> Result<(), Box<dyn Error>> {
     server.await?;
     println!("Stopped.");
     Ok(())
-}
-
-/// A variable of the environment, unless it is empty.
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn listen(bind: &str) -> Result<TcpListener, String> {
-    let listener = TcpListener::bind(bind).map_err(|error| {
-        format!("cannot listen on {bind}: {error}; set BIND to another address")
-    })?;
-    listener
-        .set_nonblocking(true)
-        .map_err(|error| format!("cannot use {bind}: {error}"))?;
-    Ok(listener)
 }
 
 fn print_how_to_use(address: SocketAddr, private: bool) {

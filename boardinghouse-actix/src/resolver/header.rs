@@ -31,6 +31,7 @@ use crate::{error::BoxError, request::Incoming};
 pub struct Header {
     name: HeaderName,
     trusted: Vec<IpNet>,
+    anybody: bool,
 }
 
 impl Header {
@@ -50,7 +51,17 @@ impl Header {
         Ok(Self {
             name,
             trusted: Vec::new(),
+            anybody: false,
         })
+    }
+
+    /// Reads the header of everybody, as far as [`Tenancy::access`](crate::Tenancy::access) lets the user
+    /// into the tenant, which is asked on every request: for programs that work for a user of several
+    /// tenants.
+    #[must_use]
+    pub fn from_anybody(mut self) -> Self {
+        self.anybody = true;
+        self
     }
 
     /// Also believes peers with these addresses: single ones ([`IpAddr`](std::net::IpAddr)) or
@@ -70,7 +81,7 @@ impl TenantResolver for Header {
         let trusted = request
             .peer()
             .is_some_and(|peer| self.trusted.iter().any(|net| net.contains(&peer)));
-        if !trusted {
+        if !trusted && !self.anybody {
             return Ok(Resolution::Pass);
         }
         let mut values = request.headers().get_all(&self.name);
@@ -83,6 +94,10 @@ impl TenantResolver for Header {
 
     fn routing(&self) -> Routing {
         Routing::Header
+    }
+
+    fn needs_access(&self) -> bool {
+        self.anybody
     }
 }
 
@@ -103,7 +118,9 @@ mod tests {
             request = request.peer_addr((peer.parse::<IpAddr>().unwrap(), 4711).into());
         }
         let request = request.to_srv_request();
-        resolver.resolve(&Incoming::new(&request).unwrap()).unwrap()
+        resolver
+            .resolve(&Incoming::new(&request, &[]).unwrap())
+            .unwrap()
     }
 
     fn acme() -> Resolution {

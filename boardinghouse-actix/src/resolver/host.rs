@@ -1,14 +1,17 @@
 //! Tenants by host name.
 
 use actix_web::http::StatusCode;
-use boardinghouse_core::{DomainName, Result};
+use boardinghouse_core::{DomainName, Result, TenantId};
 
 use super::{Resolution, Routing, TenantResolver, named};
 use crate::{error::BoxError, request::Incoming};
 
 /// Tenants by the host names in the registry (`boardinghouse.domains`).
 ///
-/// The whole name must match. A host that leads to no tenant is left to the next resolver, a request
+/// The whole name must match. Where tenants live in folders of a domain, the first segment of the path is
+/// the folder, as it was sent, and routes see only the rest, as with [`PathPrefix`](crate::PathPrefix). A
+/// segment that is nobody's folder belongs to the tenant that has the domain itself, if there is one. An
+/// address that is to redirect gets 308, to the tenant's primary one. A host that leads to no tenant is left to the next resolver, a request
 /// without a host gets 400.
 ///
 /// With a [`Subdomain`] as well, add that first: it decides every name below its domain, so that a
@@ -87,6 +90,11 @@ impl TenantResolver for Subdomain {
     fn routing(&self) -> Routing {
         Routing::Subdomain
     }
+
+    fn base_of(&self, tenant: &TenantId, port: Option<u16>) -> Option<String> {
+        let host = format!("//{tenant}.{}", self.base);
+        Some(port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
+    }
 }
 
 const NO_HOST: Resolution = Resolution::Refuse(StatusCode::BAD_REQUEST);
@@ -101,7 +109,9 @@ mod tests {
         let request = TestRequest::default()
             .insert_header((header::HOST, host))
             .to_srv_request();
-        resolver.resolve(&Incoming::new(&request).unwrap()).unwrap()
+        resolver
+            .resolve(&Incoming::new(&request, &[]).unwrap())
+            .unwrap()
     }
 
     #[test]
@@ -140,7 +150,7 @@ mod tests {
     #[test]
     fn a_request_without_a_host_is_a_bad_request() {
         let request = TestRequest::default().to_srv_request();
-        let incoming = Incoming::new(&request).unwrap();
+        let incoming = Incoming::new(&request, &[]).unwrap();
         assert_eq!(HostTable.resolve(&incoming).unwrap(), NO_HOST);
         let below = Subdomain::of("example.com").unwrap();
         assert_eq!(below.resolve(&incoming).unwrap(), NO_HOST);

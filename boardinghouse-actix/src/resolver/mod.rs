@@ -1,18 +1,23 @@
 //! Resolvers: from a request to the name of a tenant. None of them talks to a database.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use actix_web::http::StatusCode;
 use boardinghouse_core::{DomainName, TenantId};
+use futures_core::future::LocalBoxFuture;
 use serde::Serialize;
 
 use crate::{error::BoxError, request::Incoming};
 
+mod claim;
+mod cookie;
 mod header;
 mod host;
 mod path;
 
 pub use self::{
+    claim::Claim,
+    cookie::Cookie,
     header::Header,
     host::{HostTable, Subdomain},
     path::PathPrefix,
@@ -65,6 +70,100 @@ pub trait TenantResolver: Send + Sync + 'static {
     fn routing(&self) -> Routing {
         Routing::Custom
     }
+
+    /// Whether a request that names a tenant which does not exist is for an unknown tenant. Otherwise
+    /// the next resolver is asked. Defaults to `true`.
+    fn is_final(&self) -> bool {
+        true
+    }
+
+    /// Whether anybody can write what it reads, so that it must be asked on every request whether the
+    /// user may enter the tenant: see [`Tenancy::access`](crate::Tenancy::access). Defaults to `false`.
+    fn needs_access(&self) -> bool {
+        false
+    }
+
+    /// Called when the tenant that it named does not exist any more, or when the user may not enter it:
+    /// forgets it, where it was remembered. Defaults to nothing.
+    fn forget(&self, request: &Incoming<'_>) {
+        let _ = request;
+    }
+
+    /// What the URLs of a tenant begin with that this resolver leads to, without a slash at the end:
+    /// `//acme.example.com`, `/t/acme`. `None` where no URL leads to one. Defaults to `None`.
+    fn base_of(&self, tenant: &TenantId, port: Option<u16>) -> Option<String> {
+        let _ = (tenant, port);
+        None
+    }
+}
+
+/// A resolver that has to wait.
+pub(crate) trait Later: Send + Sync {
+    fn resolve<'a>(
+        &'a self,
+        request: &'a Incoming<'a>,
+    ) -> LocalBoxFuture<'a, Result<Resolution, BoxError>>;
+}
+
+impl<F> Later for F
+where
+    F: AsyncFn(&Incoming<'_>) -> Result<Resolution, BoxError> + Send + Sync,
+{
+    fn resolve<'a>(
+        &'a self,
+        request: &'a Incoming<'a>,
+    ) -> LocalBoxFuture<'a, Result<Resolution, BoxError>> {
+        Box::pin(self(request))
+    }
+}
+
+/// A resolver of either kind.
+#[derive(Clone)]
+pub(crate) enum Asked {
+    Now(Arc<dyn TenantResolver>),
+    Later(Arc<dyn Later>),
+}
+
+impl Asked {
+    pub(crate) async fn resolve(&self, request: &Incoming<'_>) -> Result<Resolution, BoxError> {
+        match self {
+            Self::Now(resolver) => resolver.resolve(request),
+            Self::Later(resolver) => resolver.resolve(request).await,
+        }
+    }
+
+    fn now(&self) -> Option<&dyn TenantResolver> {
+        match self {
+            Self::Now(resolver) => Some(&**resolver),
+            Self::Later(_) => None,
+        }
+    }
+
+    pub(crate) fn routing(&self) -> Routing {
+        self.now().map_or(Routing::Custom, TenantResolver::routing)
+    }
+
+    pub(crate) fn is_final(&self) -> bool {
+        self.now().is_none_or(TenantResolver::is_final)
+    }
+
+    pub(crate) fn needs_access(&self) -> bool {
+        self.now().is_some_and(TenantResolver::needs_access)
+    }
+
+    pub(crate) fn forget(&self, request: &Incoming<'_>) {
+        if let Some(resolver) = self.now() {
+            resolver.forget(request);
+        }
+    }
+
+    pub(crate) fn base_of(&self, tenant: &TenantId, port: Option<u16>) -> Option<String> {
+        self.now()?.base_of(tenant, port)
+    }
+
+    pub(crate) fn reads_domains(&self) -> bool {
+        self.routing() == Routing::Host
+    }
 }
 
 impl<F> TenantResolver for F
@@ -85,8 +184,8 @@ pub enum Resolution {
     /// This tenant. When there is none of that id, the request is for an unknown tenant, whatever
     /// other resolvers would say.
     Tenant(TenantId),
-    /// The tenant that this host name leads to in the registry; the next resolver is asked when it
-    /// leads to none.
+    /// The tenant that this host name leads to in the registry, or where tenants live in folders of it,
+    /// the first segment of the path; the next resolver is asked when it leads to none.
     Domain(DomainName),
     /// A tenant that owns a beginning of the path. Handlers and routes see only the rest of it.
     Mounted {
@@ -102,6 +201,14 @@ pub enum Resolution {
     Refuse(StatusCode),
 }
 
+impl Resolution {
+    /// The tenant of this name; unknown where the name can be no tenant's.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        named(name)
+    }
+}
+
 /// By what a request was routed to its tenant.
 ///
 /// # Examples
@@ -115,14 +222,25 @@ pub enum Resolution {
 pub enum Routing {
     /// By a host name in the registry: [`HostTable`].
     Host,
+    /// By a folder of a host, in the registry: [`HostTable`].
+    Folder,
     /// By a name below a domain: [`Subdomain`].
     Subdomain,
     /// By the beginning of the path: [`PathPrefix`].
     Path,
     /// By a header of a trusted peer: [`Header`].
     Header,
+    /// By a claim that other middleware has verified: [`Claim`].
+    Claim,
+    /// By a cookie: [`Cookie`].
+    Cookie,
     /// By a resolver of the application.
     Custom,
+    /// By a domain or a folder in the configuration:
+    /// [`Tenancy::statics`](crate::Tenancy::statics).
+    Static,
+    /// By nothing: [`Tenancy::default_tenant`](crate::Tenancy::default_tenant).
+    Default,
 }
 
 impl fmt::Display for Routing {
@@ -132,7 +250,12 @@ impl fmt::Display for Routing {
             Self::Subdomain => "subdomain",
             Self::Path => "path",
             Self::Header => "header",
+            Self::Folder => "folder",
+            Self::Claim => "claim",
+            Self::Cookie => "cookie",
             Self::Custom => "custom",
+            Self::Static => "static",
+            Self::Default => "default",
         })
     }
 }

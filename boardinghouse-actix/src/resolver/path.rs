@@ -3,14 +3,14 @@
 use boardinghouse_core::TenantId;
 
 use super::{Resolution, Routing, TenantResolver};
-use crate::{error::BoxError, request::Incoming};
+use crate::{error::BoxError, mount::normal_prefix, request::Incoming};
 
 /// Tenants by a segment of the path: `/t/{tenant}/…`.
 ///
 /// Routes and handlers see the rest: a request for `/t/acme/notes?page=2` is routed as
 /// `/notes?page=2`. [`Tenant::base_path`](crate::Tenant::base_path) is what links must begin with,
-/// [`Tenant::original_uri`](crate::Tenant::original_uri) what the client sent. actix-web's
-/// `url_for` does not know about either.
+/// [`Tenant::original_uri`](crate::Tenant::original_uri) what the client sent. For links use
+/// [`TenantUrls`](crate::TenantUrls): actix-web's `url_for` does not know about either.
 ///
 /// The segment is the tenant's id exactly as sent. It is compared before anything is decoded, and
 /// nothing in the path is decoded or normalised here:
@@ -38,6 +38,7 @@ use crate::{error::BoxError, request::Incoming};
 pub struct PathPrefix {
     /// With a slash at its start and none at its end; empty for none.
     prefix: String,
+    optional: bool,
 }
 
 impl PathPrefix {
@@ -46,14 +47,20 @@ impl PathPrefix {
     /// Slashes at the ends of `prefix` make no difference.
     #[must_use]
     pub fn new(prefix: &str) -> Self {
-        let prefix = prefix.trim_matches('/');
         Self {
-            prefix: if prefix.is_empty() {
-                String::new()
-            } else {
-                format!("/{prefix}")
-            },
+            prefix: normal_prefix(prefix),
+            optional: false,
         }
+    }
+
+    /// Leaves a segment that is no tenant's to the next resolver, so that the same domain can have
+    /// pages of its own: `/about` beside `/acme`. A page whose first segment is a tenant's id is the
+    /// tenant's: keep such ids from being taken, by
+    /// [`Layout::with_reserved`](boardinghouse_core::Layout::with_reserved).
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
     }
 
     fn resolve_path(&self, path: &str) -> Resolution {
@@ -67,6 +74,7 @@ impl PathPrefix {
                 base: format!("{}/{tenant}", self.prefix),
                 tenant,
             },
+            Err(_) if self.optional => Resolution::Pass,
             Err(_) => Resolution::Unknown,
         }
     }
@@ -79,6 +87,14 @@ impl TenantResolver for PathPrefix {
 
     fn routing(&self) -> Routing {
         Routing::Path
+    }
+
+    fn is_final(&self) -> bool {
+        !self.optional
+    }
+
+    fn base_of(&self, tenant: &TenantId, _: Option<u16>) -> Option<String> {
+        Some(format!("{}/{tenant}", self.prefix))
     }
 }
 

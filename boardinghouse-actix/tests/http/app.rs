@@ -172,6 +172,15 @@ pub(crate) struct Server {
 }
 
 pub(crate) fn serve(tenancy: Tenancy, workers: usize) -> Server {
+    serve_routes(tenancy, workers, routes)
+}
+
+/// The same, with routes of the test's own.
+pub(crate) fn serve_routes(
+    tenancy: Tenancy,
+    workers: usize,
+    routes: fn(&mut web::ServiceConfig),
+) -> Server {
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || {
         System::new().block_on(async {

@@ -3,7 +3,8 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// No test waits for this long unless something hangs.
@@ -14,6 +15,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
+    lines: Vec<(String, String)>,
 }
 
 pub(crate) fn send(to: SocketAddr, request: &str) -> Answer {
@@ -28,6 +30,11 @@ pub(crate) fn send(to: SocketAddr, request: &str) -> Answer {
         status: head.split(' ').nth(1).unwrap().parse().unwrap(),
         head: head.to_ascii_lowercase(),
         body: body.to_owned(),
+        lines: head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
     }
 }
 
@@ -58,7 +65,29 @@ pub(crate) fn get(to: SocketAddr, host: &str, target: &str) -> Answer {
     get_with(to, target, &[&format!("Host: {host}")])
 }
 
+/// Asks until the answer has this status, as one that depends on what the server must first hear of does.
+#[track_caller]
+pub(crate) fn until(status: u16, ask: impl Fn() -> Answer) -> Answer {
+    let start = Instant::now();
+    loop {
+        let answer = ask();
+        if answer.status == status {
+            return answer;
+        }
+        assert!(start.elapsed() < DEADLINE, "still {answer:?}");
+        thread::yield_now();
+    }
+}
+
 impl Answer {
+    /// The value of a header, as it was sent.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        self.lines
+            .iter()
+            .find(|(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.clone())
+    }
+
     #[track_caller]
     pub(crate) fn is(&self, status: u16, body: &str) {
         assert_eq!((self.status, self.body.as_str()), (status, body));

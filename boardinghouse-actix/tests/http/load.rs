@@ -54,7 +54,7 @@ fn two_hundred_slow_queries_of_two_tenants_do_not_mix_and_do_not_stop_the_worker
     assert_eq!(answered.load(Ordering::SeqCst), 200);
 }
 
-fn waiting(fixture: &Fixture) -> i64 {
+pub(crate) fn waiting(fixture: &Fixture) -> i64 {
     select(sql::<BigInt>(
         "(SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database \
          WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted)",

@@ -2,11 +2,22 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "this is how a test fails")]
 
+mod addresses;
 mod app;
 mod attack;
+mod cache;
+mod chain;
 mod client;
 mod failures;
+mod files;
 mod fixture;
+mod fuzz;
+mod links;
 mod load;
 mod resolving;
 mod routing;
+mod sites;
+mod sockets;
+mod statics;
+mod testing;
+mod unknown;

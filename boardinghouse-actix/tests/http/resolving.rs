@@ -6,7 +6,7 @@ use boardinghouse_core::{PgRegistry, TenantId};
 
 use crate::{
     app::serve,
-    client::{Answer, get, get_with},
+    client::{Answer, get, get_with, until},
     fixture::Fixture,
 };
 
@@ -66,14 +66,18 @@ fn a_tenant_that_is_not_ready_is_not_served() {
             "UPDATE boardinghouse.tenants SET status = '{status}' WHERE id = 'acme'"
         ));
     };
+    let acme = || get(server.at, "acme.test", "/target");
     set("suspended");
-    get(server.at, "acme.test", "/target").is(403, "");
+    acme().is(403, "");
     for status in ["pending", "failed", "dropping"] {
+        set("suspended");
+        until(403, acme).is(403, "");
         set(status);
-        later(&get(server.at, "acme.test", "/target"));
+        later(&until(503, acme));
         get(server.at, "globex.test", "/notes").is(200, "from-globex");
     }
     set("ready");
+    until(200, acme);
     get(server.at, "acme.test", "/notes").is(200, "from-acme");
 }
 

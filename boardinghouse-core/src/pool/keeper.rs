@@ -43,26 +43,39 @@ fn tidy(inner: &Arc<Inner>) {
         inner.idle_timeout.is_some_and(|most| idle >= most)
             || inner.max_lifetime.is_some_and(|most| age >= most)
     };
-    // Whatever happens to what was taken, its turn ends.
-    let take = |wanted: &dyn Fn(&Conn, Duration) -> bool| {
-        let conn = inner.shelf.take_if(wanted)?;
-        let inner = Arc::clone(inner);
-        Some(Turn {
-            conn: Some(conn),
-            inner,
-        })
-    };
-    while let Some(mut turn) = take(&|conn, idle| old(idle, conn.age())) {
+    while let Some(mut turn) = take(inner, |conn, idle| old(idle, conn.age())) {
         if let Some(conn) = &mut turn.conn {
             conn.spoiled = true;
         }
     }
-    while let Some(mut turn) = take(&|conn, idle| conn.is_parked() && idle >= PARKED) {
+    unpark(inner, |_, idle| idle >= PARKED);
+    inner.keep_ready();
+}
+
+/// Takes an idle session with its turn, which ends whatever happens to it.
+fn take(inner: &Arc<Inner>, wanted: impl Fn(&Conn, Duration) -> bool) -> Option<Turn> {
+    let conn = inner.shelf.take_if(wanted)?;
+    Some(Turn {
+        conn: Some(conn),
+        inner: Arc::clone(inner),
+    })
+}
+
+/// Takes parked sessions off the path that they are on.
+fn unpark(inner: &Arc<Inner>, wanted: impl Fn(&Conn, Duration) -> bool) {
+    while let Some(mut turn) = take(inner, |conn, idle| conn.is_parked() && wanted(conn, idle)) {
         if turn.conn.as_mut().is_some_and(|conn| !conn.clean()) {
             inner.counters.closed();
         }
     }
-    inner.keep_ready();
+}
+
+#[cfg(feature = "testing")]
+impl super::TenantPool {
+    /// Takes the idle sessions that are on a schema off it, without waiting for their time.
+    pub(crate) fn leave(&self, schema: &crate::names::SchemaName) {
+        unpark(&self.0, |conn, _| conn.was_on(schema));
+    }
 }
 
 impl Inner {

@@ -134,6 +134,16 @@ impl TenantPool {
         self.start_listening();
     }
 
+    /// Tells whoever watches what this process has changed, which then need not wait for the notification.
+    pub(crate) fn changed(&self, subject: Subject) {
+        self.0.watchers.tell(Some(subject));
+    }
+
+    /// Tells whoever watches what a transaction of this process changes once it is committed.
+    pub(crate) fn expect_change(&self, subject: &Subject) {
+        self.0.watchers.expect(subject);
+    }
+
     /// For how long what was read of the registry, and not notified of since, is to be believed now.
     pub(crate) fn belief(&self) -> Duration {
         self.0.known.belief()

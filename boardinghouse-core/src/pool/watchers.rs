@@ -19,6 +19,9 @@ pub(crate) enum Subject {
 pub(crate) trait Watcher: Send + Sync {
     /// This changed; with `None` anything may have.
     fn changed(&self, subject: Option<Subject>);
+
+    /// This will change, as soon as somebody's transaction is committed.
+    fn expect(&self, subject: Subject);
 }
 
 #[derive(Default)]
@@ -46,17 +49,26 @@ impl Watchers {
         self.tell((!user.is_empty()).then(|| Subject::User(user.to_owned())));
     }
 
+    /// What this process itself is about to change.
+    pub(super) fn expect(&self, subject: &Subject) {
+        self.each(|watcher| watcher.expect(subject.clone()));
+    }
+
     /// What was notified until now cannot be known.
     pub(super) fn missed(&self) {
         self.tell(None);
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "made for the call")]
-    fn tell(&self, subject: Option<Subject>) {
+    pub(super) fn tell(&self, subject: Option<Subject>) {
+        self.each(|watcher| watcher.changed(subject.clone()));
+    }
+
+    fn each(&self, tell: impl Fn(&dyn Watcher)) {
         lock(&self.0).retain(|watcher| {
             let watcher = watcher.upgrade();
             if let Some(watcher) = &watcher {
-                watcher.changed(subject.clone());
+                tell(&**watcher);
             }
             watcher.is_some()
         });

@@ -47,7 +47,8 @@ impl Provisioner {
     /// The schema of an adopted tenant is kept. A schema that is gone already is not an error, nor is one that
     /// was never made: of a tenant that is pending or failed, the row alone is deleted.
     ///
-    /// Waits until no checkout uses the schema; new ones are refused from then on.
+    /// Waits until no checkout uses the schema; new ones are refused from then on. With a
+    /// [`lock_wait`](Self::lock_wait) of zero it does not wait, and nobody is refused in vain.
     ///
     /// A schema with so many relations that dropping them would take more than half of the locks that the
     /// server has (`max_locks_per_transaction`, PostgreSQL manual, 20.12 "Lock Management") is dropped in
@@ -74,7 +75,11 @@ impl Provisioner {
                 let is_ours = !tenant.is_adopted() && tenant.status().has_schema();
                 let schema_dropped = is_ours && schema_exists(conn, tenant.schema())?;
                 if schema_dropped {
-                    lock::end_of_use(conn, tenant.schema())?;
+                    if self.lock_wait.is_zero() {
+                        lock::end_of_use_now(conn, tenant.schema())?;
+                    } else {
+                        lock::end_of_use(conn, tenant.schema())?;
+                    }
                     nobody_depends_on(conn, tenant.schema())?;
                     let budget = Budget::read(conn, tenant.schema())?;
                     if !budget.is_enough() {

@@ -280,6 +280,12 @@ impl RegistryCache {
     }
 }
 
+impl From<PgRegistry> for RegistryCache {
+    fn from(registry: PgRegistry) -> Self {
+        Self::new(registry)
+    }
+}
+
 impl fmt::Debug for RegistryCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegistryCache")

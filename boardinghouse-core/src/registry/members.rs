@@ -8,6 +8,7 @@ use super::{PgRegistry, not_found, rows::TenantRow};
 use crate::{
     error::{Error, ErrorKind, Result},
     names::TenantId,
+    pool::Subject,
     schema::boardinghouse::{members, tenants},
     tenant::Tenant,
 };
@@ -150,6 +151,7 @@ impl PgRegistry {
         if added == 0 {
             return Err(not_found(id));
         }
+        self.pool().changed(Subject::User(user.to_owned()));
         Ok(())
     }
 
@@ -165,6 +167,7 @@ impl PgRegistry {
         let removed = self.read("remove a member", |conn| {
             diesel::delete(members::table.find((user, id.as_str()))).execute(conn)
         })?;
+        self.pool().changed(Subject::User(user.to_owned()));
         Ok(removed > 0)
     }
 }

@@ -66,6 +66,35 @@ pub(crate) fn list<C: PgQueries>(conn: &mut C) -> Result<Vec<Tenant>> {
         .collect()
 }
 
+/// The tenants whose ids begin with `prefix`, which must hold nothing that `LIKE` takes for more than itself.
+#[cfg(feature = "testing")]
+pub(crate) fn list_by_prefix<C: PgQueries>(conn: &mut C, prefix: &str) -> Result<Vec<Tenant>> {
+    let rows = tenants::table
+        .filter(tenants::id.like(format!("{prefix}-%")))
+        .select(TenantRow::as_select())
+        .load(conn);
+    rows.map_err(|error| explain(conn, "list the tenants", error))?
+        .into_iter()
+        .map(Tenant::try_from)
+        .collect()
+}
+
+/// That very tenant, whatever its id is by now.
+#[cfg(feature = "testing")]
+pub(crate) fn find_by_incarnation<C: PgQueries>(
+    conn: &mut C,
+    incarnation: i64,
+) -> Result<Option<Tenant>> {
+    let row = tenants::table
+        .filter(tenants::incarnation.eq(incarnation))
+        .select(TenantRow::as_select())
+        .first(conn)
+        .optional();
+    row.map_err(|error| explain(conn, "look a tenant up", error))?
+        .map(Tenant::try_from)
+        .transpose()
+}
+
 pub(crate) fn not_found(id: &TenantId) -> Error {
     Error::new(
         ErrorKind::TenantNotFound,

@@ -48,7 +48,7 @@ impl<V> Kept<V> {
         }
         // First, so that a change that comes meanwhile is found the next time.
         let (seen, now) = (self.current_at.load(SeqCst), changes.count());
-        if seen != now {
+        if seen != now || changes.are_expected() {
             if changes.since(seen, &read.subjects) {
                 return None;
             }
@@ -208,6 +208,16 @@ mod tests {
         };
         assert_eq!(f.store.get("a", &f.changes, LONG, read).unwrap(), 7);
         assert_eq!(f.store.peek("a", &f.changes, LONG), None);
+    }
+
+    #[test]
+    fn what_is_about_to_change_is_not_believed_until_it_has() {
+        let f = Fixture::new();
+        assert_eq!((f.get("a"), f.get("b")), (1, 2));
+        f.changes.expect(tenant("a"));
+        assert_eq!((f.get("a"), f.get("a"), f.get("b")), (3, 4, 2));
+        f.changes.changed(Some(tenant("a")));
+        assert_eq!((f.get("a"), f.get("a")), (5, 5));
     }
 
     #[test]
