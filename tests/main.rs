@@ -43,6 +43,7 @@ mod soak;
 mod source;
 mod stacked;
 mod statements;
+mod statics;
 mod stress;
 mod surface;
 mod testing;

@@ -330,7 +330,8 @@ impl PgRegistry {
     /// # Errors
     ///
     /// [`ErrorKind::TenantNotFound`] when a tenant that is named is not registered,
-    /// [`ErrorKind::InvalidInput`] for [`Selection::Shared`], which holds no tenant, and those of
+    /// [`ErrorKind::InvalidInput`] for [`Selection::Shared`] and [`Selection::Static`], which hold no tenant
+    /// of the registry, and those of
     /// [`find`](Self::find).
     pub fn select(&self, selection: &Selection) -> Result<Vec<Tenant>> {
         match selection {
@@ -355,7 +356,7 @@ impl PgRegistry {
                 let mut all: HashMap<TenantId, Tenant> = all.collect();
                 Ok(ids.iter().filter_map(|id| all.remove(id)).collect())
             }
-            Selection::Shared => Err(Error::new(
+            Selection::Shared | Selection::Static(_) => Err(Error::new(
                 ErrorKind::InvalidInput,
                 "the shared schema is no tenant: select tenants",
             )),

@@ -139,6 +139,14 @@ impl NewTenant {
         self
     }
 
+    /// Only registers the tenant, as [`Pending`](crate::TenantStatus::Pending): it is not served before
+    /// [`Provisioner::provision`] has cloned the template for it, which another process can do.
+    #[must_use]
+    pub fn deferred(mut self) -> Self {
+        self.deferred = true;
+        self
+    }
+
     #[cfg(feature = "testing")]
     pub(crate) fn adopts(&self) -> bool {
         self.adopt.is_some()
@@ -148,14 +156,6 @@ impl NewTenant {
     fn subjects(&self) -> impl Iterator<Item = Subject> {
         let domains = self.addresses.iter().map(|a| a.domain.to_string());
         std::iter::once(Subject::Tenant(self.id.to_string())).chain(domains.map(Subject::Domain))
-    }
-
-    /// Only registers the tenant, as [`Pending`](crate::TenantStatus::Pending): it is not served before
-    /// [`Provisioner::provision`] has cloned the template for it, which another process can do.
-    #[must_use]
-    pub fn deferred(mut self) -> Self {
-        self.deferred = true;
-        self
     }
 
     /// Takes a schema that exists already, as it is, instead of cloning the template. Such a schema

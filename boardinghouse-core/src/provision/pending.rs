@@ -9,6 +9,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     lock,
     names::TenantId,
+    pool::Subject,
     registry,
     tenant::{Tenant, TenantStatus},
 };
@@ -73,6 +74,7 @@ impl Provisioner {
                 tracing::error!(error = unnoted.chain(), "its status stays");
             }
         }
+        self.pool.changed(Subject::Tenant(id.to_string()));
         provisioned.map_err(|failed| Error::from(failed).with_tenant(id))
     }
 

@@ -322,6 +322,27 @@ pub(crate) fn find_by_schema(
     row.map(Tenant::try_from).transpose()
 }
 
+/// The tenant that has an id, or a schema in whatever case, with its schema, as a registry of any version
+/// says it.
+pub(crate) fn holder<C: PgQueries>(
+    conn: &mut C,
+    id: &TenantId,
+    schema: &SchemaName,
+) -> Result<Option<(TenantId, SchemaName)>> {
+    let has_schema = sql::<sql_types::Bool>("lower(schema_name) = lower(")
+        .bind::<sql_types::Text, _>(schema.as_str())
+        .sql(")");
+    let row = tenants::table
+        .filter(tenants::id.eq(id.as_str()).or(has_schema))
+        .order(tenants::id.eq(id.as_str()).desc())
+        .select((tenants::id, tenants::schema_name))
+        .first::<(String, String)>(conn)
+        .optional();
+    row.map_err(|error| explain(conn, "look for tenants of that name", error))?
+        .map(|(id, schema)| Ok((TenantId::parse(&id)?, SchemaName::existing(&schema)?)))
+        .transpose()
+}
+
 /// Reads a tenant and keeps its row from changing until the transaction ends.
 pub(crate) fn lock_row(conn: &mut PgConnection, id: &TenantId) -> Result<Option<Tenant>> {
     let row = tenants::table
