@@ -258,7 +258,9 @@ mod tests {
             }
         }
         for address in ["shop.test:81/acme", "shop.test:81/acme/"] {
-            let request = TenantClient::by_host(address).get("/notes").to_http_request();
+            let request = TenantClient::by_host(address)
+                .get("/notes")
+                .to_http_request();
             assert_eq!(request.uri(), "/acme/notes");
             assert_eq!(request.headers().get(header::HOST).unwrap(), "shop.test:81");
         }
