@@ -1,6 +1,8 @@
 //! A server process that dies at any step: nothing half-made is ever served, and what is run again finishes.
 
-use boardinghouse_core::{NewTenant, PgRegistry, Provisioner, SchemaName, TenantPool};
+use boardinghouse_core::{
+    NewTenant, PgRegistry, Provisioner, SchemaName, TenantPool, TenantStatus,
+};
 use boardinghouse_tests::{BAIT, TestDb, bodies, tenant};
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
 
@@ -133,6 +135,32 @@ fn a_claim_is_all_or_nothing_wherever_it_dies() {
             assert_eq!(waiting.len(), usize::from(!done));
         },
     );
+}
+
+#[test]
+fn provisioning_is_all_or_nothing_wherever_it_dies() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let provisioner = Provisioner::new(pool.clone());
+    provisioner.create(&new("acme").deferred()).unwrap();
+    drop((provisioner, pool));
+    let steps = at_every_step(
+        &db,
+        |pool| {
+            let report = Provisioner::new(pool.clone()).provision_pending()?;
+            report.into_results().map(drop)
+        },
+        |pool, done| {
+            let expected = match done {
+                true => TenantStatus::Ready,
+                false => TenantStatus::Pending,
+            };
+            assert_eq!(tenant(pool, "acme").status(), expected);
+            assert_eq!(done, db.tables("acme") == db.tables("__template__"));
+            assert_eq!(done, !db.tables("acme").is_empty());
+        },
+    );
+    assert!(steps > 3, "{steps}");
 }
 
 #[test]

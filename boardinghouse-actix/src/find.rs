@@ -142,7 +142,9 @@ impl Tenancy {
     ) -> Result<Option<(Found, Option<&Asked>)>, Answer> {
         let inner = self.inner();
         let mut first: Option<(Found, Option<&Asked>)> = None;
-        if let Some(found) = self.static_at(incoming) {
+        let host = incoming.host();
+        let path = incoming.path();
+        if let Some(found) = host.and_then(|host| self.static_at(host, path)) {
             return Ok(Some((found, None)));
         }
         for resolver in &inner.resolvers {
@@ -167,9 +169,12 @@ impl Tenancy {
         if let Some(tenant) = self.only_tenant(incoming, user).await? {
             return Ok(Some((Found::new(tenant, Routing::Session), None)));
         }
-        let fallback = incoming
-            .host()
-            .and_then(|host| inner.statics.fallback_for(host));
+        let shorter = host.filter(|_| inner.ignore_www).and_then(without_www);
+        if let Some(found) = shorter.as_ref().and_then(|host| self.static_at(host, path)) {
+            return Ok(Some((found, None)));
+        }
+        let mut hosts = host.into_iter().chain(&shorter);
+        let fallback = hosts.find_map(|host| inner.statics.fallback_for(host));
         if let Some(fallback) = fallback {
             let found = Found::new(fallback.tenant.clone(), Routing::Static);
             return Ok(Some((found, None)));
@@ -222,10 +227,9 @@ impl Tenancy {
     }
 
     /// The tenant of the configuration whose domain it is, or whose folder of it.
-    fn static_at(&self, incoming: &Incoming<'_>) -> Option<Found> {
+    fn static_at(&self, host: &DomainName, path: &str) -> Option<Found> {
         let statics = &self.inner().statics;
-        let host = incoming.host()?;
-        let folder = first_segment(incoming.path()).and_then(|s| FolderName::parse(s).ok());
+        let folder = first_segment(path).and_then(|s| FolderName::parse(s).ok());
         if let Some(folder) = folder
             && let Some(found) = statics.by_address(host, Some(&folder))
         {

@@ -15,7 +15,7 @@ use serde_json::Value;
 pub(crate) use clone::{CloneSchema, PoolCommand, TemplateCommand};
 pub(crate) use fleet::{Back, How, Migrate, Progress, Revert, Who};
 pub(crate) use people::{AddDomain, DomainCommand, MemberCommand};
-pub(crate) use tenant::{Create, TenantCommand};
+pub(crate) use tenant::{Create, Provision, TenantCommand};
 pub(crate) use toolchain::{Generate, Init, MigrationCommand, PrintSchema};
 
 const GLOBAL: &str = "Global options";
@@ -180,6 +180,16 @@ pub(crate) enum Command {
         after_help = "Example:\n  boardinghouse tenant create acme && boardinghouse tenant list"
     )]
     Tenant(TenantCommand),
+    /// Makes the schemas of tenants that were created with --defer
+    ///
+    /// Each as `tenant create` would have made it, in one transaction. Several of these may run at once, and
+    /// one that is killed leaves nothing half made: run it again. A tenant whose schema cannot be made is
+    /// marked as failed and does not keep the others back; the exit code is then 1. Tenants that have their
+    /// schema are left as they are.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse provision --pending\n  \
+        boardinghouse provision acme globex")]
+    Provision(Provision),
     /// Adds, lists, changes and removes the domains that lead to tenants
     #[command(
         subcommand,

@@ -36,6 +36,7 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
             scaffold: Some(dir),
         }) => scaffold::scaffold(output, &dir),
         Command::Tenant(command) => tenant::run(context, output, command),
+        Command::Provision(wanted) => tenant::provision(context, output, &wanted),
         Command::Domain(command) => people::domain(context, output, command),
         Command::Member(command) => people::member(context, output, command),
         Command::Migrate(migrate) if migrate.lint => lint::migrate(context, output),

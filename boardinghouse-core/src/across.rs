@@ -65,6 +65,14 @@ pub struct ForTenant<T, E = Error> {
     pub result: Result<T, E>,
 }
 
+impl<T, E> ForTenant<T, E> {
+    /// What the work came to for a tenant.
+    #[must_use]
+    pub fn new(tenant: Tenant, result: Result<T, E>) -> Self {
+        Self { tenant, result }
+    }
+}
+
 impl<T, E> AcrossReport<T, E> {
     /// Whether the work succeeded for every tenant it was meant for.
     #[must_use]
@@ -322,7 +330,8 @@ impl PgRegistry {
     /// # Errors
     ///
     /// [`ErrorKind::TenantNotFound`] when a tenant that is named is not registered,
-    /// [`ErrorKind::InvalidInput`] for [`Selection::Shared`], which holds no tenant, and those of
+    /// [`ErrorKind::InvalidInput`] for [`Selection::Shared`] and [`Selection::Static`], which hold no tenant
+    /// of the registry, and those of
     /// [`find`](Self::find).
     pub fn select(&self, selection: &Selection) -> Result<Vec<Tenant>> {
         match selection {
@@ -347,7 +356,7 @@ impl PgRegistry {
                 let mut all: HashMap<TenantId, Tenant> = all.collect();
                 Ok(ids.iter().filter_map(|id| all.remove(id)).collect())
             }
-            Selection::Shared => Err(Error::new(
+            Selection::Shared | Selection::Static(_) => Err(Error::new(
                 ErrorKind::InvalidInput,
                 "the shared schema is no tenant: select tenants",
             )),

@@ -106,12 +106,14 @@ impl Drift {
     /// [`ErrorKind::Database`], for example when this role may not read a schema.
     pub fn check(&self) -> Result<DriftReport> {
         self.pool.require_sessions()?;
-        let tenants = PgRegistry::new(self.pool.clone()).list()?;
+        let mut tenants = PgRegistry::new(self.pool.clone()).list()?;
         for id in &self.only {
             if !tenants.iter().any(|tenant| tenant.id() == id) {
                 return Err(crate::registry::not_found(id));
             }
         }
+        // Who has no schema yet gets one like the template.
+        tenants.retain(|tenant| tenant.status().has_schema());
         let mut session = Session::connect(self.pool.url(), self.pool.layout())?;
         let conn = &mut session.pg;
         let template = self.pool.layout().template();

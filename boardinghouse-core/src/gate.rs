@@ -174,7 +174,9 @@ impl Gate {
             ));
         }
         self.pool.require_sessions()?;
-        let tenants = PgRegistry::new(self.pool.clone()).list()?;
+        let mut tenants = PgRegistry::new(self.pool.clone()).list()?;
+        // Who has no schema yet gets one like the template.
+        tenants.retain(|tenant| tenant.status().has_schema());
         let layout = self.pool.layout();
         let (shared, template) = (layout.shared(), layout.template());
         let own = [shared, template].into_iter();

@@ -133,6 +133,15 @@ impl Layout {
         self.reserved.contains(id) || self.statics.iter().any(|(own, _)| own == id)
     }
 
+    /// Fails for a tenant id that nobody can have.
+    pub(crate) fn must_not_reserve(&self, id: &TenantId) -> Result<()> {
+        if !self.reserves(id) {
+            return Ok(());
+        }
+        let message = format!("tenant id {id} is reserved by the configuration");
+        Err(Error::new(ErrorKind::ReservedName, message).with_tenant(id))
+    }
+
     /// The schema of a tenant with this id, whoever may have it.
     pub(crate) fn name_for(&self, id: &TenantId) -> Result<SchemaName> {
         SchemaName::parse(&format!("{}{}", self.prefix, id.as_str().replace('-', "_")))
@@ -147,13 +156,7 @@ impl Layout {
     /// [`ErrorKind::ReservedName`] when it, or the id, is taken by another role.
     pub fn schema_for(&self, id: &TenantId) -> Result<SchemaName> {
         let schema = self.name_for(id)?;
-        if self.reserves(id) {
-            return Err(Error::new(
-                ErrorKind::ReservedName,
-                format!("tenant id {id} is reserved by the configuration"),
-            )
-            .with_tenant(id));
-        }
+        self.must_not_reserve(id)?;
         self.tenant_schema(&schema)
             .map_err(|error| error.with_tenant(id))?;
         Ok(schema)

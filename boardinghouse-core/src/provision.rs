@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod pending;
 mod ready;
 
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::{
     pool::{Subject, TenantPool},
     registry,
     template::{KeptPlan, Template},
-    tenant::Tenant,
+    tenant::{Tenant, TenantStatus},
 };
 
 /// Creates and deletes tenants.
@@ -62,6 +63,7 @@ pub struct NewTenant {
     kind: Option<String>,
     adopt: Option<SchemaName>,
     copy_of: Option<SchemaName>,
+    deferred: bool,
 }
 
 impl NewTenant {
@@ -81,6 +83,7 @@ impl NewTenant {
             kind: None,
             adopt: None,
             copy_of: None,
+            deferred: false,
         }
     }
 
@@ -136,6 +139,14 @@ impl NewTenant {
         self
     }
 
+    /// Only registers the tenant, as [`Pending`](crate::TenantStatus::Pending): it is not served before
+    /// [`Provisioner::provision`] has cloned the template for it, which another process can do.
+    #[must_use]
+    pub fn deferred(mut self) -> Self {
+        self.deferred = true;
+        self
+    }
+
     #[cfg(feature = "testing")]
     pub(crate) fn adopts(&self) -> bool {
         self.adopt.is_some()
@@ -186,6 +197,8 @@ impl Provisioner {
     /// * [`ErrorKind::ReservedName`] or [`ErrorKind::InvalidName`] when no schema can be named for
     ///   the id; before anything is sent. The former also when the schema that is to be adopted or copied
     ///   has another role, or waits for a tenant. The template can be copied.
+    /// * [`ErrorKind::InvalidInput`] for one that is deferred and is to have another schema than a clone of
+    ///   the template, and for a display name that is empty.
     /// * [`ErrorKind::TenantExists`] when the id, its schema or a domain belongs to a tenant.
     /// * [`ErrorKind::SchemaExists`] when a schema of that name exists that is no tenant's, and
     ///   [`ErrorKind::SchemaUnavailable`] when one that is to be adopted does not.
@@ -204,13 +217,18 @@ impl Provisioner {
         let mut conn = self.pool.get_shared()?;
         let span = tracing::info_span!("create tenant", tenant = %tenant.id());
         let _entered = span.enter();
-        let created = match (tenant.is_adopted(), &new.copy_of) {
+        let created = match (tenant.is_adopted() || new.deferred, &new.copy_of) {
             (true, _) => conn
                 .build_transaction()
                 .read_committed()
                 .run(|conn| self.create_checked(conn, new, &tenant)),
             (false, Some(source)) => self.copy(&mut conn, source, &new.addresses, &tenant),
-            (false, None) => self.clone_template(&mut conn, &new.addresses, &tenant),
+            (false, None) => self
+                .clone_template(&mut conn, &tenant, |conn, question| {
+                    registry::insert_and_look(conn, &tenant, &new.addresses, question).map(Some)
+                })
+                .map(|created| created.expect("it was registered"))
+                .map_err(Error::from),
         };
         for subject in new.subjects() {
             self.pool.changed(subject);
@@ -276,6 +294,11 @@ impl Provisioner {
             self.can_be_copied(source)
                 .map_err(|error| error.with_tenant(&new.id))?;
         }
+        if new.deferred && (new.adopt.is_some() || new.copy_of.is_some()) {
+            let message =
+                "a tenant whose schema is adopted, or cloned with rows, cannot be deferred";
+            return Err(Error::new(ErrorKind::InvalidInput, message).with_tenant(&new.id));
+        }
         let name = new
             .display_name
             .clone()
@@ -292,7 +315,11 @@ impl Provisioner {
         let tenant = Tenant::new(new.id.clone(), schema)
             .with_display_name(name)
             .with_attributes(attributes)?
-            .with_adopted(new.adopt.is_some());
+            .with_adopted(new.adopt.is_some())
+            .with_status(match new.deferred {
+                true => TenantStatus::Pending,
+                false => TenantStatus::Ready,
+            });
         match &new.kind {
             Some(kind) => tenant.with_kind(kind),
             None => Ok(tenant),
@@ -352,6 +379,10 @@ impl Provisioner {
         }
         if exists {
             return Err(is_no_tenants(tenant.schema()));
+        }
+        if new.deferred {
+            lock::restore_waiting(conn, &waiting)?;
+            return Ok(created);
         }
         lock::schema_shared_for_transaction(conn, layout.template(), self.lock_wait)?;
         let template = Template::new(layout.template().clone());

@@ -19,8 +19,9 @@ pub use self::{
 };
 pub(crate) use self::{
     rows::{
-        advance_all_epochs, delete, find, find_by_schema, insert, insert_and_look, list, lock_row,
-        lock_row_of, names_are_free, not_found, rename, set_status,
+        Registered, advance_all_epochs, claim_and_look, delete, find, find_by_schema, holder,
+        insert, insert_and_look, list, lock_row, lock_row_of, names_are_free, not_found,
+        note_failed, pending, rename, set_status,
     },
     state::{RegistryState, explain, require, state},
 };

@@ -411,21 +411,43 @@ pub(crate) fn begin_clone(
 /// Registers a tenant and its domains, takes a schema that waits for one, if there is one of the template as
 /// it is, and answers. `fingerprint` is an expression. The path must begin with `pg_catalog`.
 pub(crate) fn register_tenant(fingerprint: &str) -> String {
-    format!(
-        "WITH inserted AS (
+    with_ready_schema(
+        "tenant AS (
              INSERT INTO boardinghouse.tenants
                  (id, schema_name, display_name, status, attributes, adopted, kind)
              VALUES ($1, $2, $3, $4, $5, $6, $9) RETURNING id, epoch, incarnation
          ), named AS (
              INSERT INTO boardinghouse.domains (domain, folder, tenant_id, is_primary)
-             SELECT n.domain, n.folder, inserted.id, n.position = 1
-             FROM inserted, unnest($7, $8) WITH ORDINALITY AS n (domain, folder, position)
-         ), template AS MATERIALIZED (
+             SELECT n.domain, n.folder, tenant.id, n.position = 1
+             FROM tenant, unnest($7, $8) WITH ORDINALITY AS n (domain, folder, position)
+         )",
+        fingerprint,
+    )
+}
+
+/// The same of a tenant that is registered already, and has no schema yet: it is ready then. No row where it
+/// is not, or no longer, so.
+pub(crate) fn claim_tenant(fingerprint: &str) -> String {
+    with_ready_schema(
+        "tenant AS (
+             UPDATE boardinghouse.tenants SET status = 'ready', adopted = false
+             WHERE incarnation = $1 AND schema_name = $2 AND status IN ('pending', 'failed')
+             RETURNING epoch, incarnation
+         )",
+        fingerprint,
+    )
+}
+
+/// `tenant` is a query that writes a tenant's row; `$2` is its schema.
+fn with_ready_schema(tenant: &str, fingerprint: &str) -> String {
+    format!(
+        "WITH {tenant}, template AS MATERIALIZED (
              SELECT ({fingerprint}) AS fingerprint
          ), taken AS (
              DELETE FROM boardinghouse.ready_schemas WHERE id = (
                  SELECT r.id FROM boardinghouse.ready_schemas r
                  WHERE r.fingerprint = (SELECT fingerprint FROM template)
+                   AND EXISTS (SELECT FROM tenant)
                    AND r.schema_name = '__ready_' || r.id
                    AND NOT EXISTS (SELECT FROM boardinghouse.tenants t
                                    WHERE lower(t.schema_name) = lower(r.schema_name))
@@ -434,7 +456,7 @@ pub(crate) fn register_tenant(fingerprint: &str) -> String {
          )
          SELECT epoch, incarnation, to_regnamespace(quote_ident($2)) IS NOT NULL AS schema_exists,
              template.fingerprint, (SELECT schema_name FROM taken) AS ready
-         FROM inserted, template"
+         FROM tenant, template"
     )
 }
 

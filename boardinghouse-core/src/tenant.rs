@@ -38,6 +38,15 @@ impl TenantStatus {
             Self::Failed => "failed",
         }
     }
+
+    /// Whether a tenant with this status has been given its schema: one that is pending, or failed, has none.
+    #[must_use]
+    pub fn has_schema(self) -> bool {
+        match self {
+            Self::Pending | Self::Failed => false,
+            Self::Ready | Self::Suspended | Self::Dropping => true,
+        }
+    }
 }
 
 impl fmt::Display for TenantStatus {

@@ -17,7 +17,8 @@ pub(crate) enum TenantCommand {
         boardinghouse tenant create acme --name 'Acme Inc.' --domain notes.acme.com --attr seats=25\n  \
         boardinghouse tenant create acme --domain example.com/acme --kind shop\n  \
         boardinghouse tenant create acme --adopt acme_2019\n  \
-        boardinghouse tenant create acme-staging --clone acme")]
+        boardinghouse tenant create acme-staging --clone acme\n  \
+        boardinghouse tenant create acme --defer && boardinghouse provision --pending")]
     Create(Create),
     /// Lists the tenants
     ///
@@ -98,4 +99,19 @@ pub(crate) struct Create {
     /// Clones this tenant, with its rows, instead of the template
     #[arg(long, value_name = "TENANT", conflicts_with = "adopt")]
     pub(crate) clone: Option<TenantId>,
+    /// Only registers the tenant: `provision` makes its schema, and it is not served before
+    #[arg(long, conflicts_with_all = ["adopt", "template", "clone"])]
+    pub(crate) defer: bool,
+}
+
+/// Tenants that have no schema yet.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Provision {
+    /// The tenants; one that has failed is tried again
+    #[arg(value_name = "TENANT")]
+    pub(crate) tenants: Vec<TenantId>,
+    /// All that are pending, who came first first
+    #[arg(long)]
+    pub(crate) pending: bool,
 }

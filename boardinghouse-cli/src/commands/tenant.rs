@@ -1,14 +1,14 @@
 //! `boardinghouse tenant …`
 
-use boardinghouse_core::{NewTenant, Provisioner, Tenant, TenantId};
+use boardinghouse_core::{ForTenant, NewTenant, Provisioner, Tenant, TenantId};
 
 use crate::{
-    args::{Create, TenantCommand},
+    args::{Create, Provision, TenantCommand},
     confirm::Consent,
     context::Context,
     exit::{Exit, Failure},
     output::Output,
-    render::tenant::{DeletedReport, TenantList, TenantReport},
+    render::tenant::{DeletedReport, ProvisionReport, TenantList, TenantReport},
 };
 
 pub(super) fn run(
@@ -62,18 +62,55 @@ fn create(context: &Context, output: &Output, create: Create) -> Result<Exit, Fa
         Some(tenant) => Some(context.registry()?.get(tenant)?.schema().clone()),
         None => create.template,
     };
+    if create.defer {
+        new = new.deferred();
+    }
     let from_template = source.is_none();
     if let Some(source) = source {
         new = new.copy_of(source);
     }
     let tenant = Provisioner::new(context.pool()?).create(&new)?;
     let adopted = tenant.is_adopted() || !from_template;
+    if create.defer {
+        let id = tenant.id().clone();
+        show(context, output, tenant)?;
+        output.note(&format!(
+            "note: it has no schema yet, and is not served: run `boardinghouse provision {id}`"
+        ));
+        return Ok(Exit::Done);
+    }
     show(context, output, tenant)?;
     // The tenant is there: what cannot be found out now is no failure.
     if !adopted && output.is_for_people() && context.template_has_tables().is_ok_and(|has| !has) {
         output.note("note: the template has no tables yet: run `boardinghouse migrate`");
     }
     Ok(Exit::Done)
+}
+
+pub(super) fn provision(
+    context: &Context,
+    output: &Output,
+    wanted: &Provision,
+) -> Result<Exit, Failure> {
+    let provisioner = Provisioner::new(context.pool()?);
+    let provisioned = if wanted.pending {
+        provisioner.provision_pending()?.entries
+    } else {
+        let registry = context.registry()?;
+        // All of them are looked for before anything is done.
+        let tenants = wanted.tenants.iter().map(|id| registry.get(id));
+        let tenants: Vec<Tenant> = tenants.collect::<Result<_, _>>()?;
+        let provision = |tenant: Tenant| {
+            let result = provisioner.provision(tenant.id());
+            ForTenant::new(tenant, result)
+        };
+        tenants.into_iter().map(provision).collect()
+    };
+    output.report(&ProvisionReport(&provisioned))?;
+    Ok(match provisioned.iter().all(|entry| entry.result.is_ok()) {
+        true => Exit::Done,
+        false => Exit::Failed,
+    })
 }
 
 fn list(context: &Context, output: &Output) -> Result<Exit, Failure> {
@@ -110,7 +147,9 @@ fn delete(context: &Context, output: &Output, id: &TenantId) -> Result<Exit, Fai
     let consent = Consent::required(context.globals())?;
     let tenant = context.registry()?.get(id)?;
     let schema = tenant.schema();
-    let consequence = if tenant.is_adopted() {
+    let consequence = if !tenant.status().has_schema() {
+        format!("This deletes tenant {id}, which has no schema yet.")
+    } else if tenant.is_adopted() {
         format!("This deletes tenant {id}. Its schema {schema} was adopted and is kept.")
     } else {
         format!("This deletes tenant {id} and drops schema {schema} with all its rows.")

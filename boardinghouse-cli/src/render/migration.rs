@@ -94,6 +94,7 @@ impl Report for StatusReport<'_> {
                 self.summary.behind.len()
             )
         };
+        text.push_str(&skipped(targets));
         for (version, many) in &self.summary.unknown {
             text.push_str(&format!(
                 "\nwarning: {} {version}, which none of the migrations is: see `migrate --prune`",
@@ -132,8 +133,9 @@ impl PlanReport<'_> {
 
 impl Report for PlanReport<'_> {
     fn human(&self) -> String {
+        let skipped = skipped(&self.0.targets);
         if self.0.is_empty() {
-            return "nothing to do".to_owned();
+            return format!("nothing to do{skipped}");
         }
         let to_do = self.0.targets.iter().filter(|planned| !planned.is_done());
         let all = to_do.clone().count();
@@ -143,13 +145,36 @@ impl Report for PlanReport<'_> {
         if all > LISTED {
             text.push_str(&format!("\n\n{}", count(all, "schema", "schemas")));
         }
-        text
+        text + &skipped
     }
+}
+
+/// Whom a run leaves as they are, and why.
+fn skipped(targets: &[PlannedTarget]) -> String {
+    let mut reasons: BTreeMap<&str, Vec<&PlannedTarget>> = BTreeMap::new();
+    for planned in targets {
+        if let Some(reason) = &planned.skipped {
+            reasons.entry(reason).or_default().push(planned);
+        }
+    }
+    let told = |(reason, planned): (&str, Vec<&PlannedTarget>)| match planned.as_slice() {
+        few if few.len() <= FEW => {
+            let lines = few
+                .iter()
+                .map(|p| format!("\n{} is skipped: {reason}", p.target));
+            lines.collect::<String>()
+        }
+        many => format!("\n{} schemas are skipped: {reason}", many.len()),
+    };
+    reasons.into_iter().map(told).collect()
 }
 
 /// One migration a line, so that a table of many stays narrow.
 fn pending(planned: &PlannedTarget, none: &str) -> String {
-    let missing = (!planned.exists).then_some("(the schema is missing)");
+    let missing = match planned.skipped {
+        Some(_) => Some("(skipped)"),
+        None => (!planned.exists).then_some("(the schema is missing)"),
+    };
     let blocked = planned.blocked.as_deref();
     let lines: Vec<&str> = missing
         .into_iter()

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use boardinghouse_core::{Deleted, Domain, Tenant, TenantId};
-use serde::Serialize;
+use boardinghouse_core::{Deleted, Domain, ForTenant, Tenant, TenantId};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
-use super::{finished, people::used, plain};
+use super::{finished, people::used, plain, table};
 use crate::output::Report;
 
 /// A tenant with its domains.
@@ -121,6 +122,40 @@ impl Report for TenantList {
     }
 }
 
+/// What became of tenants that had no schema.
+#[derive(Debug)]
+pub(crate) struct ProvisionReport<'a>(pub(crate) &'a [ForTenant<Tenant>]);
+
+/// One object a tenant, with what it is now, or why it has failed.
+impl Serialize for ProvisionReport<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|entry| match &entry.result {
+            Ok(tenant) => json!({ "tenant": tenant.id(), "status": tenant.status() }),
+            Err(error) => json!({
+                "tenant": entry.tenant.id(),
+                "kind": format!("{:?}", error.kind()),
+                "error": error.chain(),
+            }),
+        }))
+    }
+}
+
+impl Report for ProvisionReport<'_> {
+    fn human(&self) -> String {
+        if self.0.is_empty() {
+            return "nothing to do".to_owned();
+        }
+        let row = |entry: &ForTenant<Tenant>| {
+            let (result, reason) = match &entry.result {
+                Ok(tenant) => (tenant.status().to_string(), String::new()),
+                Err(error) => ("failed".to_owned(), error.chain()),
+            };
+            [entry.tenant.id().to_string(), result, reason]
+        };
+        table(["tenant", "result", "reason"], self.0.iter().map(row))
+    }
+}
+
 /// A tenant that is gone.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
@@ -132,6 +167,7 @@ impl Report for DeletedReport<'_> {
         let schema = match (self.0.schema_dropped, tenant.is_adopted()) {
             (true, _) => "dropped",
             (false, true) => "was adopted and is kept",
+            (false, false) if !tenant.status().has_schema() => "was not made yet",
             (false, false) => "was gone already",
         };
         format!(

@@ -92,7 +92,7 @@ fn status_tells_what_each_schema_has_and_lacks() {
     let status = fixture.run(&["status"]).expect(0);
     insta::assert_snapshot!(status.stdout, @r"
     SCHEMA                 APPLIED  LATEST          PENDING
-    registry               4        20261128000000  -
+    registry               5        20261128180000  -
     shared schema public   1        20240101000000  -
     template __template__  1        20240102000000  2024-02-01-000000_next
     tenant a               2        20240201000000  -

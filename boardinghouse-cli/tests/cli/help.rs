@@ -24,6 +24,7 @@ fn every_command_explains_itself() {
         &["tenant", "suspend"],
         &["tenant", "resume"],
         &["tenant", "delete"],
+        &["provision"],
         &["domain"],
         &["domain", "add"],
         &["domain", "list"],

@@ -4,6 +4,7 @@
 
 mod check;
 mod clone;
+mod deferred;
 mod dev;
 mod diesel;
 mod drift;

@@ -288,7 +288,13 @@ fn versions(plan: &MigrationPlan, both: &[String], checkup: &mut Checkup) {
             pending.chain(planned.applied.iter().cloned())
         })
         .collect();
-    // What is missing altogether is told elsewhere.
+    for planned in plan.targets.iter().filter(|planned| !planned.exists) {
+        if let Target::Static { .. } = planned.target {
+            let message = format!("{}: its schema is missing", planned.target);
+            checkup.add(&finding::PENDING, planned.target.tenant_id(), message);
+        }
+    }
+    // What else is missing altogether is told elsewhere.
     for planned in plan.targets.iter().filter(|planned| planned.exists) {
         let PlannedTarget { target, .. } = planned;
         if !planned.pending.is_empty() {

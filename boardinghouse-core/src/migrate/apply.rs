@@ -310,8 +310,9 @@ impl<'a> Worker<'a> {
             Code::Opaque => {
                 let name = SetName::of(&visit.target);
                 if !self.opaque.contains_key(&name) {
-                    let source = self.migrator.source(name).expect("it was read before");
-                    self.opaque.insert(name, source.migrations(name)?);
+                    let source = self.migrator.source(&name).expect("it was read before");
+                    let migrations = source.migrations(&name)?;
+                    self.opaque.insert(name.clone(), migrations);
                 }
                 let migration = self.opaque[&name]
                     .iter()
@@ -519,6 +520,11 @@ fn remember(pg: &mut PgConnection, target: &Target, notes: &str) -> Result<()> {
     if let Target::Shared { .. } = target {
         registry::advance_all_epochs(pg)
             .map_err(|error| Error::database("advance the tenants' epochs", error))?;
+    }
+    // It has no row whose trigger would tell of it.
+    if let Target::Static { .. } = target {
+        pg.batch_execute(fleet::TELL_ALL)
+            .map_err(|error| Error::database("tell of the migration", error))?;
     }
     Ok(())
 }

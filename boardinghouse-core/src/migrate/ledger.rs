@@ -46,8 +46,14 @@ pub(super) struct Member {
 impl Member {
     /// Why no run visits the tenant as it is now.
     pub(super) fn why_skipped(&self) -> Option<String> {
-        let visited = matches!(self.status, TenantStatus::Ready | TenantStatus::Suspended);
-        (!visited).then(|| format!("the tenant is {}", self.status))
+        match self.status {
+            TenantStatus::Ready | TenantStatus::Suspended => None,
+            TenantStatus::Pending | TenantStatus::Failed => Some(format!(
+                "the tenant is {}: `boardinghouse provision` makes its schema",
+                self.status
+            )),
+            TenantStatus::Dropping => Some(format!("the tenant is {}", self.status)),
+        }
     }
 }
 

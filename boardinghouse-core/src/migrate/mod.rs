@@ -1,4 +1,4 @@
-//! Migrations of the fleet: registry, shared schema, templates, then every tenant.
+//! Migrations of the fleet: registry, shared schema, static tenants, templates, then every tenant.
 
 mod apply;
 mod atomic;
@@ -17,6 +17,7 @@ mod queue;
 mod report;
 mod run;
 mod set;
+mod statics;
 mod tenants;
 mod text;
 mod transaction;
@@ -41,6 +42,7 @@ pub use self::{
 use self::{
     run::Run,
     set::{Set, SetName, Sets, Source},
+    statics::StaticSet,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -48,6 +50,8 @@ use crate::{
     names::TenantId,
     pool::TenantPool,
     registry,
+    statics::StaticTenants,
+    tenant::Tenant,
 };
 
 /// The registry's own tables.
@@ -120,6 +124,7 @@ pub struct Migrator {
     registry: Source,
     shared: Option<Source>,
     tenants: Option<Source>,
+    statics: Vec<StaticSet>,
     coded: Vec<Arc<dyn TenantMigration>>,
     lock_wait: Duration,
     lock_timeout: Duration,
@@ -142,6 +147,7 @@ impl fmt::Debug for Migrator {
         f.debug_struct("Migrator")
             .field("shared", &self.shared.is_some())
             .field("tenants", &self.tenants.is_some())
+            .field("statics", &self.statics.len())
             .field("goal", &self.goal)
             .finish_non_exhaustive()
     }
@@ -159,6 +165,7 @@ impl Migrator {
             registry: Source::new(REGISTRY),
             shared: None,
             tenants: None,
+            statics: Vec::new(),
             coded: Vec::new(),
             lock_wait: Duration::from_secs(60),
             lock_timeout: Duration::from_millis(500),
@@ -193,6 +200,38 @@ impl Migrator {
     pub fn tenants(mut self, source: impl MigrationSource<Pg> + Send + Sync + 'static) -> Self {
         self.tenants = Some(Source::new(source));
         self
+    }
+
+    /// Adds a [tenant of the configuration](crate::StaticTenants) with its own migrations. They run after those of the
+    /// shared schema, on a path that is its schema alone, which is created where it is missing. Runs of
+    /// everything visit it, and those of [`Selection::Static`]; those of the tenants do not.
+    ///
+    /// What is called alike replaces what was added before. Nothing is done to a schema that is that of a
+    /// tenant of the registry, or of another role.
+    ///
+    /// A static tenant has no epoch that a migration could advance: an application that changes the types of
+    /// columns that it has read is to be started anew, as with the shared schema.
+    #[must_use]
+    pub fn static_tenant(
+        mut self,
+        tenant: &Tenant,
+        source: impl MigrationSource<Pg> + Send + Sync + 'static,
+    ) -> Self {
+        self.put_static(StaticSet::new(tenant, Some(Source::new(source))));
+        self
+    }
+
+    /// Adds all tenants of the configuration. Their migrations are read from the directories that it names;
+    /// the schema of one that has none is created, and left as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] when a directory is missing, or holds what is no migration.
+    pub fn static_tenants(mut self, statics: &StaticTenants) -> Result<Self> {
+        for tenant in statics {
+            self.put_static(StaticSet::read(tenant)?);
+        }
+        Ok(self)
     }
 
     /// Adds a migration that is written in Rust to those of the tenants.
@@ -500,23 +539,27 @@ impl Migrator {
         }
     }
 
-    fn source(&self, set: SetName) -> Option<&Source> {
+    fn source(&self, set: &SetName) -> Option<&Source> {
         match set {
             SetName::Registry => Some(&self.registry),
             SetName::Shared => self.shared.as_ref(),
             SetName::Tenants => self.tenants.as_ref(),
+            SetName::Static(id) => self.static_set(id)?.source.as_ref(),
         }
     }
 
     fn read_sets(&self) -> Result<Sets> {
+        let statics = self.statics.iter();
         SetName::ALL
             .into_iter()
+            .chain(statics.map(|set| SetName::Static(set.id.clone())))
             .map(|name| {
                 let coded = match name {
                     SetName::Tenants => self.coded.as_slice(),
                     _ => &[],
                 };
-                Ok((name, Set::read(name, self.source(name), coded)?))
+                let set = Set::read(&name, self.source(&name), coded)?;
+                Ok((name, set))
             })
             .collect()
     }

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Selection {
-    /// Everything: registry, shared schema, template, named templates, all tenants.
+    /// Everything: registry, shared schema, static tenants, template, named templates, all tenants.
     #[default]
     All,
     /// The registry and the shared schema.
@@ -25,6 +25,9 @@ pub enum Selection {
     Only(Vec<TenantId>),
     /// The tenants that a filter lets through, in its order, and nothing else.
     Matching(TenantFilter),
+    /// These [static tenants](super::Migrator::static_tenant), or all of them where the list is empty, and
+    /// nothing else. No registry is needed.
+    Static(Vec<TenantId>),
 }
 
 impl Selection {
@@ -32,7 +35,7 @@ impl Selection {
     pub(crate) fn filter(&self) -> Option<TenantFilter> {
         match self {
             Self::All | Self::Tenants => Some(TenantFilter::new()),
-            Self::Shared => None,
+            Self::Shared | Self::Static(_) => None,
             Self::Only(ids) => Some(TenantFilter::new().only(ids.iter().cloned())),
             Self::Matching(filter) => Some(filter.clone()),
         }
@@ -48,6 +51,13 @@ pub enum Target {
     Registry,
     /// The shared schema.
     Shared {
+        /// Its name.
+        schema: SchemaName,
+    },
+    /// The schema of a tenant that the configuration names.
+    Static {
+        /// The tenant.
+        id: TenantId,
         /// Its name.
         schema: SchemaName,
     },
@@ -71,9 +81,10 @@ impl Target {
     pub fn schema(&self) -> SchemaName {
         match self {
             Self::Registry => SchemaName::known(Layout::REGISTRY),
-            Self::Shared { schema } | Self::Template { schema } | Self::Tenant { schema, .. } => {
-                schema.clone()
-            }
+            Self::Shared { schema }
+            | Self::Static { schema, .. }
+            | Self::Template { schema }
+            | Self::Tenant { schema, .. } => schema.clone(),
         }
     }
 
@@ -81,7 +92,7 @@ impl Target {
     #[must_use]
     pub fn tenant_id(&self) -> Option<&TenantId> {
         match self {
-            Self::Tenant { id, .. } => Some(id),
+            Self::Tenant { id, .. } | Self::Static { id, .. } => Some(id),
             _ => None,
         }
     }
@@ -92,6 +103,7 @@ impl fmt::Display for Target {
         match self {
             Self::Registry => f.pad("registry"),
             Self::Shared { schema } => f.pad(&format!("shared schema {schema}")),
+            Self::Static { id, .. } => f.pad(&format!("static tenant {id}")),
             Self::Template { schema } => f.pad(&format!("template {schema}")),
             Self::Tenant { id, .. } => f.pad(&format!("tenant {id}")),
         }

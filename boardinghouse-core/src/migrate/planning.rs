@@ -39,11 +39,15 @@ impl Migrator {
         let own = self.own_targets(&mut conn, selection, state)?;
         let schemas: Vec<SchemaName> = own.iter().map(Target::schema).collect();
         let mut histories = read_histories(&mut conn, &schemas)?;
-        let mut targets: Vec<PlannedTarget> = own
-            .into_iter()
-            .zip(schemas)
-            .map(|(target, schema)| planned(&sets, target, histories.remove(&schema)))
-            .collect();
+        let mut targets = Vec::new();
+        for (target, schema) in own.into_iter().zip(schemas) {
+            let why_not = self.why_not_static(&mut *conn, &target)?;
+            let mut planned = planned(&sets, target, histories.remove(&schema));
+            if let Some(error) = why_not {
+                planned.blocked = Some(error.chain());
+            }
+            targets.push(planned);
+        }
         targets.extend(self.planned_tenants(&mut conn, &sets, selection, state, distrust)?);
         Ok(MigrationPlan {
             targets,
@@ -63,6 +67,7 @@ impl Migrator {
             Selection::All | Selection::Shared => vec![Target::Registry, self.shared_target()],
             _ => Vec::new(),
         };
+        own.extend(self.static_targets(selection)?);
         if let Selection::All | Selection::Tenants = selection {
             own.push(self.template_target());
             if state == RegistryState::Current {
@@ -143,6 +148,7 @@ impl Migrator {
             (Goal::Prune, Selection::All) => [SetName::Shared, SetName::Tenants]
                 .iter()
                 .try_for_each(|name| self.goal.check(&sets[name])),
+            (_, Selection::Static(_)) => self.check_static_goal(selection, sets),
             (_, Selection::All) => Err(Error::new(
                 ErrorKind::InvalidInput,
                 "this goal is for one set of migrations: choose the tenants, or the shared schema",
@@ -165,8 +171,16 @@ impl Migrator {
             true => self.versions_there(conn, selection, sets)?,
             false => BTreeSet::new(),
         };
-        for name in [SetName::Shared, SetName::Tenants] {
-            if let Some(set) = sets.get_mut(&name) {
+        let statics = self.selected_statics(selection)?.into_iter();
+        let statics: Vec<SetName> = statics.map(|s| SetName::Static(s.id.clone())).collect();
+        let own = match selection {
+            Selection::Static(_) => Vec::new(),
+            _ => vec![SetName::Shared, SetName::Tenants],
+        };
+        for name in own.into_iter().chain(statics) {
+            let is_unknown =
+                |set: &Set| matches!(name, SetName::Static(_)) && set.entries.is_empty();
+            if let Some(set) = sets.get_mut(&name).filter(|set| !is_unknown(set)) {
                 set.aim = self.goal.aim(&has);
             }
         }
@@ -182,9 +196,10 @@ impl Migrator {
         sets: &Sets,
     ) -> Result<BTreeSet<String>> {
         let filter = selection.filter();
-        let leader = match filter {
-            None => self.shared_target(),
-            Some(_) => self.template_target(),
+        let leader = match (&filter, self.static_targets(selection)?.pop()) {
+            (None, Some(only)) => only,
+            (None, None) => self.shared_target(),
+            (Some(_), _) => self.template_target(),
         };
         let mut histories = read_histories(conn, &[leader.schema()])?;
         let history = histories.remove(&leader.schema());
@@ -224,6 +239,14 @@ impl Migrator {
 /// Of a schema that is no tenant's; `None` where it is missing.
 fn planned(sets: &Sets, target: Target, history: Option<History>) -> PlannedTarget {
     let set = &sets[&SetName::of(&target)];
+    // Of a static tenant without migrations nothing is known: what it has is somebody else's.
+    let history = match target {
+        Target::Static { .. } if set.entries.is_empty() => history.map(|history| History {
+            versions: Ok(Vec::new()),
+            ..history
+        }),
+        _ => history,
+    };
     match history.map(|history| history.versions) {
         None => {
             // What it will need when it is there.

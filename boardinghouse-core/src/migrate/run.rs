@@ -120,9 +120,11 @@ impl<'a> Run<'a> {
                 if !self.visit_registry() {
                     // Nothing can be known of tenants.
                 } else if self.visit_own(self.migrator.shared_target()) {
+                    self.visit_statics(selection)?;
                     self.templates_then_tenants(&filter)?;
                 } else {
                     let reason = "the shared schema could not be migrated";
+                    self.skip_statics(selection, reason)?;
                     self.skip(self.migrator.template_target(), reason.to_owned());
                     self.skip_tenants(&filter, &HashSet::new(), reason);
                 }
@@ -133,6 +135,7 @@ impl<'a> Run<'a> {
                     self.visit_own(self.migrator.shared_target());
                 }
             }
+            Selection::Static(_) => self.visit_statics(selection)?,
             Selection::Tenants => {
                 registry::require(&mut self.guard().pg)?;
                 self.migrator.check_groups(&mut self.guard().pg)?;
@@ -204,13 +207,19 @@ impl<'a> Run<'a> {
         let layout = self.layout();
         let registry = SchemaName::known(Layout::REGISTRY);
         for schema in [&registry, layout.shared(), layout.template()] {
-            if !self.histories.contains_key(schema) {
-                self.guard()
-                    .pg
-                    .batch_execute(&sql::create_schema_if_missing(schema))
-                    .map_err(|error| Error::database(&format!("create schema {schema}"), error))?;
-                self.histories.insert(schema.clone(), Ok(BTreeSet::new()));
-            }
+            self.create_own_schema(schema)?;
+        }
+        Ok(())
+    }
+
+    /// Creates a schema whose history was read, where it is missing.
+    pub(super) fn create_own_schema(&mut self, schema: &SchemaName) -> Result<()> {
+        if !self.histories.contains_key(schema) {
+            self.guard()
+                .pg
+                .batch_execute(&sql::create_schema_if_missing(schema))
+                .map_err(|error| Error::database(&format!("create schema {schema}"), error))?;
+            self.histories.insert(schema.clone(), Ok(BTreeSet::new()));
         }
         Ok(())
     }

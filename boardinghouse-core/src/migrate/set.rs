@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
+    names::TenantId,
     scan,
     statement::Recorder,
 };
@@ -29,11 +30,13 @@ use crate::{
 const LONGEST_VERSION: usize = 50;
 
 /// One of the sets of migrations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum SetName {
     Registry,
     Shared,
     Tenants,
+    /// Of a static tenant.
+    Static(TenantId),
 }
 
 impl SetName {
@@ -44,6 +47,7 @@ impl SetName {
         match target {
             Target::Registry => Self::Registry,
             Target::Shared { .. } => Self::Shared,
+            Target::Static { id, .. } => Self::Static(id.clone()),
             Target::Template { .. } | Target::Tenant { .. } => Self::Tenants,
         }
     }
@@ -51,11 +55,12 @@ impl SetName {
 
 impl fmt::Display for SetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Registry => "registry",
-            Self::Shared => "shared",
-            Self::Tenants => "tenant",
-        })
+        match self {
+            Self::Registry => f.write_str("registry"),
+            Self::Shared => f.write_str("shared"),
+            Self::Tenants => f.write_str("tenant"),
+            Self::Static(id) => write!(f, "static tenant {id}'s"),
+        }
     }
 }
 
@@ -79,14 +84,14 @@ impl Source {
     }
 
     /// The migrations, as Diesel hands them out: for one thread.
-    pub(super) fn migrations(&self, set: SetName) -> Result<Vec<Box<dyn Migration<Pg>>>> {
+    pub(super) fn migrations(&self, set: &SetName) -> Result<Vec<Box<dyn Migration<Pg>>>> {
         self.source.migrations().map_err(|error| {
             let message = format!("could not read the {set} migrations");
             Error::new(ErrorKind::Migration, message).with_source(error)
         })
     }
 
-    fn read(&self, set: SetName) -> Result<Vec<Entry>> {
+    fn read(&self, set: &SetName) -> Result<Vec<Entry>> {
         self.migrations(set)?
             .iter()
             .map(|migration| {
@@ -117,7 +122,7 @@ impl Source {
 
 type Run = fn(&dyn Migration<Pg>, &mut Recorder) -> diesel::migration::Result<()>;
 
-fn taken_down(set: SetName, migration: &dyn Migration<Pg>, run: Run) -> Result<Script> {
+fn taken_down(set: &SetName, migration: &dyn Migration<Pg>, run: Run) -> Result<Script> {
     let mut recorder = Recorder::default();
     run(migration, &mut recorder).map_err(|error| {
         let message = format!("could not read the {set} migration {}", migration.name());
@@ -130,7 +135,7 @@ fn taken_down(set: SetName, migration: &dyn Migration<Pg>, run: Run) -> Result<S
 }
 
 /// Refuses what could not be applied, before anything is.
-fn checked(set: SetName, name: &str, script: Script) -> Result<Script> {
+fn checked(set: &SetName, name: &str, script: Script) -> Result<Script> {
     if scan::statements(&script.text).is_empty() {
         return Err(Error::new(
             ErrorKind::InvalidInput,
@@ -187,7 +192,7 @@ pub(super) struct Set {
 impl Set {
     /// Reads a set and refuses what could not be remembered.
     pub(super) fn read(
-        name: SetName,
+        name: &SetName,
         source: Option<&Source>,
         coded: &[Arc<dyn TenantMigration>],
     ) -> Result<Self> {

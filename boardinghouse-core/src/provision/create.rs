@@ -12,12 +12,14 @@ use diesel::{
 
 use super::{Provisioner, is_no_tenants, schema_exists};
 use crate::{
+    catalog::fingerprint::Question,
     connection::SharedConnection,
     domain::Address,
     error::{Error, ErrorKind, Result},
     lock,
     names::SchemaName,
-    registry, sql,
+    registry::{self, Registered},
+    sql,
     template::{Known, Template},
     tenant::{Tenant, TenantStatus},
 };
@@ -30,29 +32,42 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a tenant was not created this time.
-enum Failed {
+pub(super) enum Failed {
     /// Somebody else had a lock. What it was is told if it goes on.
     Busy(Error),
     For(Error),
 }
 
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::For(error)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        let (Failed::Busy(error) | Failed::For(error)) = failed;
+        error
+    }
+}
+
 impl Provisioner {
     /// Registers `tenant`, and clones the template to its schema: one transaction, that is tried again while
-    /// somebody else has a lock that it needs.
+    /// somebody else has a lock that it needs. Does nothing where `register` gives back `None`.
     pub(super) fn clone_template(
         &self,
         conn: &mut SharedConnection,
-        addresses: &[Address],
         tenant: &Tenant,
-    ) -> Result<Tenant> {
+        register: impl Fn(&mut PgConnection, &Question) -> Result<Option<Registered>>,
+    ) -> Result<Option<Tenant>, Failed> {
         let conn: &mut PgConnection = conn;
         let deadline = Instant::now() + self.lock_wait.min(lock::LONGEST_WAIT);
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.try_to_clone(conn, addresses, tenant) {
+            match self.try_to_clone(conn, tenant, &register) {
                 Ok(created) => return Ok(created),
-                Err(Failed::For(error)) => return Err(error),
-                Err(Failed::Busy(error)) if Instant::now() + pause > deadline => return Err(error),
+                Err(failed @ Failed::For(_)) => return Err(failed),
+                Err(failed) if Instant::now() + pause > deadline => return Err(failed),
                 Err(Failed::Busy(_)) => {
                     std::thread::sleep(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -90,14 +105,14 @@ impl Provisioner {
     fn try_to_clone(
         &self,
         conn: &mut PgConnection,
-        addresses: &[Address],
         tenant: &Tenant,
-    ) -> Result<Tenant, Failed> {
+        register: &impl Fn(&mut PgConnection, &Question) -> Result<Option<Registered>>,
+    ) -> Result<Option<Tenant>, Failed> {
         self.begin(conn, tenant)?;
         let begun = Instant::now();
         let known = self.plan.known();
         let had_plan = known.is_some();
-        let done = self.in_open_transaction(conn, known, addresses, tenant);
+        let done = self.in_open_transaction(conn, known, tenant, register);
         let waited = begun.elapsed() >= LOCK_TIMEOUT;
         let done = done.and_then(|created| {
             AnsiTransactionManager::commit_transaction(conn)
@@ -158,15 +173,17 @@ impl Provisioner {
         &self,
         conn: &mut PgConnection,
         known: Option<Arc<Known>>,
-        addresses: &[Address],
         tenant: &Tenant,
-    ) -> Result<Tenant> {
+        register: &impl Fn(&mut PgConnection, &Question) -> Result<Option<Registered>>,
+    ) -> Result<Option<Tenant>> {
         let template = Template::new(self.pool.layout().template().clone());
         let known = match known {
             Some(known) => known,
             None => self.plan.renew(conn, &template)?,
         };
-        let registered = registry::insert_and_look(conn, tenant, addresses, &known.question())?;
+        let Some(registered) = register(conn, &known.question())? else {
+            return Ok(None);
+        };
         if registered.schema_exists {
             return Err(is_no_tenants(tenant.schema()));
         }
@@ -179,14 +196,14 @@ impl Provisioner {
                         error,
                     )
                 })?;
-            return Ok(registered.tenant);
+            return Ok(Some(registered.tenant));
         }
         let plan = match known.is_of(&registered.fingerprint) {
             true => known,
             false => self.plan.renew(conn, &template)?,
         };
         plan.plan().create(conn, tenant.schema())?;
-        Ok(registered.tenant)
+        Ok(Some(registered.tenant))
     }
 }
 

@@ -20,7 +20,8 @@ use crate::{
 pub struct Deleted {
     /// The tenant as it was.
     pub tenant: Tenant,
-    /// Whether its schema was dropped. An adopted schema is kept, and one may be gone already.
+    /// Whether its schema was dropped. An adopted schema is kept, and one may be gone already, or not have been
+    /// made yet.
     pub schema_dropped: bool,
 }
 
@@ -43,7 +44,8 @@ enum Next {
 impl Provisioner {
     /// Deletes a tenant: its row, its domains and its schema with all its rows, in one transaction.
     ///
-    /// The schema of an adopted tenant is kept. A schema that is gone already is not an error.
+    /// The schema of an adopted tenant is kept. A schema that is gone already is not an error, nor is one that
+    /// was never made: of a tenant that is pending or failed, the row alone is deleted.
     ///
     /// Waits until no checkout uses the schema; new ones are refused from then on. With a
     /// [`lock_wait`](Self::lock_wait) of zero it does not wait, and nobody is refused in vain.
@@ -69,7 +71,9 @@ impl Provisioner {
         loop {
             let next = self.in_transaction(id, |conn| {
                 let tenant = self.lock_to_delete(conn, id)?;
-                let schema_dropped = !tenant.is_adopted() && schema_exists(conn, tenant.schema())?;
+                // A schema that has the name of one that was never made is somebody else's.
+                let is_ours = !tenant.is_adopted() && tenant.status().has_schema();
+                let schema_dropped = is_ours && schema_exists(conn, tenant.schema())?;
                 if schema_dropped {
                     if self.lock_wait.is_zero() {
                         lock::end_of_use_now(conn, tenant.schema())?;

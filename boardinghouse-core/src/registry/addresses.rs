@@ -13,6 +13,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     lock,
     names::TenantId,
+    pool::Subject,
     schema::boardinghouse::domains,
 };
 
@@ -83,7 +84,7 @@ impl PgRegistry {
     /// # Ok::<(), boardinghouse_core::Error>(())
     /// ```
     pub fn add_domain(&self, id: &TenantId, address: &Address, usage: DomainUse) -> Result<Domain> {
-        self.change(|conn| {
+        let added = self.change(address, |conn| {
             lock_row(conn, id)?.ok_or_else(|| not_found(id))?;
             let is_primary = usage == DomainUse::Primary || !has_any(conn, id)?;
             if is_primary {
@@ -105,7 +106,9 @@ impl PgRegistry {
                 .map_err(|error| Error::database("add the domain", error))?
                 .map(Domain::from)
                 .ok_or_else(|| domain_taken(std::slice::from_ref(address)).with_tenant(id))
-        })
+                .map(|added| (Some(id.clone()), added))
+        });
+        Ok(added?.1)
     }
 
     /// Makes an address lead nowhere. Where it was the primary one of its tenant, the oldest that is left
@@ -115,9 +118,9 @@ impl PgRegistry {
     ///
     /// Those of [`find`](Self::find).
     pub fn remove_domain(&self, address: &Address) -> Result<Option<TenantId>> {
-        self.change(|conn| {
+        let removed = self.change(address, |conn| {
             let Some((id, removed)) = lock_tenant_of(conn, address)? else {
-                return Ok(None);
+                return Ok((None, ()));
             };
             diesel::delete(domains::table.find((address.domain.as_str(), address.folder())))
                 .execute(conn)
@@ -125,8 +128,9 @@ impl PgRegistry {
             if removed.is_primary {
                 promote_oldest(conn, &id)?;
             }
-            Ok(Some(id))
-        })
+            Ok((Some(id), ()))
+        });
+        Ok(removed?.0)
     }
 
     /// Makes an address the one to use in links to its tenant, and the one that was so one like the others.
@@ -135,14 +139,15 @@ impl PgRegistry {
     ///
     /// [`ErrorKind::TenantNotFound`] when the address leads nowhere, and those of [`find`](Self::find).
     pub fn set_primary_domain(&self, address: &Address) -> Result<Domain> {
-        self.change(|conn| {
+        let primary = self.change(address, |conn| {
             let (id, domain) = lock_tenant_of(conn, address)?.ok_or_else(|| nowhere(address))?;
             if domain.is_primary {
-                return Ok(domain);
+                return Ok((None, domain));
             }
             unset_primary(conn, &id)?;
-            set(conn, address, true, false)
-        })
+            Ok((Some(id), set(conn, address, true, false)?))
+        });
+        Ok(primary?.1)
     }
 
     /// Sets whether requests for an address are sent on to the primary one of its tenant. The primary one
@@ -152,13 +157,15 @@ impl PgRegistry {
     ///
     /// Those of [`set_primary_domain`](Self::set_primary_domain).
     pub fn set_redirect(&self, address: &Address, redirect: bool) -> Result<Domain> {
-        self.change(|conn| {
+        let changed = self.change(address, |conn| {
             let (_, domain) = lock_tenant_of(conn, address)?.ok_or_else(|| nowhere(address))?;
-            match domain.is_primary {
-                true => Ok(domain),
-                false => set(conn, address, false, redirect),
-            }
-        })
+            let domain = match domain.is_primary {
+                true => domain,
+                false => set(conn, address, false, redirect)?,
+            };
+            Ok((None, domain))
+        });
+        Ok(changed?.1)
     }
 
     /// The URL of a path of a tenant at its primary address, as [`Address::url`] writes it; `None` where it
@@ -194,16 +201,28 @@ impl PgRegistry {
             .collect()
     }
 
-    /// Works in a transaction that waits for locks no longer than it may.
-    fn change<T>(&self, work: impl FnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
-        self.with_shared(|conn| {
+    /// Works in a transaction that waits for locks no longer than it may. `work` gives back the tenant whose
+    /// other addresses are concerned, too.
+    fn change<T>(
+        &self,
+        address: &Address,
+        work: impl FnOnce(&mut PgConnection) -> Result<(Option<TenantId>, T)>,
+    ) -> Result<(Option<TenantId>, T)> {
+        let changed = self.with_shared(|conn| {
             conn.build_transaction().read_committed().run(|conn| {
                 let conn: &mut PgConnection = conn;
                 require(conn)?;
                 lock::bound_waiting(conn, LOCK_WAIT)?;
                 work(conn)
             })
-        })
+        });
+        // Also where it is not known whether it was committed.
+        let domain = address.domain.to_string();
+        self.pool().changed(Subject::Domain(domain));
+        if let Ok((Some(id), _)) = &changed {
+            self.pool().changed(Subject::Tenant(id.to_string()));
+        }
+        changed
     }
 }
 

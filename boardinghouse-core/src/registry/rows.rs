@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
     schema::boardinghouse::{domains, tenants},
-    sql::register_tenant,
+    sql::{claim_tenant, register_tenant},
     tenant::{Tenant, TenantStatus},
 };
 
@@ -166,23 +166,10 @@ pub(crate) fn insert_and_look(
     addresses: &[Address],
     question: &Question,
 ) -> Result<Registered> {
-    #[derive(QueryableByName)]
-    struct Inserted {
-        #[diesel(sql_type = sql_types::BigInt)]
-        epoch: i64,
-        #[diesel(sql_type = sql_types::BigInt)]
-        incarnation: i64,
-        #[diesel(sql_type = sql_types::Bool)]
-        schema_exists: bool,
-        #[diesel(sql_type = sql_types::Text)]
-        fingerprint: String,
-        #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
-        ready: Option<String>,
-    }
     let domains: Vec<&str> = addresses.iter().map(|a| a.domain.as_str()).collect();
     let folders: Vec<&str> = addresses.iter().map(Address::folder).collect();
     let attributes = serde_json::Value::Object(tenant.attributes().clone());
-    let inserted: Inserted = diesel::sql_query(register_tenant(&question.sql))
+    let looked: Looked = diesel::sql_query(register_tenant(&question.sql))
         .bind::<sql_types::Text, _>(tenant.id().as_str())
         .bind::<sql_types::Text, _>(tenant.schema().as_str())
         .bind::<sql_types::Text, _>(tenant.display_name())
@@ -201,15 +188,77 @@ pub(crate) fn insert_and_look(
             }
             _ => taken("register the tenant", tenant.id(), tenant.schema(), error),
         })?;
-    Ok(Registered {
-        tenant: tenant
-            .clone()
-            .with_epoch(inserted.epoch)
-            .with_incarnation(inserted.incarnation),
-        schema_exists: inserted.schema_exists,
-        fingerprint: Fingerprint(inserted.fingerprint),
-        ready: inserted.ready,
-    })
+    let incarnation = looked.incarnation;
+    Ok(looked.of(tenant.clone().with_incarnation(incarnation)))
+}
+
+/// The answer to who registers a tenant.
+#[derive(QueryableByName)]
+struct Looked {
+    #[diesel(sql_type = sql_types::BigInt)]
+    epoch: i64,
+    #[diesel(sql_type = sql_types::BigInt)]
+    incarnation: i64,
+    #[diesel(sql_type = sql_types::Bool)]
+    schema_exists: bool,
+    #[diesel(sql_type = sql_types::Text)]
+    fingerprint: String,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+    ready: Option<String>,
+}
+
+impl Looked {
+    fn of(self, tenant: Tenant) -> Registered {
+        Registered {
+            tenant: tenant.with_epoch(self.epoch),
+            schema_exists: self.schema_exists,
+            fingerprint: Fingerprint(self.fingerprint),
+            ready: self.ready,
+        }
+    }
+}
+
+/// Makes a tenant that has no schema yet one that is ready, and looks as [`insert_and_look`] does. `None`
+/// where it is not as it was read: somebody else has done it, or has deleted it. The path must begin with
+/// `pg_catalog`.
+pub(crate) fn claim_and_look(
+    conn: &mut PgConnection,
+    tenant: &Tenant,
+    question: &Question,
+) -> Result<Option<Registered>> {
+    let looked: Option<Looked> = diesel::sql_query(claim_tenant(&question.sql))
+        .bind::<sql_types::BigInt, _>(tenant.incarnation())
+        .bind::<sql_types::Text, _>(tenant.schema().as_str())
+        .get_result(conn)
+        .optional()
+        .map_err(|error| Error::database("provision the tenant", error))?;
+    let ready = tenant.clone().with_adopted(false);
+    let ready = ready.with_status(TenantStatus::Ready);
+    Ok(looked.map(|looked| looked.of(ready)))
+}
+
+/// The tenants that have no schema yet, who came first first.
+pub(crate) fn pending<C: PgQueries>(conn: &mut C) -> Result<Vec<Tenant>> {
+    let rows = tenants::table
+        .filter(tenants::status.eq(TenantStatus::Pending.as_str()))
+        .select(TenantRow::as_select())
+        .order((tenants::created_at, tenants::incarnation))
+        .load(conn);
+    rows.map_err(|error| explain(conn, "list the tenants that are pending", error))?
+        .into_iter()
+        .map(Tenant::try_from)
+        .collect()
+}
+
+/// Notes that a tenant, which has no schema, cannot be given one; not where it has got one meanwhile.
+pub(crate) fn note_failed<C: PgQueries>(conn: &mut C, tenant: &Tenant) -> Result<()> {
+    diesel::update(tenants::table)
+        .filter(tenants::incarnation.eq(tenant.incarnation()))
+        .filter(tenants::status.eq(TenantStatus::Pending.as_str()))
+        .set(tenants::status.eq(TenantStatus::Failed.as_str()))
+        .execute(conn)
+        .map(drop)
+        .map_err(|error| Error::database("note that the tenant has failed", error))
 }
 
 pub(super) fn domain_taken(addresses: &[Address]) -> Error {
@@ -271,6 +320,27 @@ pub(crate) fn find_by_schema(
         .optional()
         .map_err(|error| Error::database("look for the tenant of a schema", error))?;
     row.map(Tenant::try_from).transpose()
+}
+
+/// The tenant that has an id, or a schema in whatever case, with its schema, as a registry of any version
+/// says it.
+pub(crate) fn holder<C: PgQueries>(
+    conn: &mut C,
+    id: &TenantId,
+    schema: &SchemaName,
+) -> Result<Option<(TenantId, SchemaName)>> {
+    let has_schema = sql::<sql_types::Bool>("lower(schema_name) = lower(")
+        .bind::<sql_types::Text, _>(schema.as_str())
+        .sql(")");
+    let row = tenants::table
+        .filter(tenants::id.eq(id.as_str()).or(has_schema))
+        .order(tenants::id.eq(id.as_str()).desc())
+        .select((tenants::id, tenants::schema_name))
+        .first::<(String, String)>(conn)
+        .optional();
+    row.map_err(|error| explain(conn, "look for tenants of that name", error))?
+        .map(|(id, schema)| Ok((TenantId::parse(&id)?, SchemaName::existing(&schema)?)))
+        .transpose()
 }
 
 /// Reads a tenant and keeps its row from changing until the transaction ends.

@@ -146,6 +146,9 @@ pub(crate) fn same_transaction() -> String {
     format!("SELECT {};", proof(open))
 }
 
+/// Tells every process that what it knows of tenants is to be read again.
+pub(crate) const TELL_ALL: &str = "SELECT pg_catalog.pg_notify('boardinghouse', '*')";
+
 /// Writes into the ledger that tenants, by incarnation and the number of their schema, have these versions;
 /// and makes what was prepared for them obsolete, where their structure may have changed.
 pub(crate) fn note_in_ledger(members: &[(i64, u32)], versions: &[String], changed: bool) -> String {
