@@ -123,7 +123,7 @@ fn holds_date(value: &Value) -> bool {
 /// Reads the text of a file in directory `beside`.
 pub(super) fn parse(text: &str, layout: &Layout, beside: &Path) -> Result<StaticTenants, Wrong> {
     let file: File = toml::from_str(text).map_err(|error| {
-        let message = error.message().trim_end();
+        let message = toml::de::Error::message(&error).trim_end();
         let wrong = Error::new(ErrorKind::InvalidInput, message);
         Wrong::at(text, error.span(), wrong)
     })?;
