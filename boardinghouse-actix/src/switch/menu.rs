@@ -130,12 +130,20 @@ impl TenantMenu {
 
     /// A `<form>` with a `<select>` and a button, all text escaped; empty where there is nothing to choose.
     ///
-    /// Its class is `tenant-menu`. It needs no script and no style.
+    /// Its class is `tenant-menu`. It needs no script and no style. [`html_in`](Self::html_in) is the same
+    /// in other languages.
     #[must_use]
     pub fn html(&self) -> String {
+        self.html_in("Tenant", "Switch")
+    }
+
+    /// As [`html`](Self::html), with these words for what is chosen, and for the button.
+    #[must_use]
+    pub fn html_in(&self, label: &str, button: &str) -> String {
         if !self.has_choice() {
             return String::new();
         }
+        let label = escaped(label);
         let disabled = if self.disabled { " disabled" } else { "" };
         let mut html = format!(
             "<form class=\"tenant-menu\" method=\"post\" action=\"{}\">",
@@ -158,10 +166,10 @@ impl TenantMenu {
         }
         let _ = write!(
             html,
-            "<select name=\"tenant\" aria-label=\"Tenant\"{disabled}>"
+            "<select name=\"tenant\" aria-label=\"{label}\"{disabled}>"
         );
         if self.selected.is_none() {
-            html.push_str("<option value=\"\" selected></option>");
+            let _ = write!(html, "<option value=\"\" selected>{label}…</option>");
         }
         for entry in &self.tenants {
             let is_selected = self.selected.as_ref() == Some(&entry.value);
@@ -169,7 +177,8 @@ impl TenantMenu {
             let (value, name) = (&entry.value, escaped(&entry.name));
             let _ = write!(html, "<option value=\"{value}\"{selected}>{name}</option>");
         }
-        let _ = write!(html, "</select><button{disabled}>Switch</button></form>");
+        let button = escaped(button);
+        let _ = write!(html, "</select><button{disabled}>{button}</button></form>");
         html
     }
 }

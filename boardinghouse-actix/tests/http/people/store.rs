@@ -38,7 +38,7 @@ impl Store {
     }
 
     /// Writes into all sessions what an application, or an old version of it, may have written.
-    pub(crate) fn set(&self, key: &str, value: serde_json::Value) {
+    pub(crate) fn set(&self, key: &str, value: &serde_json::Value) {
         for session in self.0.lock().unwrap().sessions.values_mut() {
             session.insert(key.to_owned(), value.to_string());
         }

@@ -70,7 +70,7 @@ fn switching_to_the_same_tenant_writes_nothing_and_to_another_nothing_else() {
     let site = site(&fixture);
     let ada = site.user("ada");
     ada.switch("acme");
-    site.store.set("cart", json!(["anvil"]));
+    site.store.set("cart", &json!(["anvil"]));
     let writes = site.store.writes();
     assert_eq!(ada.switch("acme").status, 200);
     assert_eq!(site.store.writes(), writes);
@@ -336,21 +336,21 @@ fn what_a_session_says_is_no_right_and_what_is_no_id_names_nothing() {
         json!("ACME"),
         json!(["acme"]),
     ] {
-        site.store.set("tenant", odd.clone());
+        site.store.set("tenant", &odd);
         assert_eq!(bob.get("/notes").status, 409, "{odd}");
         assert_eq!(site.store.value("tenant"), None, "{odd}");
         bob.switch("acme");
     }
     // Of another tenant, the incarnation of which is not known.
-    site.store.set("tenant", json!("globex"));
+    site.store.set("tenant", &json!("globex"));
     assert_eq!(bob.get("/notes").status, 409);
     let globex = PgRegistry::new(fixture.pool.clone())
         .get(&id("globex"))
         .unwrap();
     bob.switch("acme");
-    site.store.set("tenant", json!("globex"));
+    site.store.set("tenant", &json!("globex"));
     site.store
-        .set("tenant_incarnation", json!(globex.incarnation()));
+        .set("tenant_incarnation", &json!(globex.incarnation()));
     bob.get("/notes").is(403, "");
     assert_eq!(site.store.value("tenant"), None);
 }
