@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 
 mod app;
+#[path = "../../../boardinghouse-core/benches/common/backend.rs"]
+mod backend;
 mod client;
 mod count;
 #[path = "../../../boardinghouse-core/benches/common/measure.rs"]
@@ -198,6 +200,14 @@ fn throughput(
         }),
     ];
     let times = rounds(count, &mut ways);
+    let cpu = |way: &mut Way<'_>| {
+        let now = || [backend::cpu(), backend::cpu_of("self").unwrap_or_default()];
+        let before = now();
+        way();
+        let after = now();
+        [0, 1].map(|of| (after[of] - before[of]).as_secs_f64() * 1e6 / turns as f64)
+    };
+    let [with, without] = [cpu(&mut ways[0]), cpu(&mut ways[1])];
     drop(ways);
     table.row(
         "1 requests/s of /notes, 100 tenants by Zipf, 8 connections",
@@ -212,9 +222,13 @@ fn throughput(
         per_second(0),
         per_second(1)
     ));
+    table.note(&format!(
+        "CPU a request: PostgreSQL {:.0} us against {:.0}, servers and client {:.0} us against {:.0}",
+        with[0], without[0], with[1], without[1]
+    ));
     for (way, name) in [(0, "through Tenancy"), (1, "without tenants")] {
         // Without that of warming up.
-        let rounds = &latencies.borrow()[way][1..];
+        let rounds = &latencies.borrow()[way][1..=count];
         let of = |which: usize| Spread::of(rounds.iter().map(|both| both[which]).collect());
         for (which, percent) in [(0, 50), (1, 99)] {
             let name = format!("  p{percent} {name}, ms");
