@@ -45,7 +45,7 @@ const SLOW: u32 = 200;
 
 /// The notes of each tenant, and of the rival.
 const NOTES: &str = "INSERT INTO notes (body, author_id) \
-    SELECT 'note ' || n, 1 + n % 2 FROM generate_series(1, 10) AS n; ANALYZE notes";
+    SELECT current_schema() || ' note ' || n, 1 + n % 2 FROM generate_series(1, 10) AS n; ANALYZE notes";
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
@@ -92,7 +92,9 @@ impl Requests {
                 .map(|n| get(&format!("t{n}.localhost"), "/notes"))
                 .collect(),
             marks: (0..TENANTS)
-                .map(|n| format!("{{\"tenant\":\"t{n}\",\"schema\":\"t{n}\",\"notes\":[{{"))
+                .map(|n| {
+                    format!("{{\"tenant\":\"t{n}\",\"notes\":[{{\"id\":1,\"body\":\"t{n} note 1\"")
+                })
                 .collect(),
         }
     }
@@ -251,8 +253,8 @@ fn queries(table: &mut Table, requests: &Requests, server: &Server, turns: usize
     requests.to_tenants(&mut load, turns);
     let after = counted.read();
     assert!(
-        after.all - before.all >= turns * 3,
-        "each request reads three times"
+        after.all - before.all >= turns * 2,
+        "each request reads twice"
     );
     table.row(
         "2 queries of the registry in steady state, counted by Diesel",
