@@ -27,6 +27,8 @@ const RETRY_AFTER: u64 = 5;
 /// | the request names no tenant, or one that does not exist | [`Tenancy::unknown`], 404 |
 /// | two resolvers name different tenants, where [that is refused] | 400 |
 /// | the user may not enter the tenant | 403 |
+/// | a switch without the right, a token or a signature | 403 |
+/// | a form of another tenant or session; a switch where nobody switches | 409 |
 /// | no tenant was chosen, and there is a [page to choose one] | 302 to it; 409 for programs |
 /// | the tenant is suspended | [`Tenancy::suspended`], 403 |
 /// | the tenant is being created or deleted, or creating it failed | 503, `Retry-After` |
@@ -71,6 +73,15 @@ pub(crate) enum Cause {
     Refused(StatusCode),
     #[error("could not find out who sent the request")]
     User(#[source] BoxError),
+    #[cfg(feature = "session")]
+    #[error(transparent)]
+    NoSession(#[from] crate::session::NoSession),
+    #[cfg(feature = "session")]
+    #[error("could not write to the session")]
+    Session(#[source] BoxError),
+    #[cfg(feature = "session")]
+    #[error(transparent)]
+    Switch(crate::switch::Refusal),
     #[error("resolvers name different tenants")]
     Conflict,
     #[error("the user may not enter tenant {id}")]
@@ -176,6 +187,16 @@ impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
         match &*self.0 {
             Cause::Core(error) => core_status(error.kind()),
+            #[cfg(feature = "session")]
+            Cause::Lookup(error) | Cause::User(error)
+                if error.is::<crate::session::NoSession>() =>
+            {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            #[cfg(feature = "session")]
+            Cause::NoSession(_) | Cause::Session(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            #[cfg(feature = "session")]
+            Cause::Switch(refusal) => refusal.status(),
             Cause::Lookup(_) | Cause::User(_) => StatusCode::SERVICE_UNAVAILABLE,
             Cause::Forbidden { .. } => StatusCode::FORBIDDEN,
             Cause::NotChosen { chooser: Some(_) } => StatusCode::FOUND,

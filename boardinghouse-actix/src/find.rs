@@ -1,12 +1,14 @@
 //! From a request to its tenant.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpResponse,
     dev::ServiceRequest,
     http::{StatusCode, header},
 };
 use boardinghouse_core::{
-    Address, DomainName, ErrorKind, FolderName, RegistryCache, Route, Tenant, TenantId,
+    Address, DomainName, ErrorKind, FolderName, Membership, RegistryCache, Route, Tenant, TenantId,
     TenantStatus, User,
 };
 
@@ -81,11 +83,8 @@ impl Tenancy {
     ) -> Result<(Option<Found>, Option<User>), Answer> {
         let inner = self.inner();
         let incoming = Incoming::new(request, &inner.trusted)?;
-        let user = match &inner.users {
-            Some(users) => users.user(&incoming).map_err(Cause::User)?,
-            None => None,
-        };
-        let Some((mut found, by)) = self.named(&incoming).await? else {
+        let user = self.user_in(&incoming, None)?;
+        let Some((mut found, by)) = self.named(&incoming, user.as_ref()).await? else {
             return match &inner.unknown {
                 Unknown::Status(status) => {
                     let host = incoming.host();
@@ -98,23 +97,54 @@ impl Tenancy {
                 }
             };
         };
-        self.may_enter(&incoming, &mut found, by, user.as_ref())
-            .await?;
-        self.is_served(request, &found.tenant)?;
+        let user = self.user_in(&incoming, Some(&found.tenant))?;
+        let entered = self.may_enter(&incoming, &mut found, by, user.as_ref());
+        let entered = entered.await;
+        if let Err(answer) = entered.and_then(|()| self.is_served(request, &found.tenant)) {
+            // Who has chosen a tenant that cannot be entered can choose another.
+            let was_chosen = by.is_some_and(Asked::needs_access);
+            if was_chosen && inner.chooser.as_deref() == Some(request.path()) {
+                return Ok((None, user));
+            }
+            return Err(answer);
+        }
         if let Some(address) = &found.redirect_to {
             return Err(Answer::Response(redirect(request, &found, address).into()));
         }
         Ok((Some(found), user))
     }
 
+    /// Who sent a request, with regard to the tenant that it is for.
+    pub(crate) fn user_in(
+        &self,
+        incoming: &Incoming<'_>,
+        tenant: Option<&Tenant>,
+    ) -> Result<Option<User>, Error> {
+        let Some(users) = &self.inner().users else {
+            return Ok(None);
+        };
+        let user = users.user(incoming).map_err(Cause::User)?;
+        Ok(user.filter(|user| match (&user.of_tenant, tenant) {
+            (Some(own), Some(tenant)) if own == tenant.id() => users.is_of(incoming, tenant),
+            _ => true,
+        }))
+    }
+
     /// The tenant that a request names, and the resolver that says so.
+    #[cfg_attr(
+        not(feature = "session"),
+        expect(unused_variables, reason = "nobody has chosen one")
+    )]
     async fn named(
         &self,
         incoming: &Incoming<'_>,
+        user: Option<&User>,
     ) -> Result<Option<(Found, Option<&Asked>)>, Answer> {
         let inner = self.inner();
         let mut first: Option<(Found, Option<&Asked>)> = None;
-        if let Some(found) = self.static_at(incoming) {
+        let host = incoming.host();
+        let path = incoming.path();
+        if let Some(found) = host.and_then(|host| self.static_at(host, path)) {
             return Ok(Some((found, None)));
         }
         for resolver in &inner.resolvers {
@@ -135,9 +165,16 @@ impl Tenancy {
         if first.is_some() {
             return Ok(first);
         }
-        let fallback = incoming
-            .host()
-            .and_then(|host| inner.statics.fallback_for(host));
+        #[cfg(feature = "session")]
+        if let Some(tenant) = self.only_tenant(incoming, user).await? {
+            return Ok(Some((Found::new(tenant, Routing::Session), None)));
+        }
+        let shorter = host.filter(|_| inner.ignore_www).and_then(without_www);
+        if let Some(found) = shorter.as_ref().and_then(|host| self.static_at(host, path)) {
+            return Ok(Some((found, None)));
+        }
+        let mut hosts = host.into_iter().chain(&shorter);
+        let fallback = hosts.find_map(|host| inner.statics.fallback_for(host));
         if let Some(fallback) = fallback {
             let found = Found::new(fallback.tenant.clone(), Routing::Static);
             return Ok(Some((found, None)));
@@ -162,7 +199,10 @@ impl Tenancy {
             Resolution::Tenant(id) => (id, None),
             Resolution::Mounted { tenant, base } => (tenant, Some(base)),
         };
-        Ok(match self.tenant(id).await? {
+        let named = id.clone();
+        let tenant = self.tenant(id).await?;
+        let tenant = tenant.filter(|tenant| resolver.means(incoming, tenant));
+        Ok(match tenant {
             Some(tenant) => Named::Tenant(
                 Found {
                     base,
@@ -171,6 +211,10 @@ impl Tenancy {
                 .into(),
             ),
             None if resolver.is_final() => {
+                if resolver.needs_access() && routing == Routing::Header {
+                    // As where there is no right, so that nobody can find out which tenants there are.
+                    return Err(Cause::Forbidden { id: named }.into());
+                }
                 if resolver.needs_access() {
                     // The user has chosen it once, and it is gone.
                     resolver.forget(incoming);
@@ -183,10 +227,9 @@ impl Tenancy {
     }
 
     /// The tenant of the configuration whose domain it is, or whose folder of it.
-    fn static_at(&self, incoming: &Incoming<'_>) -> Option<Found> {
+    fn static_at(&self, host: &DomainName, path: &str) -> Option<Found> {
         let statics = &self.inner().statics;
-        let host = incoming.host()?;
-        let folder = first_segment(incoming.path()).and_then(|s| FolderName::parse(s).ok());
+        let folder = first_segment(path).and_then(|s| FolderName::parse(s).ok());
         if let Some(folder) = folder
             && let Some(found) = statics.by_address(host, Some(&folder))
         {
@@ -271,7 +314,7 @@ impl Tenancy {
     }
 
     /// A row that somebody wrote by hand must not make a tenant of the shared schema.
-    fn can_be_served(&self, tenant: &Tenant) -> bool {
+    pub(crate) fn can_be_served(&self, tenant: &Tenant) -> bool {
         let layout = self.registry().pool().layout();
         layout.tenant_schema(tenant.schema()).is_ok()
     }
@@ -322,19 +365,33 @@ impl Tenancy {
         let Some(user) = user.filter(|user| user.is_known_to(tenant)) else {
             return Ok(None);
         };
-        let memberships = match self.cache().peek_memberships(&user.id) {
+        let memberships = self.memberships(user).await?;
+        let membership = memberships.iter().find(|m| m.tenant.id() == tenant);
+        Ok(membership.map(|membership| membership.role.clone()))
+    }
+
+    /// The tenants of a user; for one of a tenant's own, that tenant at most.
+    pub(crate) async fn memberships(&self, user: &User) -> Result<Arc<[Membership]>, Error> {
+        let known = match self.cache().peek_memberships(&user.id) {
             Some(known) => known,
             None => {
                 let user = user.id.clone();
                 self.look_up(move |cache| cache.memberships(&user)).await?
             }
         };
-        let membership = memberships.iter().find(|m| m.tenant.id() == tenant);
-        Ok(membership.map(|membership| membership.role.clone()))
+        if user.of_tenant.is_none() {
+            return Ok(known);
+        }
+        let own = known.iter().filter(|m| user.is_known_to(m.tenant.id()));
+        Ok(own.cloned().collect())
     }
 
     /// Fails where the tenant is not ready.
-    fn is_served(&self, request: &ServiceRequest, tenant: &Tenant) -> Result<(), Answer> {
+    pub(crate) fn is_served(
+        &self,
+        request: &ServiceRequest,
+        tenant: &Tenant,
+    ) -> Result<(), Answer> {
         let status = tenant.status();
         if status == TenantStatus::Ready {
             return Ok(());

@@ -154,6 +154,10 @@ mod location;
 mod mount;
 mod request;
 mod resolver;
+#[cfg(feature = "session")]
+mod session;
+#[cfg(feature = "session")]
+mod switch;
 mod tenancy;
 mod tenant;
 #[cfg(feature = "testing")]
@@ -177,6 +181,12 @@ pub use crate::{
     unknown::{Unknown, UnknownHandler},
     url::TenantUrls,
     user::{Users, Visitor},
+};
+
+#[cfg(feature = "session")]
+pub use crate::{
+    session::{SessionTenant, SessionUser},
+    switch::{Entry, FormToken, OnSwitch, Switch, TenantForm, TenantMenu},
 };
 
 /// Compiles the code in README.

@@ -89,6 +89,8 @@ pub(crate) struct Inner {
     pub(crate) users: Option<Arc<dyn Users>>,
     pub(crate) access: Option<Access>,
     pub(crate) restricted: bool,
+    #[cfg(feature = "session")]
+    pub(crate) switch: Option<crate::Switch>,
     pub(crate) site_prefix: String,
     rewrite_locations: bool,
 }
@@ -134,6 +136,8 @@ impl Tenancy {
             users: None,
             access: None,
             restricted: false,
+            #[cfg(feature = "session")]
+            switch: None,
             site_prefix: String::new(),
             rewrite_locations: true,
         }))
@@ -317,6 +321,15 @@ impl Tenancy {
         self.with(|inner| inner.restricted = true)
     }
 
+    /// Lets users switch between tenants, and pages have menus and forms for it: see
+    /// [`Switch`](crate::Switch). Needs [`SessionTenant`](crate::SessionTenant) among the resolvers, and the
+    /// session middleware. Defaults to not.
+    #[cfg(feature = "session")]
+    #[must_use]
+    pub fn switching(self, switch: crate::Switch) -> Self {
+        self.with(|inner| inner.switch = Some(switch))
+    }
+
     /// Routes requests of no tenant, where the site of none is served
     /// ([`Unknown::SharedSite`]), as if their paths began with `prefix`: a page at `/login` is served
     /// by a route at `/main/login`, and a tenant's page of the same path by the one at `/login`.
@@ -390,6 +403,8 @@ impl Tenancy {
         if self.is_exempt(request.path()) {
             return Ok(self.seen(None, None, String::new()));
         }
+        #[cfg(feature = "session")]
+        self.switched(request).await?;
         let (found, user) = self.find(request).await?;
         let Some(found) = found else {
             let added = &self.0.site_prefix;

@@ -69,12 +69,15 @@ pub struct TenantClient {
 }
 
 impl TenantClient {
-    /// For [`HostTable`](crate::HostTable): all requests are for `host`, which may have a port. Also for
-    /// requests to the shared site.
+    /// For [`HostTable`](crate::HostTable): all requests are for `address`, a host, with its port where that
+    /// matters, or the folder of one: `shop.example.com/acme`. Also for requests to the shared site.
     #[must_use]
-    pub fn by_host(host: impl Into<String>) -> Self {
+    pub fn by_host(address: &str) -> Self {
+        let (host, folder) = address.split_once('/').unwrap_or((address, ""));
+        let folder = folder.trim_end_matches('/');
+        let slash = if folder.is_empty() { "" } else { "/" };
         Self {
-            base: String::new(),
+            base: format!("{slash}{folder}"),
             host: host.into(),
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
             headers: Vec::new(),
@@ -84,7 +87,7 @@ impl TenantClient {
     /// For [`Subdomain`](crate::Subdomain): all requests are for the tenant's name below `domain`.
     #[must_use]
     pub fn by_subdomain(tenant: &Tenant, domain: &str) -> Self {
-        Self::by_host(format!("{}.{domain}", tenant.id()))
+        Self::by_host(&format!("{}.{domain}", tenant.id()))
     }
 
     /// For [`PathPrefix`](crate::PathPrefix): all paths begin with `prefix` and the tenant's name.
@@ -108,6 +111,17 @@ impl TenantClient {
         Self::by_host("localhost").header((name, tenant.id().as_str()))
     }
 
+    /// For [`Cookie`](crate::Cookie): all requests have the tenant's name in the cookie `name`.
+    ///
+    /// # Panics
+    ///
+    /// When `name` cannot name a cookie.
+    #[must_use]
+    pub fn by_cookie(tenant: &Tenant, name: &str) -> Self {
+        let cookie = format!("{name}={}", tenant.id());
+        Self::by_host("localhost").header((header::COOKIE, cookie))
+    }
+
     /// Sets the host that requests are for, such as the one domain of all tenants with paths of their own.
     /// Defaults to `localhost`.
     #[must_use]
@@ -123,8 +137,8 @@ impl TenantClient {
         self
     }
 
-    /// Adds a header to all requests: a cookie, a token, or whatever else a resolver of the application's own
-    /// reads.
+    /// Adds a header to all requests: who sends them, a token with the claim that [`Claim`](crate::Claim)
+    /// reads once the application has checked it, or whatever else a resolver of the application's own wants.
     ///
     /// # Panics
     ///
@@ -242,6 +256,13 @@ mod tests {
                 let request = TenantClient::by_path(&acme(), prefix).get(path);
                 assert_eq!(request.to_request().uri(), "/t/acme/notes");
             }
+        }
+        for address in ["shop.test:81/acme", "shop.test:81/acme/"] {
+            let request = TenantClient::by_host(address)
+                .get("/notes")
+                .to_http_request();
+            assert_eq!(request.uri(), "/acme/notes");
+            assert_eq!(request.headers().get(header::HOST).unwrap(), "shop.test:81");
         }
         for root in ["/", ""] {
             let client = TenantClient::by_path(&acme(), root);

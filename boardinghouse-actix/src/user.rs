@@ -40,6 +40,13 @@ use crate::{
 pub trait Users: Send + Sync + 'static {
     /// Who sent this request; `None` for somebody who is not known.
     fn user(&self, request: &Incoming<'_>) -> Result<Option<User>, BoxError>;
+
+    /// Whether a user of one tenant's own is of this one, whose id is the same: it may have been created after
+    /// the one that was meant was deleted. Defaults to `true`.
+    fn is_of(&self, request: &Incoming<'_>, tenant: &boardinghouse_core::Tenant) -> bool {
+        let _ = (request, tenant);
+        true
+    }
 }
 
 impl<F> Users for F
@@ -91,13 +98,19 @@ impl FromRequest for Visitor {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let extensions = request.extensions();
         let seen = extensions.get::<Seen>().ok_or(Cause::NoMiddleware);
-        ready(seen.map_err(Error::from).map(|seen| {
-            let is_known = |user: &&User| match (&user.of_tenant, &seen.tenant) {
-                (None, _) => true,
-                (Some(own), Some(tenant)) => own == tenant.id(),
-                (Some(_), None) => false,
-            };
-            Self(seen.user.as_ref().filter(is_known).cloned())
-        }))
+        ready(
+            seen.map_err(Error::from)
+                .map(|seen| Self(known_user(seen).cloned())),
+        )
     }
+}
+
+/// Who sent a request, where that means somebody there.
+pub(crate) fn known_user(seen: &Seen) -> Option<&User> {
+    let is_known = |user: &&User| match (&user.of_tenant, &seen.tenant) {
+        (None, _) => true,
+        (Some(own), Some(tenant)) => own == tenant.id(),
+        (Some(_), None) => false,
+    };
+    seen.user.as_ref().filter(is_known)
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use actix_web::http::StatusCode;
-use boardinghouse_core::{DomainName, TenantId};
+use boardinghouse_core::{DomainName, Tenant, TenantId};
 use futures_core::future::LocalBoxFuture;
 use serde::Serialize;
 
@@ -83,6 +83,13 @@ pub trait TenantResolver: Send + Sync + 'static {
         false
     }
 
+    /// Whether it is this tenant that was meant, and not another that has got its id. One that was not meant
+    /// counts as one that does not exist. Defaults to `true`.
+    fn means(&self, request: &Incoming<'_>, tenant: &Tenant) -> bool {
+        let _ = (request, tenant);
+        true
+    }
+
     /// Called when the tenant that it named does not exist any more, or when the user may not enter it:
     /// forgets it, where it was remembered. Defaults to nothing.
     fn forget(&self, request: &Incoming<'_>) {
@@ -149,6 +156,11 @@ impl Asked {
 
     pub(crate) fn needs_access(&self) -> bool {
         self.now().is_some_and(TenantResolver::needs_access)
+    }
+
+    pub(crate) fn means(&self, request: &Incoming<'_>, tenant: &Tenant) -> bool {
+        self.now()
+            .is_none_or(|resolver| resolver.means(request, tenant))
     }
 
     pub(crate) fn forget(&self, request: &Incoming<'_>) {
@@ -234,6 +246,8 @@ pub enum Routing {
     Claim,
     /// By a cookie: [`Cookie`].
     Cookie,
+    /// By what the user's session says: `SessionTenant`, with the feature `session`.
+    Session,
     /// By a resolver of the application.
     Custom,
     /// By a domain or a folder in the configuration:
@@ -253,6 +267,7 @@ impl fmt::Display for Routing {
             Self::Folder => "folder",
             Self::Claim => "claim",
             Self::Cookie => "cookie",
+            Self::Session => "session",
             Self::Custom => "custom",
             Self::Static => "static",
             Self::Default => "default",

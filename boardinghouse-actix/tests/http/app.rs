@@ -181,24 +181,32 @@ pub(crate) fn serve_routes(
     workers: usize,
     routes: fn(&mut web::ServiceConfig),
 ) -> Server {
+    run(move || {
+        let provisioner = Provisioner::new(tenancy.registry().pool().clone());
+        let provisioner = web::Data::new(provisioner);
+        let app = move || {
+            App::new()
+                .wrap(tenancy.middleware())
+                .app_data(provisioner.clone())
+                .configure(routes)
+        };
+        let server = HttpServer::new(app)
+            .workers(workers)
+            .disable_signals()
+            .bind("127.0.0.1:0")
+            .unwrap();
+        (server.addrs()[0], server.run())
+    })
+}
+
+/// The same, with a server of the test's own.
+pub(crate) fn run(
+    start: impl FnOnce() -> (SocketAddr, actix_web::dev::Server) + Send + 'static,
+) -> Server {
     let (tell, told) = mpsc::channel();
     let thread = thread::spawn(move || {
         System::new().block_on(async {
-            let provisioner = Provisioner::new(tenancy.registry().pool().clone());
-            let provisioner = web::Data::new(provisioner);
-            let app = move || {
-                App::new()
-                    .wrap(tenancy.middleware())
-                    .app_data(provisioner.clone())
-                    .configure(routes)
-            };
-            let server = HttpServer::new(app)
-                .workers(workers)
-                .disable_signals()
-                .bind("127.0.0.1:0")
-                .unwrap();
-            let at = server.addrs()[0];
-            let server = server.run();
+            let (at, server) = start();
             tell.send((at, server.handle())).unwrap();
             server.await.unwrap();
         });

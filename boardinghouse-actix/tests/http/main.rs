@@ -14,6 +14,7 @@ mod fixture;
 mod fuzz;
 mod links;
 mod load;
+mod people;
 mod resolving;
 mod routing;
 mod sites;

@@ -97,6 +97,18 @@ fn a_fallback_serves_what_no_tenant_has_below_a_prefix() {
     let server = serve_routes(tenancy, 1, routes);
     get(server.at, "my.test", "/acme/about").is(200, "acme acme from-acme path ");
     get(server.at, "my.test", "/about").is(200, "www www from-www static dark");
+    get(server.at, "www.my.test", "/about").is(404, "");
+}
+
+#[test]
+fn www_is_ignored_where_that_is_said() {
+    let fixture = Fixture::new();
+    let tenancy = with_statics(&fixture).resolver(HostTable).ignore_www();
+    let server = serve_routes(tenancy, 1, routes);
+    get(server.at, "www.my.test", "/about").is(200, "www www from-www static dark");
+    get(server.at, "www.blog.test", "/about").is(200, "blog blog from-blog static ");
+    get(server.at, "www.my.test", "/blog/about").is(200, "blog blog from-blog static ");
+    get(server.at, "www.acme.test", "/about").is(200, "acme acme from-acme host ");
 }
 
 #[test]

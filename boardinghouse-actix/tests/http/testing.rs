@@ -3,80 +3,101 @@
 use std::net::IpAddr;
 
 use actix_web::{
-    App, HttpRequest,
+    App, HttpMessage as _, HttpRequest,
+    dev::Service as _,
     http::{Method, StatusCode, header},
     test::{call_and_read_body, call_service, init_service},
     web,
 };
 use boardinghouse_actix::{
-    Header, HostTable, Incoming, PathPrefix, Resolution, Subdomain, Tenancy, Tenant,
+    Claim, Cookie, Header, HostTable, Incoming, PathPrefix, Resolution, Subdomain, Tenancy, Tenant,
     testing::TenantClient,
 };
-use boardinghouse_core::{TenantId, testing::TestTenant};
+use boardinghouse_core::{Access, Decision, TenantId, Visit, testing::TestTenant};
 use serde_json::{Value, json};
 
 use crate::{app::routes, fixture::Fixture};
 
-/// A tenant with a domain of its own.
+/// A tenant with a domain, and a folder, of its own.
 fn tenant(fixture: &Fixture) -> TestTenant {
-    let domain = |id: &TenantId| format!("{id}.notes.test").parse().unwrap();
     TestTenant::with(&fixture.pool, |new| {
-        let domain = domain(new.id());
-        new.domain(domain)
+        let id = new.id().clone();
+        new.domain(format!("{id}.notes.test").parse().unwrap())
+            .address(format!("folders.test/{id}").parse().unwrap())
     })
     .unwrap()
 }
 
-/// What the application says of who asks.
+/// What the application says of who asks. It believes what it is told in `Authorization`.
 async fn whoami(tenancy: &Tenancy, client: &TenantClient) -> Value {
-    let app = init_service(App::new().wrap(tenancy.middleware()).configure(routes)).await;
+    let app = App::new()
+        .wrap(tenancy.middleware())
+        .configure(routes)
+        .wrap_fn(|request, next| {
+            if let Some(token) = request.headers().get(header::AUTHORIZATION) {
+                let claims = Claims(token.to_str().unwrap().to_owned());
+                request.extensions_mut().insert(claims);
+            }
+            next.call(request)
+        });
+    let app = init_service(app).await;
     let body = call_and_read_body(&app, client.get("/whoami").to_request()).await;
     serde_json::from_slice(&body).unwrap()
 }
+
+struct Claims(String);
 
 #[actix_web::test]
 async fn a_request_lands_in_its_tenant_by_each_way_to_route() {
     let fixture = Fixture::new();
     let loopback: IpAddr = [127, 0, 0, 1].into();
     let header = Header::new("x-tenant").unwrap().trust([loopback]);
-    let by_cookie = |request: &Incoming<'_>| {
-        let cookie = request.headers().get(header::COOKIE);
-        let named = cookie.and_then(|cookie| cookie.to_str().ok()?.strip_prefix("tenant="));
-        let id = named.and_then(|name| TenantId::parse(name).ok());
-        Ok(id.map_or(Resolution::Pass, Resolution::Tenant))
+    let by_own_header = |request: &Incoming<'_>| {
+        let named = request.headers().get("x-whose");
+        let named = named.and_then(|value| TenantId::parse(value.to_str().ok()?).ok());
+        Ok(named.map_or(Resolution::Pass, Resolution::Tenant))
     };
     // All at once: each request takes the way that its client is for.
     let tenancy = fixture
         .tenancy()
+        .access(Access::new(|_: &Visit<'_>| Decision::Allow))
         .resolver(PathPrefix::new("/t"))
         .resolver(header)
-        .resolver(by_cookie)
+        .resolver(Cookie::new("tenant"))
+        .resolver(Claim::new(|claims: &Claims| Some(claims.0.as_str())))
+        .resolver(by_own_header)
         .resolver(Subdomain::of("localhost").unwrap())
         .resolver(HostTable);
     let (one, two) = (tenant(&fixture), tenant(&fixture));
     for own in [&one, &two] {
         let id = own.id();
+        let (host, folder) = (format!("{id}.notes.test"), format!("folders.test/{id}"));
+        let token = (header::AUTHORIZATION, id.as_str());
+        let localhost = TenantClient::by_host("localhost");
         for (client, routed_by, base) in [
-            (
-                TenantClient::by_host(format!("{id}.notes.test")),
-                "host",
-                "",
-            ),
+            (TenantClient::by_host(&host), "host", String::new()),
+            (TenantClient::by_host(&folder), "folder", format!("/{id}")),
             (
                 TenantClient::by_subdomain(own, "localhost"),
                 "subdomain",
-                "",
+                String::new(),
+            ),
+            (TenantClient::by_path(own, "/t"), "path", format!("/t/{id}")),
+            (
+                TenantClient::by_header(own, "X-Tenant"),
+                "header",
+                String::new(),
             ),
             (
-                TenantClient::by_path(own, "/t"),
-                "path",
-                &*format!("/t/{id}"),
+                TenantClient::by_cookie(own, "tenant"),
+                "cookie",
+                String::new(),
             ),
-            (TenantClient::by_header(own, "X-Tenant"), "header", ""),
+            (localhost.clone().header(token), "claim", String::new()),
             (
-                TenantClient::by_host("localhost").header((header::COOKIE, format!("tenant={id}"))),
+                localhost.header(("x-whose", id.as_str())),
                 "custom",
-                "",
+                String::new(),
             ),
         ] {
             let expected = json!({

@@ -16,6 +16,8 @@ mod memory;
 #[path = "../common/proxy.rs"]
 mod proxy;
 mod wire;
+#[path = "../common/zipf.rs"]
+mod zipf;
 
 use boardinghouse_core::embedded::Server;
 use measure::{Table, setting};
