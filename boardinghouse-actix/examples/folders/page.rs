@@ -31,7 +31,10 @@ fn html(status: StatusCode, page: &str, data: Value) -> actix_web::Result<HttpRe
         rendered.map_err(ErrorInternalServerError)
     };
     let page = render(page, data.clone())?;
-    let body = render(LAYOUT, context! { page => Value::from_safe_string(page), ..data })?;
+    let body = render(
+        LAYOUT,
+        context! { page => Value::from_safe_string(page), ..data },
+    )?;
     Ok(HttpResponse::build(status)
         .content_type("text/html; charset=utf-8")
         .insert_header((
