@@ -185,7 +185,7 @@ pub use crate::{
 
 #[cfg(feature = "session")]
 pub use crate::{
-    session::{SessionTenant, SessionUser},
+    session::{LoginToken, SessionTenant, SessionUser},
     switch::{Entry, FormToken, OnSwitch, Switch, TenantForm, TenantMenu},
 };
 
