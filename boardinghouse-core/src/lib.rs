@@ -140,7 +140,7 @@
 //! # What the role needs
 //!
 //! `USAGE` on the tenants' schemas and on schema `boardinghouse`, and `SELECT` on
-//! `boardinghouse.tenants`: at the first checkout of a tenant, and after each change of it, the pool asks
+//! `boardinghouse.tenants`, and for requests on `boardinghouse.domains` and `boardinghouse.members`: at the first checkout of a tenant, and after each change of it, the pool asks
 //! the registry whether it is still what it was.
 //!
 //! # What a connection takes
