@@ -140,8 +140,9 @@
 //! # What the role needs
 //!
 //! `USAGE` on the tenants' schemas and on schema `boardinghouse`, and `SELECT` on
-//! `boardinghouse.tenants`, and for requests on `boardinghouse.domains` and `boardinghouse.members`: at the first checkout of a tenant, and after each change of it, the pool asks
-//! the registry whether it is still what it was.
+//! `boardinghouse.tenants`: at the first checkout of a tenant, and after each change of it, the pool asks
+//! the registry whether it is still what it was. [`RegistryCache`] also reads `boardinghouse.domains` and
+//! `boardinghouse.members`.
 //!
 //! # What a connection takes
 //!
