@@ -24,6 +24,7 @@ mod killed;
 mod large;
 mod lifecycle;
 mod lint;
+mod members;
 mod migrate;
 mod names;
 #[cfg(unix)]

@@ -204,8 +204,8 @@ pub(crate) enum Command {
     Member(MemberCommand),
     /// Runs the migrations that are pending
     ///
-    /// The order is: registry, shared schema, template, named templates, the groups of boardinghouse.toml,
-    /// then every other tenant. Each migration and the row that remembers it commit together; several tenants
+    /// The order is: registry, shared schema, the static tenants of boardinghouse.toml, template, named
+    /// templates, the groups of boardinghouse.toml, then every other tenant. Each migration and the row that remembers it commit together; several tenants
     /// may share a transaction. A tenant that fails does not keep the others back; the exit code is then 1.
     ///
     /// Ctrl-C finishes what is being worked on, and a second one ends it at once, with 130. Whatever ended a
@@ -218,6 +218,7 @@ pub(crate) enum Command {
         boardinghouse migrate\n  \
         boardinghouse migrate -s acme -s globex\n  \
         boardinghouse migrate --where plan=free --limit 5% --fail-fast\n  \
+        boardinghouse migrate --static -s www\n  \
         boardinghouse migrate --jobs 8 --pace 50ms\n  \
         boardinghouse migrate --to 2026-03-01-000000")]
     Migrate(Migrate),

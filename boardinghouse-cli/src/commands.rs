@@ -104,7 +104,10 @@ fn sql(
     let Some(tenant) = &whom.tenant else {
         return sql_for_all(context, output, &statement);
     };
-    let tenant = context.registry()?.get(tenant)?;
+    let tenant = match context.statics().get(tenant) {
+        Some(named) => named.tenant.clone(),
+        None => context.registry()?.get(tenant)?,
+    };
     let answer = console::query(&mut context.pool()?.get(&tenant)?, &statement)?;
     output.report(&AnswerReport(&answer))?;
     Ok(Exit::Done)

@@ -25,12 +25,15 @@ const JOBS: u32 = 4;
 /// Where Diesel remembers which migrations it has run.
 const DIESELS_TABLE: &str = "__diesel_schema_migrations";
 
-/// Which of the two folders of migrations a command needs.
+/// Which migrations a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
+    /// And what static tenants have of their own.
     Both,
     Shared,
     Tenants,
+    /// Neither: what static tenants have of their own.
+    Static,
 }
 
 /// What the options say. Nothing is connected to before it is needed.
@@ -161,10 +164,16 @@ impl Context {
     /// A migrator with the migrations that are needed, which must be there.
     pub(crate) fn migrator(&self, need: Need) -> Result<Migrator> {
         let dir = self.migrations_dir();
-        let shared = (need != Need::Tenants)
+        if need == Need::Static && self.statics.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "there is no static tenant: boardinghouse.toml names them, in sections such as [static.www]",
+            ));
+        }
+        let shared = matches!(need, Need::Both | Need::Shared)
             .then(|| source(dir, SHARED))
             .transpose()?;
-        let tenants = (need != Need::Shared)
+        let tenants = matches!(need, Need::Both | Need::Tenants)
             .then(|| source(dir, TENANT))
             .transpose()?;
         let mut migrator = Migrator::new(self.pool()?);
@@ -174,7 +183,17 @@ impl Context {
         if let Some(source) = tenants {
             migrator = migrator.tenants(source);
         }
+        if matches!(need, Need::Both | Need::Static) {
+            migrator = migrator.static_tenants(&self.statics)?;
+        }
         Ok(migrator)
+    }
+
+    /// Whether there are static tenants, and no migrations of anybody else.
+    pub(crate) fn has_static_tenants_alone(&self) -> bool {
+        let named = self.globals.migrations.is_some() || self.config.migrations.is_some();
+        let usual = FOLDERS.map(|folder| Path::new(MIGRATIONS).join(folder));
+        !self.statics.is_empty() && !named && !usual.iter().any(|path| path.is_dir())
     }
 
     /// Both sets of migrations, the shared one first.

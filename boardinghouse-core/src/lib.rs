@@ -73,6 +73,7 @@
 //! | `public` (the shared schema) | tables that every tenant reads | the *shared* migrations |
 //! | `__template__` (the template) | the tenant tables as migrations leave them | the *tenant* migrations |
 //! | one schema per tenant | that tenant's rows | cloned from the template, then migrated with it |
+//! | one schema per [static tenant](StaticTenants) | a site of the company's own | its own migrations |
 //! | `boardinghouse` (the registry) | tenants and domains | this library |
 //!
 //! # What a checkout promises

@@ -24,9 +24,35 @@ const TENANT: EmbeddedMigrations = embed_migrations!("tests/http/migrations/tena
 static SERVER: LazyLock<Database> =
     LazyLock::new(|| embedded::from_env_or_start("TEST_DATABASE_URL").unwrap());
 
+/// A database of its own, with nothing in it; gone when this is dropped.
+pub(crate) struct EmptyDatabase(String);
+
+impl EmptyDatabase {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bh_actix_{}_{count}", process::id());
+        administer(&format!("CREATE DATABASE {name}"));
+        Self(name)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        url_of(&self.0)
+    }
+}
+
+impl Drop for EmptyDatabase {
+    fn drop(&mut self) {
+        if let Ok(mut conn) = PgConnection::establish(SERVER.url()) {
+            let _ = conn.batch_execute(&drop_database(&self.0));
+        }
+    }
+}
+
 pub(crate) struct Fixture {
-    name: String,
+    // The pool's connections go first.
     pub(crate) pool: TenantPool,
+    database: EmptyDatabase,
 }
 
 impl Fixture {
@@ -36,15 +62,12 @@ impl Fixture {
     }
 
     pub(crate) fn with_pool(builder: TenantPoolBuilder) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("bh_actix_{}_{count}", process::id());
-        administer(&format!("CREATE DATABASE {name}"));
+        let database = EmptyDatabase::new();
         let pool = builder
             .checkout_timeout(Duration::from_secs(60))
-            .build(&url_of(&name))
+            .build(&database.url())
             .unwrap();
-        let fixture = Self { name, pool };
+        let fixture = Self { pool, database };
         let report = Migrator::new(fixture.pool.clone())
             .shared(SHARED)
             .tenants(TENANT)
@@ -66,7 +89,7 @@ impl Fixture {
 
     /// A pool of its own, for what must not share connections with the rest of the test.
     pub(crate) fn pool(&self, builder: TenantPoolBuilder) -> TenantPool {
-        builder.build(&url_of(&self.name)).unwrap()
+        builder.build(&self.database.url()).unwrap()
     }
 
     pub(crate) fn tenancy(&self) -> Tenancy {
@@ -75,7 +98,7 @@ impl Fixture {
 
     /// A connection that the pool knows nothing of.
     pub(crate) fn connect(&self) -> PgConnection {
-        PgConnection::establish(&url_of(&self.name)).unwrap()
+        PgConnection::establish(&self.database.url()).unwrap()
     }
 
     pub(crate) fn execute(&self, sql: &str) {
@@ -84,15 +107,7 @@ impl Fixture {
 
     /// Takes the database away, as a server that goes down does.
     pub(crate) fn take_down(&self) {
-        administer(&drop_database(&self.name));
-    }
-}
-
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        if let Ok(mut conn) = PgConnection::establish(SERVER.url()) {
-            let _ = conn.batch_execute(&drop_database(&self.name));
-        }
+        administer(&drop_database(&self.database.0));
     }
 }
 

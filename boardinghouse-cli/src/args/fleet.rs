@@ -108,6 +108,12 @@ pub(crate) struct Migrate {
     /// Only the templates and the tenants
     #[arg(long)]
     pub(crate) tenants: bool,
+    /// Only the static tenants of boardinghouse.toml; with -s, those of them. No registry is needed
+    #[arg(
+        long = "static",
+        conflicts_with_all = ["shared", "tenants", "except", "attributes", "limit", "order_by", "atomic"]
+    )]
+    pub(crate) statics: bool,
     /// Shows what would be done, and does nothing
     #[arg(long, visible_alias = "plan")]
     pub(crate) dry_run: bool,
@@ -151,6 +157,13 @@ pub(crate) struct Back {
     /// Those of the shared schema instead of the tenants'
     #[arg(long, conflicts_with_all = ["tenant", "except", "attributes", "limit", "order_by"])]
     pub(crate) shared: bool,
+    /// Those of a static tenant of boardinghouse.toml, which -s names
+    #[arg(
+        long = "static",
+        requires = "tenant",
+        conflicts_with_all = ["shared", "except", "attributes", "limit", "order_by"]
+    )]
+    pub(crate) statics: bool,
     /// Shows what would be done, and does nothing
     #[arg(long, visible_alias = "plan")]
     pub(crate) dry_run: bool,

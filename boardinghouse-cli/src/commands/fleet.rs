@@ -70,11 +70,15 @@ pub(super) fn migrate(
     // One set of migrations, where there is no other way to say which.
     let one_set = matches!(goal, Goal::Version(_) | Goal::MarkApplied(_));
     let (selection, need) = match migrate {
-        _ if migrate.who.is_part() => (Selection::Matching(filter(&migrate.who)?), Need::Tenants),
+        _ if migrate.statics => (Selection::Static(migrate.who.tenant.clone()), Need::Static),
+        _ if migrate.who.is_part() => (
+            Selection::Matching(filter(context, &migrate.who)?),
+            Need::Tenants,
+        ),
         Migrate { shared: true, .. } => (Selection::Shared, Need::Shared),
         Migrate { tenants: true, .. } => (Selection::Tenants, Need::Tenants),
         _ if one_set => (Selection::Tenants, Need::Tenants),
-        _ => (Selection::All, Need::Both),
+        _ => everything(context),
     };
     let wanted = Wanted {
         selection,
@@ -89,7 +93,7 @@ pub(super) fn migrate(
         .reconcile(migrate.reconcile);
     let grouped = wanted.goal == Goal::Newest && !migrate.no_groups && !wanted.who.is_part();
     let has_groups = !context.config().groups.is_empty() && !migrate.no_groups;
-    if has_groups && (!grouped || migrate.atomic) && !migrate.shared {
+    if has_groups && (!grouped || migrate.atomic) && !migrate.shared && !migrate.statics {
         output.note("note: the groups of boardinghouse.toml do not count in this run");
     }
     if grouped {
@@ -134,8 +138,9 @@ fn take_back(
 ) -> Result<Exit, Failure> {
     let (who, how) = (&back.who, &back.how);
     let (selection, need) = match (back.shared, who.is_part()) {
+        _ if back.statics => (Selection::Static(who.tenant.clone()), Need::Static),
         (true, _) => (Selection::Shared, Need::Shared),
-        (false, true) => (Selection::Matching(filter(who)?), Need::Tenants),
+        (false, true) => (Selection::Matching(filter(context, who)?), Need::Tenants),
         (false, false) => (Selection::Tenants, Need::Tenants),
     };
     let wanted = Wanted {
@@ -154,8 +159,21 @@ fn take_back(
     run(context, output, &migrator, &wanted)
 }
 
+/// What there is: where nothing but static tenants was set up, no registry is made.
+fn everything(context: &Context) -> (Selection, Need) {
+    match context.has_static_tenants_alone() {
+        true => (Selection::Static(Vec::new()), Need::Static),
+        false => (Selection::All, Need::Both),
+    }
+}
+
 /// The tenants that the options let through.
-fn filter(who: &Who) -> Result<TenantFilter, Failure> {
+fn filter(context: &Context, who: &Who) -> Result<TenantFilter, Failure> {
+    let mut named = who.tenant.iter();
+    if let Some(id) = named.find(|id| context.statics().get(id).is_some()) {
+        let message = format!("{id} is a static tenant: say --static, too");
+        return Err(Failure::usage(message));
+    }
     let mut filter = TenantFilter::new().except(who.except.iter().cloned());
     if !who.tenant.is_empty() {
         filter = filter.only(who.tenant.iter().cloned());
@@ -266,7 +284,8 @@ fn note_older_template(migrator: &Migrator, output: &Output) {
 }
 
 pub(super) fn status(context: &Context, output: &Output, check: bool) -> Result<Exit, Failure> {
-    let plan = context.migrator(Need::Both)?.plan(&Selection::All)?;
+    let (selection, need) = everything(context);
+    let plan = context.migrator(need)?.plan(&selection)?;
     output.report(&StatusReport::new(&plan))?;
     Ok(if check && !plan.is_empty() {
         Exit::Pending

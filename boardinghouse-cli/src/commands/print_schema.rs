@@ -60,8 +60,11 @@ pub(super) fn after_migrate(
     exit: Exit,
 ) -> Exit {
     let mut entries = report.entries.iter();
-    let changed =
-        entries.any(|entry| !matches!(entry.target, Target::Registry) && !entry.applied.is_empty());
+    let changed = entries.any(|entry| {
+        // Tables of static tenants are not printed.
+        let printed = !matches!(entry.target, Target::Registry | Target::Static { .. });
+        printed && !entry.applied.is_empty()
+    });
     if !context.config().print_schema.after_migrate || !changed {
         return exit;
     }

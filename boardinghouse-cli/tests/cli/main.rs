@@ -18,5 +18,6 @@ mod people;
 mod rollout;
 mod sample;
 mod sql;
+mod statics;
 mod tenants;
 mod toolchain;
