@@ -99,7 +99,8 @@ impl Tenancy {
         let Some(switch) = &self.inner().switch else {
             return Ok(());
         };
-        if let Some(query) = request.uri().query() {
+        let query = request.uri().query();
+        if let Some(query) = query.filter(|query| query.contains(link::PARAMETER)) {
             let (values, rest) = link::take(query);
             if !values.is_empty() {
                 let answer = self.by_link(switch, request, &values, &rest).await?;
@@ -116,7 +117,9 @@ impl Tenancy {
             Method::POST => self.by_form(switch, request, &named).await?,
             Method::GET if named.is_empty() => self.menu(switch, request).await?,
             Method::GET if switch.by_get => self.by_address(switch, request, &named).await?,
-            _ => return Err(refused(Refusal::Method)),
+            _ => HttpResponse::MethodNotAllowed()
+                .insert_header((header::ALLOW, "GET, POST"))
+                .finish(),
         };
         Err(Answer::Response(answer.into()))
     }
