@@ -50,11 +50,12 @@ pub(crate) fn run(pool: &TenantPool) -> Result<PgRegistry> {
         };
         for (user, role) in members {
             registry.add_member(user, &id, role)?;
-            pool.with(&tenant, |conn| -> Result<()> {
-                data::add(conn, note, user)?;
-                Ok(())
-            })?;
         }
+        let (author, _) = members[0];
+        pool.with(&tenant, |conn| -> Result<()> {
+            data::add(conn, note, author)?;
+            Ok(())
+        })?;
     }
     Ok(registry)
 }
