@@ -141,7 +141,8 @@
 //!
 //! `USAGE` on the tenants' schemas and on schema `boardinghouse`, and `SELECT` on
 //! `boardinghouse.tenants`: at the first checkout of a tenant, and after each change of it, the pool asks
-//! the registry whether it is still what it was.
+//! the registry whether it is still what it was. [`RegistryCache`] also reads `boardinghouse.domains` and
+//! `boardinghouse.members`.
 //!
 //! # What a connection takes
 //!
