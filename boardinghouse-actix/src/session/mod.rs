@@ -13,7 +13,7 @@ use actix_web::{HttpMessage, cookie::Key};
 
 use crate::error::BoxError;
 
-pub(crate) use self::tenant::{chosen, leave, remember};
+pub(crate) use self::tenant::{is_chosen, leave, remember};
 pub use self::{tenant::SessionTenant, token::LoginToken, user::SessionUser};
 
 /// The key of the chosen tenant's id.

@@ -20,7 +20,7 @@ use crate::{
     error::{Cause, Error},
     find::Answer,
     request::Incoming,
-    session::{chosen, known_secret, leave, remember, session_of},
+    session::{is_chosen, known_secret, leave, remember, session_of},
     tenancy::Tenancy,
 };
 
@@ -276,7 +276,11 @@ impl Tenancy {
         let session = session_of(&*incoming).map_err(Cause::from)?;
         let user = self.user_in(&incoming, None)?;
         let entries = self.entries(switch, user.as_ref()).await?;
-        let selected = chosen(&session);
+        let selected = entries.iter().map(|(tenant, _)| tenant);
+        let selected = selected
+            .filter(|tenant| is_chosen(&session, tenant))
+            .map(|tenant| tenant.id().clone())
+            .next();
         let page = referer(incoming.headers(), incoming.host()).map(str::to_owned);
         let mut menu =
             TenantMenu::new(switch, &session, entries, selected, page).map_err(Cause::Session)?;
