@@ -24,12 +24,14 @@ use crate::{
 /// The right to one session of the pool, and the session; both go back when it is dropped.
 pub(super) struct Turn {
     pub(super) conn: Option<Conn>,
+    /// How often the tenant has been asked for that the session comes back from.
+    pub(super) heat: u64,
     pub(super) inner: Arc<Inner>,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.inner.shelf.give_back(self.conn.take());
+        self.inner.shelf.give_back(self.conn.take(), self.heat);
     }
 }
 
@@ -44,6 +46,7 @@ pub(crate) struct PooledSession {
 impl Drop for PooledSession {
     fn drop(&mut self) {
         let inner = Arc::clone(&self.turn.inner);
+        self.turn.heat = self.record.gets.load(std::sync::atomic::Ordering::Relaxed);
         if self.was_reshaped() {
             // Whether anything hides behind a name was asked before.
             inner.known.changed(known::ALL);
@@ -175,6 +178,7 @@ impl TenantPool {
                 .shelf
                 .turn(deadline)
                 .map_err(|refused| self.explain(refused))?,
+            heat: 0,
             inner: Arc::clone(inner),
         };
         let mut waited = None;

@@ -57,6 +57,7 @@ fn take(inner: &Arc<Inner>, wanted: impl Fn(&Conn, Duration) -> bool) -> Option<
     let conn = inner.shelf.take_if(wanted)?;
     Some(Turn {
         conn: Some(conn),
+        heat: 0,
         inner: Arc::clone(inner),
     })
 }
@@ -89,7 +90,7 @@ impl Inner {
             let Some(conn) = self.shelf.open_another(EVERY) else {
                 return;
             };
-            self.shelf.give_back(Some(conn));
+            self.shelf.give_back(Some(conn), 0);
         }
     }
 }

@@ -35,6 +35,8 @@ struct State {
 struct Idle {
     conn: Conn,
     since: Instant,
+    /// How often the tenant that it is on has been asked for.
+    heat: u64,
 }
 
 /// A thread in the queue; it is handed a turn, with a session where there is one.
@@ -122,7 +124,7 @@ impl Shelf {
     }
 
     /// Ends a turn, and keeps the session for others.
-    pub(super) fn give_back(&self, conn: Option<Conn>) {
+    pub(super) fn give_back(&self, conn: Option<Conn>, heat: u64) {
         // r2d2 closes what is in doubt.
         let mut conn = conn.filter(|conn| !conn.is_doubtful());
         {
@@ -135,7 +137,7 @@ impl Shelf {
             if state.opening == 0 {
                 if let Some(conn) = conn {
                     let since = Instant::now();
-                    state.idle.push_back(Idle { conn, since });
+                    state.idle.push_back(Idle { conn, since, heat });
                 }
                 return;
             }
@@ -169,15 +171,16 @@ impl Shelf {
         }
         let opened = self.pool.get_timeout(patience).ok();
         if opened.is_none() {
-            self.give_back(None);
+            self.give_back(None, 0);
         }
         opened
     }
 }
 
 impl State {
-    /// The best idle session for a schema; of several that are as good the one that was used last, whose
-    /// server process is the warmest, so that those that are not needed come of age.
+    /// The best idle session for a schema. Of several that are as good the one whose tenant is asked for the
+    /// least, so that those on busy tenants stay there; and of these the one that was used last, whose server
+    /// process is the warmest, so that those that are not needed come of age.
     fn choose(&mut self, schema: &SchemaName, max_tenants: usize) -> Option<Conn> {
         let rank = |session: &Session| {
             let fit = if session.was_on(schema) {
@@ -191,13 +194,13 @@ impl State {
             };
             fit + u8::from(session.is_parked())
         };
-        let mut best: Option<(u8, usize)> = None;
+        let mut best: Option<((u8, u64), usize)> = None;
         for (position, idle) in self.idle.iter().enumerate().rev() {
-            let rank = rank(&idle.conn);
+            let rank = (rank(&idle.conn), idle.heat);
             if best.is_none_or(|(least, _)| rank < least) {
                 best = Some((rank, position));
             }
-            if rank == 0 {
+            if rank.0 == 0 {
                 break;
             }
         }
