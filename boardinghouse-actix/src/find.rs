@@ -84,7 +84,13 @@ impl Tenancy {
         let inner = self.inner();
         let incoming = Incoming::new(request, &inner.trusted)?;
         let user = self.user_in(&incoming, None)?;
-        let Some((mut found, by)) = self.named(&incoming, user.as_ref()).await? else {
+        let named = self.named(&incoming, user.as_ref()).await;
+        // Who has chosen a tenant that cannot be entered can choose another.
+        let is_chooser = inner.chooser.as_deref() == Some(request.path());
+        if is_chooser && matches!(&named, Err(Answer::Error(error)) if error.is_forbidden()) {
+            return Ok((None, user));
+        }
+        let Some((mut found, by)) = named? else {
             return match &inner.unknown {
                 Unknown::Status(status) => {
                     let host = incoming.host();
@@ -101,9 +107,7 @@ impl Tenancy {
         let entered = self.may_enter(&incoming, &mut found, by, user.as_ref());
         let entered = entered.await;
         if let Err(answer) = entered.and_then(|()| self.is_served(request, &found.tenant)) {
-            // Who has chosen a tenant that cannot be entered can choose another.
-            let was_chosen = by.is_some_and(Asked::needs_access);
-            if was_chosen && inner.chooser.as_deref() == Some(request.path()) {
+            if is_chooser && by.is_some_and(Asked::needs_access) {
                 return Ok((None, user));
             }
             return Err(answer);
@@ -150,12 +154,14 @@ impl Tenancy {
         for resolver in &inner.resolvers {
             match self.ask(resolver, incoming).await? {
                 Named::Nothing => {}
-                Named::Unknown if first.is_some() => return Err(Cause::Conflict.into()),
-                Named::Unknown => return Ok(None),
+                Named::Unknown => match first {
+                    None => return Ok(None),
+                    Some(first) => return Err(conflict(&first, resolver).into()),
+                },
                 Named::Tenant(found) => match &first {
                     None => first = Some((*found, Some(resolver))),
                     Some((before, _)) if before.tenant.id() == found.tenant.id() => {}
-                    Some(_) => return Err(Cause::Conflict.into()),
+                    Some(first) => return Err(conflict(first, resolver).into()),
                 },
             }
             if first.is_some() && !inner.deny_conflicts {
@@ -211,16 +217,16 @@ impl Tenancy {
                 .into(),
             ),
             None if resolver.is_final() => {
-                if resolver.needs_access() && routing == Routing::Header {
+                if !resolver.needs_access() {
+                    return Ok(Named::Unknown);
+                }
+                resolver.forget(incoming);
+                if is_forgeable(resolver) {
                     // As where there is no right, so that nobody can find out which tenants there are.
                     return Err(Cause::Forbidden { id: named }.into());
                 }
-                if resolver.needs_access() {
-                    // The user has chosen it once, and it is gone.
-                    resolver.forget(incoming);
-                    return Err(self.no_tenant(incoming).into());
-                }
-                Named::Unknown
+                // The user has chosen it once, and it is gone.
+                return Err(self.no_tenant(incoming).into());
             }
             None => Named::Nothing,
         })
@@ -414,6 +420,21 @@ impl Tenancy {
         let chooser = self.inner().chooser.clone();
         Error::not_chosen(chooser.filter(|_| prefers_html(incoming.headers())))
     }
+}
+
+/// Whether anybody can name any tenant to it: a session has only what was once allowed.
+fn is_forgeable(resolver: &Asked) -> bool {
+    resolver.needs_access() && resolver.routing() != Routing::Session
+}
+
+/// Why a request is refused for which two resolvers differ. Where anybody can write what one of them reads, the
+/// answer is that for a tenant that does not exist.
+fn conflict((first, by): &(Found, Option<&Asked>), other: &Asked) -> Cause {
+    if is_forgeable(other) || by.is_some_and(is_forgeable) {
+        let id = first.tenant.id().clone();
+        return Cause::Forbidden { id };
+    }
+    Cause::Conflict
 }
 
 fn first_segment(path: &str) -> Option<&str> {
