@@ -113,7 +113,9 @@ impl Tenancy {
             return Err(answer);
         }
         if let Some(address) = &found.redirect_to {
-            return Err(Answer::Response(redirect(request, &found, address).into()));
+            let port = port(request.head(), &inner.trusted);
+            let redirect = redirect(request, &found, address, port);
+            return Err(Answer::Response(redirect.into()));
         }
         Ok((Some(found), user))
     }
@@ -449,12 +451,17 @@ fn without_www(domain: &DomainName) -> Option<DomainName> {
 }
 
 /// To the same page at another address of the tenant. It keeps the method (RFC 9110, section 15.4.9).
-fn redirect(request: &ServiceRequest, found: &Found, address: &Address) -> HttpResponse {
+fn redirect(
+    request: &ServiceRequest,
+    found: &Found,
+    address: &Address,
+    port: Option<u16>,
+) -> HttpResponse {
     let uri = request.uri();
     let path = uri.path();
     let base = found.base.as_deref().unwrap_or_default();
     let path = path.strip_prefix(base).unwrap_or(path);
-    let mut to = address.url_on_port(port(request.head()), path);
+    let mut to = address.url_on_port(port, path);
     if let Some(query) = uri.query() {
         to.push('?');
         to.push_str(query);

@@ -90,7 +90,8 @@ impl TenantUrls for HttpRequest {
             let seen = extensions.get::<Seen>().ok_or(Cause::NoMiddleware)?;
             seen.tenancy.clone()
         };
-        tenancy.url_of(tenant, path, port(self.head())).await
+        let port = port(self.head(), &tenancy.inner().trusted);
+        tenancy.url_of(tenant, path, port).await
     }
 }
 

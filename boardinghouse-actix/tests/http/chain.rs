@@ -126,6 +126,27 @@ fn a_proxy_is_believed_only_where_it_is_trusted() {
     forwarded(wary.at, &["globex.test"]).is(200, "from-acme");
 }
 
+#[test]
+fn a_redirect_is_to_the_port_that_the_client_used_not_to_the_one_behind_the_proxy() {
+    let fixture = Fixture::new();
+    fixture.execute(
+        "INSERT INTO boardinghouse.domains (domain, tenant_id, redirect_to_primary)
+         VALUES ('old.test', 'acme', true)",
+    );
+    let tenancy = fixture.tenancy().resolver(HostTable).trust_proxy([PEER]);
+    let server = serve(tenancy, 1);
+    for (host, location) in [
+        ("old.test", "//acme.test/notes?x=1"),
+        ("old.test:8443", "//acme.test:8443/notes?x=1"),
+    ] {
+        let forwarded = format!("X-Forwarded-Host: {host}");
+        let headers = ["Host: 10.0.0.7:9000", &forwarded];
+        let answer = get_with(server.at, "/notes?x=1", &headers);
+        assert_eq!(answer.status, 308);
+        assert_eq!(answer.header("location").as_deref(), Some(location));
+    }
+}
+
 /// Who is in the header is who it is: for tests.
 fn user(request: &Incoming<'_>) -> Result<Option<User>, boardinghouse_actix::BoxError> {
     let user = request.headers().get("x-user");
