@@ -300,10 +300,7 @@ impl Tenancy {
                     .await?
             }
         };
-        let statics = &self.inner().statics;
-        Ok(route.filter(|route| {
-            self.can_be_served(&route.tenant) && statics.get(route.tenant.id()).is_none()
-        }))
+        Ok(route.filter(|route| self.can_be_served(&route.tenant)))
     }
 
     pub(crate) async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, Error> {
@@ -321,10 +318,16 @@ impl Tenancy {
         Ok(tenant.filter(|tenant| self.can_be_served(tenant)))
     }
 
-    /// A row that somebody wrote by hand must not make a tenant of the shared schema.
+    /// A row that somebody wrote by hand must not make a tenant of the shared schema, nor one that has the id or
+    /// the schema of a static tenant, of which the layout need not know.
     pub(crate) fn can_be_served(&self, tenant: &Tenant) -> bool {
+        let mut statics = self.inner().statics.iter().map(|own| &own.tenant);
+        let is_registered = tenant.incarnation() != 0;
         let layout = self.registry().pool().layout();
         layout.tenant_schema(tenant.schema()).is_ok()
+            && !statics.any(|own| {
+                is_registered && (own.id() == tenant.id() || own.schema() == tenant.schema())
+            })
     }
 
     /// Asks the registry, off the worker thread.
@@ -349,7 +352,7 @@ impl Tenancy {
         let asked = by.is_some_and(Asked::needs_access);
         let id = found.tenant.id();
         if inner.access.is_some() {
-            found.role = self.role(user, id).await?;
+            found.role = self.role(user, &found.tenant).await?;
         }
         if !asked && !inner.restricted {
             return Ok(());
@@ -368,13 +371,13 @@ impl Tenancy {
     pub(crate) async fn role(
         &self,
         user: Option<&User>,
-        tenant: &TenantId,
+        tenant: &Tenant,
     ) -> Result<Option<String>, Error> {
-        let Some(user) = user.filter(|user| user.is_known_to(tenant)) else {
+        let Some(user) = user.filter(|user| user.is_known_to(tenant.id())) else {
             return Ok(None);
         };
         let memberships = self.memberships(user).await?;
-        let membership = memberships.iter().find(|m| m.tenant.id() == tenant);
+        let membership = memberships.iter().find(|m| is_same(&m.tenant, tenant));
         Ok(membership.map(|membership| membership.role.clone()))
     }
 
@@ -422,6 +425,13 @@ impl Tenancy {
         let chooser = self.inner().chooser.clone();
         Error::not_chosen(chooser.filter(|_| prefers_html(incoming.headers())))
     }
+}
+
+/// Whether a membership is of this tenant, and not of another that had the id before, or has it in the registry
+/// where this is a static one. Sources of memberships other than the registry may know the id alone.
+pub(crate) fn is_same(member_of: &Tenant, tenant: &Tenant) -> bool {
+    let incarnation = member_of.incarnation();
+    member_of.id() == tenant.id() && [0, tenant.incarnation()].contains(&incarnation)
 }
 
 /// Whether anybody can name any tenant to it: a session has only what was once allowed.
