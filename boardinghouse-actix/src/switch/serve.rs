@@ -272,7 +272,14 @@ impl Tenancy {
         let incoming = Incoming::new(request, &self.inner().trusted)?;
         let session = session_of(&*incoming).map_err(Cause::from)?;
         let user = self.user_in(&incoming, None)?;
-        let entries = self.entries(switch, user.as_ref()).await?;
+        let mut entries = self.entries(switch, user.as_ref()).await?;
+        if user.is_some() {
+            // A user of a former tenant's own is not told who has its id now.
+            entries.retain(|(tenant, _)| {
+                let user = self.user_in(&incoming, Some(tenant));
+                user.is_ok_and(|user| user.is_some())
+            });
+        }
         let selected = chosen(&session);
         let page = referer(incoming.headers(), incoming.host()).map(str::to_owned);
         let mut menu =
