@@ -169,3 +169,24 @@ fn a_user_of_a_former_tenant_does_not_see_in_the_menu_who_has_its_id_now() {
     let menu = visitor.menu("");
     assert_eq!(menu["tenants"].as_array().unwrap().len(), 0, "{menu}");
 }
+
+#[test]
+fn a_user_of_one_tenants_own_is_no_superuser_by_the_name_of_one() {
+    let fixture = Fixture::new();
+    people(&fixture);
+    let site = Site::new(tenancy(&fixture).resolver(HostTable).restricted());
+    site.user("root")
+        .ask("GET", "/notes", &["Host: acme.test"], "")
+        .is(200, "from-acme");
+    // Anybody can get that name in a table of the tenant's own.
+    let open = Site::with_store(tenancy(&fixture).resolver(HostTable), site.store.clone());
+    let local = open.browser();
+    local
+        .ask("POST", "/local/root", &["Host: acme.test"], "")
+        .is(200, "");
+    let there = site.browser();
+    *there.cookie.borrow_mut() = local.cookie.borrow().clone();
+    there
+        .ask("GET", "/notes", &["Host: acme.test"], "")
+        .is(403, "");
+}
