@@ -76,7 +76,13 @@ impl TenantUrls for HttpRequest {
             Some("") => "/",
             _ => path,
         };
-        let mut link = format!("{base}{path}");
+        // What begins with two slashes is read as a host (RFC 3986, section 4.2), and this as a path.
+        let dot = if base.is_empty() && path.starts_with("//") {
+            "/."
+        } else {
+            ""
+        };
+        let mut link = format!("{base}{dot}{path}");
         if let Some(query) = url.query() {
             link.push('?');
             link.push_str(query);
