@@ -25,7 +25,7 @@ const RETRY_AFTER: u64 = 5;
 /// |---|---|
 /// | the `Host` header is missing, malformed, or there are two | 400 |
 /// | the request names no tenant, or one that does not exist | [`Tenancy::unknown`], 404 |
-/// | two resolvers name different tenants, where [that is refused] | 400 |
+/// | two resolvers name different tenants, where [that is refused] | 400; 403 where anybody can write what one of them reads |
 /// | the user may not enter the tenant | 403 |
 /// | a switch without the right, a token or a signature | 403 |
 /// | a form of another tenant or session; a switch where nobody switches | 409 |
@@ -150,6 +150,10 @@ impl Error {
     /// With the path of the page to send the client to, for a browser.
     pub(crate) fn not_chosen(chooser: Option<String>) -> Self {
         Cause::NotChosen { chooser }.into()
+    }
+
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(&*self.0, Cause::Forbidden { .. })
     }
 
     fn log(&self) {

@@ -84,7 +84,13 @@ impl Tenancy {
         let inner = self.inner();
         let incoming = Incoming::new(request, &inner.trusted)?;
         let user = self.user_in(&incoming, None)?;
-        let Some((mut found, by)) = self.named(&incoming, user.as_ref()).await? else {
+        let named = self.named(&incoming, user.as_ref()).await;
+        // Who has chosen a tenant that cannot be entered can choose another.
+        let is_chooser = self.is_chooser(&incoming);
+        if is_chooser && matches!(&named, Err(Answer::Error(error)) if error.is_forbidden()) {
+            return Ok((None, user));
+        }
+        let Some((mut found, by)) = named? else {
             return match &inner.unknown {
                 Unknown::Status(status) => {
                     let host = incoming.host();
@@ -101,15 +107,15 @@ impl Tenancy {
         let entered = self.may_enter(&incoming, &mut found, by, user.as_ref());
         let entered = entered.await;
         if let Err(answer) = entered.and_then(|()| self.is_served(request, &found.tenant)) {
-            // Who has chosen a tenant that cannot be entered can choose another.
-            let was_chosen = by.is_some_and(Asked::needs_access);
-            if was_chosen && self.is_chooser(&incoming) {
+            if is_chooser && by.is_some_and(Asked::needs_access) {
                 return Ok((None, user));
             }
             return Err(answer);
         }
         if let Some(address) = &found.redirect_to {
-            return Err(Answer::Response(redirect(request, &found, address).into()));
+            let port = port(request.head(), &inner.trusted);
+            let redirect = redirect(request, &found, address, port);
+            return Err(Answer::Response(redirect.into()));
         }
         Ok((Some(found), user))
     }
@@ -150,12 +156,14 @@ impl Tenancy {
         for resolver in &inner.resolvers {
             match self.ask(resolver, incoming).await? {
                 Named::Nothing => {}
-                Named::Unknown if first.is_some() => return Err(Cause::Conflict.into()),
-                Named::Unknown => return Ok(None),
+                Named::Unknown => match first {
+                    None => return Ok(None),
+                    Some(first) => return Err(conflict(&first, resolver).into()),
+                },
                 Named::Tenant(found) => match &first {
                     None => first = Some((*found, Some(resolver))),
                     Some((before, _)) if before.tenant.id() == found.tenant.id() => {}
-                    Some(_) => return Err(Cause::Conflict.into()),
+                    Some(first) => return Err(conflict(first, resolver).into()),
                 },
             }
             if first.is_some() && !inner.deny_conflicts {
@@ -211,19 +219,19 @@ impl Tenancy {
                 .into(),
             ),
             None if resolver.is_final() => {
-                if resolver.needs_access() && routing == Routing::Header {
+                if !resolver.needs_access() {
+                    return Ok(Named::Unknown);
+                }
+                resolver.forget(incoming);
+                if is_forgeable(resolver) {
                     // As where there is no right, so that nobody can find out which tenants there are.
                     return Err(Cause::Forbidden { id: named }.into());
                 }
-                if resolver.needs_access() {
-                    // The user has chosen it once, and it is gone.
-                    resolver.forget(incoming);
-                    if self.is_chooser(incoming) {
-                        return Ok(Named::Nothing);
-                    }
-                    return Err(self.no_tenant(incoming).into());
+                // The user has chosen it once, and it is gone.
+                if self.is_chooser(incoming) {
+                    return Ok(Named::Nothing);
                 }
-                Named::Unknown
+                return Err(self.no_tenant(incoming).into());
             }
             None => Named::Nothing,
         })
@@ -295,10 +303,7 @@ impl Tenancy {
                     .await?
             }
         };
-        let statics = &self.inner().statics;
-        Ok(route.filter(|route| {
-            self.can_be_served(&route.tenant) && statics.get(route.tenant.id()).is_none()
-        }))
+        Ok(route.filter(|route| self.can_be_served(&route.tenant)))
     }
 
     pub(crate) async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, Error> {
@@ -316,10 +321,16 @@ impl Tenancy {
         Ok(tenant.filter(|tenant| self.can_be_served(tenant)))
     }
 
-    /// A row that somebody wrote by hand must not make a tenant of the shared schema.
+    /// A row that somebody wrote by hand must not make a tenant of the shared schema, nor one that has the id or
+    /// the schema of a static tenant, of which the layout need not know.
     pub(crate) fn can_be_served(&self, tenant: &Tenant) -> bool {
+        let mut statics = self.inner().statics.iter().map(|own| &own.tenant);
+        let is_registered = tenant.incarnation() != 0;
         let layout = self.registry().pool().layout();
         layout.tenant_schema(tenant.schema()).is_ok()
+            && !statics.any(|own| {
+                is_registered && (own.id() == tenant.id() || own.schema() == tenant.schema())
+            })
     }
 
     /// Asks the registry, off the worker thread.
@@ -344,7 +355,7 @@ impl Tenancy {
         let asked = by.is_some_and(Asked::needs_access);
         let id = found.tenant.id();
         if inner.access.is_some() {
-            found.role = self.role(user, id).await?;
+            found.role = self.role(user, &found.tenant).await?;
         }
         if !asked && !inner.restricted {
             return Ok(());
@@ -363,13 +374,13 @@ impl Tenancy {
     pub(crate) async fn role(
         &self,
         user: Option<&User>,
-        tenant: &TenantId,
+        tenant: &Tenant,
     ) -> Result<Option<String>, Error> {
-        let Some(user) = user.filter(|user| user.is_known_to(tenant)) else {
+        let Some(user) = user.filter(|user| user.is_known_to(tenant.id())) else {
             return Ok(None);
         };
         let memberships = self.memberships(user).await?;
-        let membership = memberships.iter().find(|m| m.tenant.id() == tenant);
+        let membership = memberships.iter().find(|m| is_same(&m.tenant, tenant));
         Ok(membership.map(|membership| membership.role.clone()))
     }
 
@@ -423,6 +434,28 @@ impl Tenancy {
     }
 }
 
+/// Whether a membership is of this tenant, and not of another that had the id before, or has it in the registry
+/// where this is a static one. Sources of memberships other than the registry may know the id alone.
+pub(crate) fn is_same(member_of: &Tenant, tenant: &Tenant) -> bool {
+    let incarnation = member_of.incarnation();
+    member_of.id() == tenant.id() && [0, tenant.incarnation()].contains(&incarnation)
+}
+
+/// Whether anybody can name any tenant to it: a session has only what was once allowed.
+fn is_forgeable(resolver: &Asked) -> bool {
+    resolver.needs_access() && resolver.routing() != Routing::Session
+}
+
+/// Why a request is refused for which two resolvers differ. Where anybody can write what one of them reads, the
+/// answer is that for a tenant that does not exist.
+fn conflict((first, by): &(Found, Option<&Asked>), other: &Asked) -> Cause {
+    if is_forgeable(other) || by.is_some_and(is_forgeable) {
+        let id = first.tenant.id().clone();
+        return Cause::Forbidden { id };
+    }
+    Cause::Conflict
+}
+
 fn first_segment(path: &str) -> Option<&str> {
     let rest = path.strip_prefix('/')?;
     Some(rest.split_once('/').map_or(rest, |(segment, _)| segment))
@@ -435,12 +468,17 @@ fn without_www(domain: &DomainName) -> Option<DomainName> {
 }
 
 /// To the same page at another address of the tenant. It keeps the method (RFC 9110, section 15.4.9).
-fn redirect(request: &ServiceRequest, found: &Found, address: &Address) -> HttpResponse {
+fn redirect(
+    request: &ServiceRequest,
+    found: &Found,
+    address: &Address,
+    port: Option<u16>,
+) -> HttpResponse {
     let uri = request.uri();
     let path = uri.path();
     let base = found.base.as_deref().unwrap_or_default();
     let path = path.strip_prefix(base).unwrap_or(path);
-    let mut to = address.url_on_port(port(request.head()), path);
+    let mut to = address.url_on_port(port, path);
     if let Some(query) = uri.query() {
         to.push('?');
         to.push_str(query);

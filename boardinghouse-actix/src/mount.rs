@@ -47,10 +47,11 @@ pub(crate) fn rewrite(request: &mut ServiceRequest, base: String) -> Result<Moun
 
 /// Puts `prefix` in front of the path of a request, for routing and for handlers.
 pub(crate) fn prepend(request: &mut ServiceRequest, prefix: &str) -> Result<(), Error> {
-    if prefix.is_empty() {
+    let original = request.uri().clone();
+    // What has no path (`OPTIONS *`, `CONNECT host:443`) is routed as it is: no route has it.
+    if prefix.is_empty() || !original.path().starts_with('/') {
         return Ok(());
     }
-    let original = request.uri().clone();
     let path = format!("{prefix}{}", original.path());
     let uri = with_path(&original, &path).map_err(|_| Cause::CannotMount(prefix.to_owned()))?;
     request.match_info_mut().get_mut().update(&uri);

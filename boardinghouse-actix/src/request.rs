@@ -4,12 +4,15 @@ use std::{net::IpAddr, ops::Deref};
 
 use actix_web::{
     dev::{RequestHead, ServiceRequest},
-    http::header,
+    http::header::{self, HeaderValue},
 };
 use boardinghouse_core::DomainName;
 use ipnet::IpNet;
 
 use crate::error::{Cause, Error};
+
+/// What a proxy says the client asked for.
+const FORWARDED_HOST: &str = "x-forwarded-host";
 
 /// A request on its way to a tenant, as a [`TenantResolver`](crate::TenantResolver) sees it.
 ///
@@ -30,8 +33,7 @@ impl<'a> Incoming<'a> {
             request,
             host: host(request.head())?,
         };
-        let is_trusted = |peer| trusted.iter().any(|net| net.contains(&peer));
-        if incoming.peer().is_some_and(is_trusted)
+        if is_trusted(request.head(), trusted)
             && let Some(forwarded) = forwarded_host(request.head())?
         {
             incoming.host = Some(forwarded);
@@ -53,11 +55,17 @@ impl<'a> Incoming<'a> {
     /// have no say in it. `None` on a Unix socket and in tests that set none.
     #[must_use]
     pub fn peer(&self) -> Option<IpAddr> {
-        // A socket for both protocols shows IPv4 peers as ::ffff:192.0.2.1.
-        self.request
-            .peer_addr()
-            .map(|address| address.ip().to_canonical())
+        peer(self.request.head())
     }
+}
+
+fn peer(head: &RequestHead) -> Option<IpAddr> {
+    // A socket for both protocols shows IPv4 peers as ::ffff:192.0.2.1.
+    head.peer_addr.map(|address| address.ip().to_canonical())
+}
+
+fn is_trusted(head: &RequestHead, trusted: &[IpNet]) -> bool {
+    peer(head).is_some_and(|peer| trusted.iter().any(|net| net.contains(&peer)))
 }
 
 impl Deref for Incoming<'_> {
@@ -70,7 +78,7 @@ impl Deref for Incoming<'_> {
 
 /// The one host that a proxy says the client asked for.
 fn forwarded_host(head: &RequestHead) -> Result<Option<DomainName>, Error> {
-    let mut values = head.headers.get_all("x-forwarded-host");
+    let mut values = head.headers.get_all(FORWARDED_HOST);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => {
@@ -82,12 +90,22 @@ fn forwarded_host(head: &RequestHead) -> Result<Option<DomainName>, Error> {
     }
 }
 
-/// The port in the `Host` header, or in the target where that is a whole URL.
-pub(crate) fn port(head: &RequestHead) -> Option<u16> {
+/// The port that the client used, where it is none of its scheme's: in the `Host` header, or in the target
+/// where that is a whole URL; behind a proxy that is trusted, and says for which host it asks, in that.
+pub(crate) fn port(head: &RequestHead, trusted: &[IpNet]) -> Option<u16> {
+    if is_trusted(head, trusted)
+        && let Some(forwarded) = head.headers.get(FORWARDED_HOST)
+    {
+        return port_of(forwarded);
+    }
     if let Some(authority) = head.uri.authority() {
         return authority.port_u16();
     }
-    let host = head.headers.get(header::HOST)?.to_str().ok()?;
+    port_of(head.headers.get(header::HOST)?)
+}
+
+fn port_of(host: &HeaderValue) -> Option<u16> {
+    let host = host.to_str().ok()?;
     host.trim_end_matches('.').rsplit_once(':')?.1.parse().ok()
 }
 

@@ -76,7 +76,13 @@ impl TenantUrls for HttpRequest {
             Some("") => "/",
             _ => path,
         };
-        let mut link = format!("{base}{path}");
+        // What begins with two slashes is read as a host (RFC 3986, section 4.2), and this as a path.
+        let dot = if base.is_empty() && path.starts_with("//") {
+            "/."
+        } else {
+            ""
+        };
+        let mut link = format!("{base}{dot}{path}");
         if let Some(query) = url.query() {
             link.push('?');
             link.push_str(query);
@@ -90,7 +96,8 @@ impl TenantUrls for HttpRequest {
             let seen = extensions.get::<Seen>().ok_or(Cause::NoMiddleware)?;
             seen.tenancy.clone()
         };
-        tenancy.url_of(tenant, path, port(self.head())).await
+        let port = port(self.head(), &tenancy.inner().trusted);
+        tenancy.url_of(tenant, path, port).await
     }
 }
 

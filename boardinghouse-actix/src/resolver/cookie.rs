@@ -9,7 +9,8 @@ use crate::{error::BoxError, request::Incoming};
 ///
 /// Anybody can write one, so [`Tenancy::access`](crate::Tenancy::access) is asked on every request. A
 /// request without the cookie is left to the next resolver; so is one whose cookie can be no tenant's
-/// id, as an old one may be.
+/// id, as an old one may be. One that could be an id, and is none, gets 403, as one of a tenant that the user
+/// may not enter: nobody can find out by cookies which tenants there are.
 ///
 /// # Examples
 ///

@@ -64,7 +64,8 @@ impl SessionUser {
         Self::default()
     }
 
-    /// Sets who is a [superuser](User::is_superuser). It is asked on every request, so it must not block.
+    /// Sets who is a [superuser](User::is_superuser). It is asked on every request, so it must not block, and
+    /// only of users whom tenants share: in a table of a tenant's own anybody may have got the name of one.
     /// Defaults to nobody.
     #[must_use]
     pub fn superusers(mut self, are: impl Fn(&User) -> bool + Send + Sync + 'static) -> Self {
@@ -86,6 +87,10 @@ impl SessionUser {
     }
 
     /// Logs a user in of one tenant's own: somebody there, and nobody elsewhere.
+    ///
+    /// What such a user is there, [`Members`](boardinghouse_core::Members) say by the id alone, as of a user whom
+    /// tenants share. An application that has both kinds gives them ids that cannot be the same, such as
+    /// `acme:1`; else user 1 of a tenant has the role of the shared user 1 in it.
     ///
     /// # Errors
     ///
@@ -129,7 +134,7 @@ impl Users for SessionUser {
             return Ok(None);
         };
         let user = match of {
-            Some((tenant, _)) => User::of_tenant(id, tenant),
+            Some((tenant, _)) => return Ok(Some(User::of_tenant(id, tenant))),
             None => User::new(id),
         };
         let is_superuser = self.is_superuser.as_ref().is_some_and(|is| is(&user));

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     accept::prefers_html,
     error::{Cause, Error},
-    find::Answer,
+    find::{Answer, is_same},
     request::Incoming,
     session::{is_chosen, known_secret, leave, remember, session_of},
     tenancy::Tenancy,
@@ -257,7 +257,7 @@ impl Tenancy {
         let id = TenantId::parse(named).map_err(|_| no_right())?;
         let tenant = self.tenant(id).await?.ok_or_else(no_right)?;
         let user = self.user_in(incoming, Some(&tenant))?;
-        let role = self.role(user.as_ref(), tenant.id()).await?;
+        let role = self.role(user.as_ref(), &tenant).await?;
         let access = self.inner().access.as_ref().ok_or(Cause::NoAccess)?;
         if !access.allows(user.as_ref(), &tenant, role.as_deref()) {
             return Err(no_right());
@@ -275,12 +275,17 @@ impl Tenancy {
         let incoming = Incoming::new(request, &self.inner().trusted)?;
         let session = session_of(&*incoming).map_err(Cause::from)?;
         let user = self.user_in(&incoming, None)?;
-        let entries = self.entries(switch, user.as_ref()).await?;
-        let selected = entries.iter().map(|(tenant, _)| tenant);
-        let selected = selected
-            .filter(|tenant| is_chosen(&session, tenant))
-            .map(|tenant| tenant.id().clone())
-            .next();
+        let mut entries = self.entries(switch, user.as_ref()).await?;
+        if user.is_some() {
+            // A user of a former tenant's own is not told who has its id now.
+            entries.retain(|(tenant, _)| {
+                let user = self.user_in(&incoming, Some(tenant));
+                user.is_ok_and(|user| user.is_some())
+            });
+        }
+        let mut selected = entries.iter().map(|(tenant, _)| tenant);
+        let selected = selected.find(|tenant| is_chosen(&session, tenant));
+        let selected = selected.map(|tenant| tenant.id().clone());
         let page = referer(incoming.headers(), incoming.host()).map(str::to_owned);
         let mut menu =
             TenantMenu::new(switch, &session, entries, selected, page).map_err(Cause::Session)?;
@@ -307,16 +312,20 @@ impl Tenancy {
             return Ok(None);
         }
         let entries = self.entries(switch, user).await?;
-        let [(tenant, _)] = entries.as_slice() else {
+        let [(listed, _)] = entries.as_slice() else {
+            return Ok(None);
+        };
+        let found = self.tenant(listed.id().clone()).await?;
+        let Some(tenant) = found.filter(|found| is_same(listed, found)) else {
             return Ok(None);
         };
         // One of another tenant's own, under the same id as a former one.
-        if self.user_in(incoming, Some(tenant))?.is_none() {
+        if self.user_in(incoming, Some(&tenant))?.is_none() {
             return Ok(None);
         }
         let session = session_of(&**incoming).map_err(Cause::from)?;
-        remember(&session, tenant).map_err(Cause::Session)?;
-        Ok(Some(tenant.clone()))
+        remember(&session, &tenant).map_err(Cause::Session)?;
+        Ok(Some(tenant))
     }
 }
 

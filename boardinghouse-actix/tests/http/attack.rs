@@ -1,6 +1,6 @@
 //! Requests that try to reach a tenant that they do not name.
 
-use boardinghouse_actix::{Header, HostTable, PathPrefix, Subdomain};
+use boardinghouse_actix::{Header, HostTable, PathPrefix, Subdomain, Unknown};
 use boardinghouse_core::{NewTenant, Provisioner};
 
 use crate::{
@@ -135,4 +135,29 @@ fn a_domain_of_one_tenant_does_not_take_the_subdomain_of_another() {
         .create(&thief)
         .unwrap();
     get(server.at, "globex.localhost", "/notes").is(200, "from-globex");
+}
+
+#[test]
+fn targets_that_are_no_paths_are_no_failure_of_the_server() {
+    let fixture = Fixture::new();
+    let tenancy = fixture
+        .tenancy()
+        .resolver(PathPrefix::new("/").optional())
+        .resolver(HostTable)
+        .unknown(Unknown::SharedSite)
+        .site_prefix("/main");
+    let server = serve(tenancy, 1);
+    for (line, host) in [
+        ("CONNECT x.test:443", "x.test:443"),
+        ("CONNECT acme.test:443", "acme.test:443"),
+        ("CONNECT acme.test", "acme.test"),
+        ("OPTIONS *", "x.test"),
+        ("OPTIONS *", "acme.test"),
+        ("GET http://x.test", "x.test"),
+        ("GET http://acme.test?x", "acme.test"),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = send(server.at, &request);
+        assert!((400..500).contains(&answer.status), "{line}: {answer:?}");
+    }
 }

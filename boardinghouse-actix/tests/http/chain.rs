@@ -2,11 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use boardinghouse_actix::{Cookie, Header, HostTable, Incoming, PathPrefix, Resolution, Subdomain};
+use actix_web::web;
+use boardinghouse_actix::{
+    Cookie, Header, HostTable, Incoming, PathPrefix, Resolution, Subdomain, Unknown,
+};
 use boardinghouse_core::{Access, ByMembership, User};
 
 use crate::{
-    app::serve,
+    app::{serve, serve_routes},
     client::{get, get_with, until},
     fixture::Fixture,
 };
@@ -123,6 +126,27 @@ fn a_proxy_is_believed_only_where_it_is_trusted() {
     forwarded(wary.at, &["globex.test"]).is(200, "from-acme");
 }
 
+#[test]
+fn a_redirect_is_to_the_port_that_the_client_used_not_to_the_one_behind_the_proxy() {
+    let fixture = Fixture::new();
+    fixture.execute(
+        "INSERT INTO boardinghouse.domains (domain, tenant_id, redirect_to_primary)
+         VALUES ('old.test', 'acme', true)",
+    );
+    let tenancy = fixture.tenancy().resolver(HostTable).trust_proxy([PEER]);
+    let server = serve(tenancy, 1);
+    for (host, location) in [
+        ("old.test", "//acme.test/notes?x=1"),
+        ("old.test:8443", "//acme.test:8443/notes?x=1"),
+    ] {
+        let forwarded = format!("X-Forwarded-Host: {host}");
+        let headers = ["Host: 10.0.0.7:9000", &forwarded];
+        let answer = get_with(server.at, "/notes?x=1", &headers);
+        assert_eq!(answer.status, 308);
+        assert_eq!(answer.header("location").as_deref(), Some(location));
+    }
+}
+
 /// Who is in the header is who it is: for tests.
 fn user(request: &Incoming<'_>) -> Result<Option<User>, boardinghouse_actix::BoxError> {
     let user = request.headers().get("x-user");
@@ -153,12 +177,27 @@ fn what_anybody_can_write_counts_as_far_as_the_user_has_a_right() {
         ask("nobody", how).is(403, "");
         get_with(server.at, "/notes", &["Host: globex.test", how]).is(403, "");
     }
-    // Whether there is such a tenant cannot be told from a header.
-    for how in ["X-Tenant: 1", "X-Tenant: nobody"] {
+    // Whether there is such a tenant cannot be told from a header, nor from a cookie.
+    for how in ["X-Tenant: 1", "X-Tenant: nobody", "Cookie: tenant=nobody"] {
         ask("ada", how).is(403, "");
+        get_with(server.at, "/notes", &["Host: globex.test", how]).is(403, "");
     }
-    let answer = ask("ada", "Cookie: tenant=nobody");
-    assert!([404, 409].contains(&answer.status), "{answer:?}");
+    // Nor where conflicts are denied.
+    let strict = serve(
+        open.clone()
+            .access(Access::new(ByMembership))
+            .deny_conflicts(),
+        1,
+    );
+    for tenant in ["acme", "nobody"] {
+        for how in [
+            format!("X-Tenant: {tenant}"),
+            format!("Cookie: tenant={tenant}"),
+        ] {
+            let headers = ["Host: globex.test", "X-User: bob", &how];
+            get_with(strict.at, "/notes", &headers).is(403, "");
+        }
+    }
     // A cookie that can be no id is left to the next resolver.
     ask("bob", "Cookie: tenant=No Id").is(200, "from-globex");
     // The host names its tenant whoever asks.
@@ -204,4 +243,24 @@ fn a_restricted_site_lets_only_members_in_however_they_came() {
     get(server.at, "acme.test", "/notes").is(403, "");
     let server = serve(tenancy, 1);
     get(server.at, "acme.test", "/notes").is(500, "");
+}
+
+#[test]
+fn who_has_the_cookie_of_a_tenant_that_is_gone_can_choose_another() {
+    let fixture = Fixture::new();
+    let tenancy = fixture
+        .tenancy()
+        .resolver(Cookie::new("tenant"))
+        .users(user)
+        .access(Access::new(ByMembership))
+        .unknown(Unknown::SharedSite)
+        .chooser("/choose");
+    let server = serve_routes(tenancy, 1, |app| {
+        app.route("/choose", web::get().to(async || "which?"));
+    });
+    for tenant in ["nobody", "acme"] {
+        let cookie = format!("Cookie: tenant={tenant}");
+        let headers = ["Host: x.test", "Accept: text/html", &cookie];
+        get_with(server.at, "/choose", &headers).is(200, "which?");
+    }
 }

@@ -91,6 +91,27 @@ fn links_are_right_in_each_way_of_routing() {
 }
 
 #[test]
+fn what_a_link_is_made_of_does_not_make_it_one_to_another_host() {
+    let fixture = Fixture::new();
+    let server = serve_routes(fixture.tenancy().resolver(HostTable), 1, |app| {
+        let page = |request: HttpRequest, name: web::Path<String>| async move {
+            request.tenant_url_for("page", [name.as_str()])
+        };
+        app.service(
+            web::resource("/{name:.*}")
+                .name("page")
+                .route(web::get().to(page)),
+        );
+    });
+    get(server.at, "acme.test", "/x").is(200, "/x");
+    for path in ["//evil.test/x", "/%5Cevil.test/x", "/%2Fevil.test/x"] {
+        let link = get(server.at, "acme.test", path).body;
+        assert!(!link.starts_with("//") && !link.contains('\\'), "{link}");
+        assert!(link.starts_with('/'), "{link}");
+    }
+}
+
+#[test]
 fn a_redirect_stays_in_the_tenants_folder() {
     let fixture = Fixture::new();
     let paths = || fixture.tenancy().resolver(PathPrefix::new("/t"));

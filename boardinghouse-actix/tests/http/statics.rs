@@ -1,11 +1,17 @@
 //! Tenants that the configuration names.
 
 use actix_web::web;
-use boardinghouse_actix::{Error, HostTable, PathPrefix, Tenancy, Tenant, TenantDb, guard};
-use boardinghouse_core::{PgRegistry, StaticTenants};
+use boardinghouse_actix::{
+    BoxError, Error, Header, HostTable, Incoming, PathPrefix, Tenancy, Tenant, TenantDb, guard,
+};
+use boardinghouse_core::{Access, ByMembership, PgRegistry, StaticTenants, User};
 use diesel::{QueryResult, RunQueryDsl as _, dsl::sql, sql_types::Text};
 
-use crate::{app::serve_routes, client::get, fixture::Fixture};
+use crate::{
+    app::serve_routes,
+    client::{get, get_with},
+    fixture::Fixture,
+};
 
 const CONFIGURATION: &str = r#"
     [static.www]
@@ -121,4 +127,42 @@ fn without_resolvers_the_registry_need_not_be_there() {
     let server = serve_routes(tenancy, 1, routes);
     get(server.at, "blog.test", "/about").is(200, "blog blog from-blog static ");
     get(server.at, "nobody.test", "/about").is(404, "");
+}
+
+/// Somebody who could take the id or the schema of a static tenant, because the pool's layout does not know
+/// of it, gets neither its rights nor its rows.
+#[test]
+fn a_tenant_of_the_registry_is_not_taken_for_the_static_one_of_its_id_or_schema() {
+    fn user(request: &Incoming<'_>) -> Result<Option<User>, BoxError> {
+        let user = request.headers().get("x-user");
+        Ok(user.map(|user| User::new(user.to_str().unwrap_or_default())))
+    }
+    let fixture = Fixture::new();
+    let tenancy = with_statics(&fixture);
+    fixture.execute(
+        "INSERT INTO boardinghouse.tenants (id, schema_name, status, display_name) VALUES
+         ('blog', 'other', 'ready', 'x'), ('thief', 'www', 'ready', 'x');
+         INSERT INTO boardinghouse.domains (domain, tenant_id, is_primary) VALUES
+         ('thief.test', 'thief', true);
+         INSERT INTO boardinghouse.members (user_id, tenant_id) VALUES
+         ('eve', 'blog'), ('eve', 'thief')",
+    );
+    let tenancy = tenancy
+        .resolver(Header::new("x-tenant").unwrap().from_anybody())
+        .resolver(HostTable)
+        .users(user)
+        .access(Access::new(ByMembership));
+    let server = serve_routes(tenancy.clone(), 1, routes);
+    for tenant in ["blog", "www", "thief"] {
+        let tenant = format!("X-Tenant: {tenant}");
+        get_with(
+            server.at,
+            "/about",
+            &["Host: x.test", "X-User: eve", &tenant],
+        )
+        .is(403, "");
+    }
+    get_with(server.at, "/about", &["Host: thief.test", "X-User: eve"]).is(404, "");
+    let server = serve_routes(tenancy.restricted(), 1, routes);
+    get_with(server.at, "/about", &["Host: blog.test", "X-User: eve"]).is(403, "");
 }

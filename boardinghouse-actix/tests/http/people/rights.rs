@@ -148,3 +148,45 @@ fn a_user_of_a_former_tenant_is_not_put_into_the_one_that_has_its_id_now() {
     assert_eq!(early.get("/notes").status, 409);
     late.switch("acme").is(403, "");
 }
+
+#[test]
+fn a_user_of_a_former_tenant_does_not_see_in_the_menu_who_has_its_id_now() {
+    let fixture = Fixture::new();
+    let registry = PgRegistry::new(fixture.pool.clone());
+    registry.add_member("1", &id("acme"), "admin").unwrap();
+    let site = Site::new(tenancy(&fixture).resolver(HostTable));
+    let visitor = site.browser();
+    let login = ["Host: acme.test"];
+    visitor.ask("POST", "/local/1", &login, "").is(200, "");
+    assert_eq!(visitor.menu("")["tenants"].as_array().unwrap().len(), 1);
+    let provisioner = Provisioner::new(fixture.pool.clone());
+    provisioner.delete(&id("acme")).unwrap();
+    let new = NewTenant::new(id("acme")).display_name("Somebody else");
+    provisioner.create(&new).unwrap();
+    registry.add_member("1", &id("acme"), "admin").unwrap();
+    let menu = site.user("1").menu("");
+    assert_eq!(menu["tenants"][0]["name"], "Somebody else");
+    let menu = visitor.menu("");
+    assert_eq!(menu["tenants"].as_array().unwrap().len(), 0, "{menu}");
+}
+
+#[test]
+fn a_user_of_one_tenants_own_is_no_superuser_by_the_name_of_one() {
+    let fixture = Fixture::new();
+    people(&fixture);
+    let site = Site::new(tenancy(&fixture).resolver(HostTable).restricted());
+    site.user("root")
+        .ask("GET", "/notes", &["Host: acme.test"], "")
+        .is(200, "from-acme");
+    // Anybody can get that name in a table of the tenant's own.
+    let open = Site::with_store(tenancy(&fixture).resolver(HostTable), site.store.clone());
+    let local = open.browser();
+    local
+        .ask("POST", "/local/root", &["Host: acme.test"], "")
+        .is(200, "");
+    let there = site.browser();
+    *there.cookie.borrow_mut() = local.cookie.borrow().clone();
+    there
+        .ask("GET", "/notes", &["Host: acme.test"], "")
+        .is(403, "");
+}
