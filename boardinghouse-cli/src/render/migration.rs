@@ -33,6 +33,9 @@ struct Summary<'a> {
     versions: BTreeMap<&'a str, usize>,
     /// Versions that none of the migrations has, and how many schemas have them.
     unknown: BTreeMap<&'a str, usize>,
+    /// Versions of a kind of tenants, that kind, and how many schemas have them and are not of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    of_other_kinds: BTreeMap<&'a str, (&'a str, usize)>,
 }
 
 impl<'a> StatusReport<'a> {
@@ -42,10 +45,17 @@ impl<'a> StatusReport<'a> {
             behind: Vec::new(),
             versions: BTreeMap::new(),
             unknown: BTreeMap::new(),
+            of_other_kinds: BTreeMap::new(),
         };
         for planned in &plan.targets {
             for version in &planned.unknown {
-                *summary.unknown.entry(version).or_default() += 1;
+                match planned.of_other_kinds.get(version) {
+                    None => *summary.unknown.entry(version).or_default() += 1,
+                    Some(kind) => {
+                        let others = summary.of_other_kinds.entry(version);
+                        others.or_insert((kind, 0)).1 += 1;
+                    }
+                }
             }
             if !matches!(planned.target, Target::Tenant { .. }) {
                 continue;
@@ -95,13 +105,21 @@ impl Report for StatusReport<'_> {
             )
         };
         text.push_str(&skipped(targets));
+        let have = |many: usize| match many {
+            1 => "1 schema has".to_owned(),
+            many => format!("{many} schemas have"),
+        };
         for (version, many) in &self.summary.unknown {
             text.push_str(&format!(
                 "\nwarning: {} {version}, which none of the migrations is: see `migrate --prune`",
-                match many {
-                    1 => "1 schema has".to_owned(),
-                    many => format!("{many} schemas have"),
-                }
+                have(*many)
+            ));
+        }
+        for (version, (kind, many)) in &self.summary.of_other_kinds {
+            text.push_str(&format!(
+                "\nwarning: {} {version}, which is kind {kind}'s, without being of that kind: what it made stays \
+                 until it is dropped by hand, then see `migrate --prune`",
+                have(*many)
             ));
         }
         text
