@@ -694,8 +694,43 @@ fn versions_of_a_kind_are_taken_back_where_they_are() {
         .unwrap()
         .into_result()
         .unwrap();
-    assert_eq!(db.tables("__template_shop"), "");
+    let there = "SELECT count(*) FROM pg_namespace WHERE nspname = '__template_shop'";
+    assert_eq!(db.value(there), "0");
     assert_eq!(tables(&db, "x"), "items,notes,tags");
+}
+
+#[test]
+fn what_only_the_templates_of_kinds_have_is_taken_back_with_the_tenants() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    let sets = Sets::new();
+    run(&sets.migrator(&pool));
+    let revert = sets.migrator(&pool).goal(Goal::Revert(1));
+    let report = revert.run_selected(&Selection::Tenants).unwrap();
+    let reverted = [
+        format!("template __template_clinic: revert {PATIENTS}"),
+        format!("template __template_shop: revert {ITEMS}"),
+    ];
+    assert_eq!(outcomes(&report), reverted);
+    assert_eq!(
+        report.resume,
+        Some(Goal::Version("20260101000000".to_owned()))
+    );
+}
+
+#[test]
+fn a_shared_table_that_refers_to_the_template_of_a_kind_is_found() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    let sets = Sets::new();
+    let migrator = sets.migrator(&pool);
+    run(&migrator);
+    db.sql("CREATE TABLE public.wrong (item int REFERENCES __template_shop.items)");
+    let checkup = Doctor::new(pool).migrations(&migrator).check().unwrap();
+    let told = |finding: &boardinghouse_core::Finding| {
+        finding.message.contains("public.wrong") || finding.message.contains("table wrong")
+    };
+    assert!(checkup.findings.iter().any(told), "{checkup:?}");
 }
 
 #[test]
