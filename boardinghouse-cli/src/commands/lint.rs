@@ -26,17 +26,22 @@ pub(super) fn lint(
         return Ok(Exit::Done);
     }
     match &wanted.dir {
-        Some(dir) => look_over(output, lint, dir, wanted.deny_warnings),
+        Some(dir) => look_over(output, &lint, dir, wanted.deny_warnings),
         None => {
             let lint = with_kinds(context, lint);
-            look_over(output, lint, context.migrations_dir(), wanted.deny_warnings)
+            look_over(
+                output,
+                &lint,
+                context.migrations_dir(),
+                wanted.deny_warnings,
+            )
         }
     }
 }
 
 pub(super) fn migrate(context: &Context, output: &Output) -> Result<Exit, Failure> {
     let lint = with_kinds(context, Lint::new().layout(context.layout().clone()));
-    look_over(output, lint, context.migrations_dir(), false)
+    look_over(output, &lint, context.migrations_dir(), false)
 }
 
 fn with_kinds(context: &Context, lint: Lint) -> Lint {
@@ -45,7 +50,7 @@ fn with_kinds(context: &Context, lint: Lint) -> Lint {
 
 fn look_over(
     output: &Output,
-    lint: Lint,
+    lint: &Lint,
     dir: &Path,
     deny_warnings: bool,
 ) -> Result<Exit, Failure> {

@@ -138,7 +138,7 @@ impl Hand<'_> {
             }
             self.queue.connected();
             match work {
-                Work::One(item) => self.one(item),
+                Work::One(item) => self.one(*item),
                 Work::Batch { items, measure } => self.batch(items, measure),
             }
             if !self.pause.is_zero() {

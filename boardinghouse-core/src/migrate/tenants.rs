@@ -131,9 +131,9 @@ impl Run<'_> {
             }
         }
         let current: Arc<BTreeSet<String>> = Arc::new(self.current().into_iter().collect());
-        let mut routes_of_current: HashMap<SetName, Option<Arc<Route>>> = HashMap::new();
-        let mut routes: HashMap<(SetName, Arc<BTreeSet<String>>), Option<Arc<Route>>> =
-            HashMap::new();
+        // By what they are to have, and what they have.
+        let mut routes_of_current = HashMap::new();
+        let mut routes = HashMap::new();
         let mut items = Vec::new();
         let mut entries: Vec<Option<ReportEntry>> = Vec::with_capacity(members.len());
         for member in members {
