@@ -25,6 +25,7 @@ mod kinds;
 mod large;
 mod lifecycle;
 mod lint;
+mod members;
 mod migrate;
 mod names;
 #[cfg(unix)]

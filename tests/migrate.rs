@@ -53,7 +53,7 @@ fn shared_tables_go_to_the_shared_schema_and_tenant_tables_to_each_tenant() {
     }
     assert_eq!(
         db.tables("boardinghouse"),
-        "__diesel_schema_migrations,clone_plans,domains,ledger,members,named_templates,ready_schemas,tenants"
+        "__diesel_schema_migrations,clone_plans,domains,ledger,logins,members,named_templates,ready_schemas,tenants"
     );
 }
 

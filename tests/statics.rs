@@ -6,8 +6,8 @@ use boardinghouse_core::{
     Doctor, ErrorKind, Goal, Layout, MigrationReport, Migrator, NewTenant, Outcome, PgRegistry,
     Provisioner, Selection, StaticTenants, TenantPool,
 };
-use boardinghouse_tests::{BAIT, SHARED, TENANT, TestDb, bodies, value};
-use diesel::{RunQueryDsl, dsl::sql, sql_types};
+use boardinghouse_tests::{BAIT, SHARED, TENANT, TestDb, bodies, until, value};
+use diesel::{RunQueryDsl, connection::SimpleConnection};
 
 /// A directory with a `boardinghouse.toml`, and the migrations of `www` and `blog`.
 struct Site(tempfile::TempDir);
@@ -388,30 +388,40 @@ fn no_tenant_of_the_registry_has_the_id_or_the_schema_of_one() {
     }
 }
 
+/// It has no row whose trigger would tell of it.
 #[test]
-fn what_was_believed_of_a_static_tenant_is_read_again_after_its_migration() {
+fn every_process_hears_that_one_was_migrated() {
     let db = TestDb::new();
     let pool = db.pool(1);
     let site = Site::new();
-    let migrate = || {
-        let report = site.migrator(&pool).run_selected(&only(&["www"])).unwrap();
+    let mut listening = db.connect();
+    listening.batch_execute("LISTEN boardinghouse").unwrap();
+    let mut heard = |migrator: Migrator| {
+        let report = migrator.run_selected(&only(&["www"])).unwrap();
         report.into_result().unwrap();
+        // The server passes it on in the order of commits.
+        db.sql("NOTIFY boardinghouse, 'over'");
+        let mut words = Vec::new();
+        until(|| {
+            let heard = listening.notifications_iter();
+            words.extend(heard.map(|heard| heard.unwrap().payload));
+            words.last().is_some_and(|word| word == "over")
+        });
+        words.pop();
+        words
     };
-    migrate();
-    let statics = site.statics();
-    let www = &statics.get(&"www".parse().unwrap()).unwrap().tenant;
-    let read = |what: &str| {
-        let mut conn = pool.get(www).unwrap();
-        diesel::select(sql::<sql_types::BigInt>(what)).get_result::<i64>(&mut conn)
-    };
-    assert_eq!(read("(SELECT count(*) FROM pages)"), Ok(0));
+    assert_eq!(heard(site.migrator(&pool)), ["*"]);
+    assert_eq!(heard(site.migrator(&pool)), [""; 0]);
     site.put(
         "www",
         "2026-02-01-000000_menu",
         "CREATE TABLE menu (id int)",
     );
-    migrate();
-    assert_eq!(read("(SELECT count(*) FROM menu)"), Ok(0));
+    assert_eq!(heard(site.migrator(&pool)), ["*"]);
     // The shared schema is on its path, as on everybody's.
-    assert_eq!(bodies(&mut pool.get(www).unwrap()).unwrap(), [BAIT]);
+    let statics = site.statics();
+    let www = &statics.get(&"www".parse().unwrap()).unwrap().tenant;
+    let mut conn = pool.get(www).unwrap();
+    assert_eq!(value(&mut conn, "SELECT count(*) FROM menu"), "0");
+    assert_eq!(bodies(&mut conn).unwrap(), [BAIT]);
 }

@@ -103,7 +103,7 @@ impl Tenancy {
         if let Err(answer) = entered.and_then(|()| self.is_served(request, &found.tenant)) {
             // Who has chosen a tenant that cannot be entered can choose another.
             let was_chosen = by.is_some_and(Asked::needs_access);
-            if was_chosen && inner.chooser.as_deref() == Some(request.path()) {
+            if was_chosen && self.is_chooser(&incoming) {
                 return Ok((None, user));
             }
             return Err(answer);
@@ -218,6 +218,9 @@ impl Tenancy {
                 if resolver.needs_access() {
                     // The user has chosen it once, and it is gone.
                     resolver.forget(incoming);
+                    if self.is_chooser(incoming) {
+                        return Ok(Named::Nothing);
+                    }
                     return Err(self.no_tenant(incoming).into());
                 }
                 Named::Unknown
@@ -407,6 +410,10 @@ impl Tenancy {
         };
         let id = tenant.id().clone();
         Err(Cause::NotReady { id, status, code }.into())
+    }
+
+    fn is_chooser(&self, incoming: &Incoming<'_>) -> bool {
+        self.inner().chooser.as_deref() == Some(incoming.path())
     }
 
     /// What a request gets that needs a tenant, and for which none was chosen.

@@ -49,6 +49,11 @@
 //! Whatever goes wrong, a client sees a status and an empty body: see [`Error`]. Nothing about a
 //! tenant is kept in a thread or in a worker, so there is nothing to clear after a request.
 //!
+//! # People
+//!
+//! With the feature `session`, users belong to several tenants and switch between them: see `Switch`,
+//! `SessionTenant` and `TenantMenu`.
+//!
 //! # Logging
 //!
 //! What went wrong is logged with [`tracing`], since clients are not told: a failed query as an
@@ -185,7 +190,7 @@ pub use crate::{
 
 #[cfg(feature = "session")]
 pub use crate::{
-    session::{SessionTenant, SessionUser},
+    session::{LoginToken, SessionTenant, SessionUser},
     switch::{Entry, FormToken, OnSwitch, Switch, TenantForm, TenantMenu},
 };
 

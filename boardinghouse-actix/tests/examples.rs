@@ -145,3 +145,96 @@ fn folders_has_a_main_site_and_gives_a_folder_to_who_signs_up() {
     get(example.at, &host, "/nobody/").is(404, "");
     get(example.at, &host, "/acme/about").is(404, "");
 }
+
+/// What a browser keeps between requests, and what its pages hold.
+struct Browser<'a> {
+    example: &'a Example,
+    cookie: std::cell::RefCell<String>,
+}
+
+impl Browser<'_> {
+    fn ask(&self, method: &str, target: &str, form: &str) -> client::Answer {
+        let (at, cookie) = (self.example.host(), self.cookie.borrow().clone());
+        let answer = send(
+            self.example.at,
+            &format!(
+                "{method} {target} HTTP/1.1\r\nConnection: close\r\nHost: {at}\r\nOrigin: http://{at}\r\n\
+                 Accept: text/html\r\nCookie: {cookie}\r\nContent-Length: {}\r\n\
+                 Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}",
+                form.len()
+            ),
+        );
+        if let Some(set) = answer.header("set-cookie") {
+            *self.cookie.borrow_mut() = set.split(';').next().unwrap_or_default().to_owned();
+        }
+        answer
+    }
+
+    fn get(&self, target: &str) -> String {
+        let answer = self.ask("GET", target, "");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
+    }
+
+    /// Fills in the form of a page, whose hidden field `name` comes along.
+    fn submit(&self, page: &str, name: &str, target: &str, form: &str) -> client::Answer {
+        let page = self.get(page);
+        let marked = format!("name=\"{name}\" value=\"");
+        let (_, rest) = page.split_once(&marked).unwrap_or_else(|| panic!("{page}"));
+        let value = rest.split('"').next().unwrap();
+        self.ask("POST", target, &format!("{name}={value}&{form}"))
+    }
+}
+
+#[test]
+fn members_log_in_and_switch_between_their_tenants() {
+    let example = Example::start("members");
+    let browser = Browser {
+        example: &example,
+        cookie: std::cell::RefCell::default(),
+    };
+    let sent_on = |answer: client::Answer, to: &str| {
+        let location = answer.header("location");
+        assert_eq!(
+            (answer.status, location.as_deref()),
+            (303, Some(to)),
+            "{answer:?}"
+        );
+    };
+    sent_on(
+        browser.submit("/", "tenant_form", "/login", "name=ada"),
+        "/",
+    );
+    let menu = browser.get("/");
+    assert!(
+        menu.contains("Acme Inc.") && menu.contains("Globex Corporation"),
+        "{menu}"
+    );
+    let switch = |to: &str| browser.submit("/", "token", "/__tenant__/", &format!("tenant={to}"));
+    sent_on(switch("acme"), "/");
+    // A form that was rendered in one tenant, and is posted in another.
+    let notes = browser.get("/notes");
+    let (_, rest) = notes.split_once("name=\"tenant_form\" value=\"").unwrap();
+    let old = rest.split('"').next().unwrap().to_owned();
+    sent_on(
+        browser.submit("/notes", "tenant_form", "/notes", "body=only+here"),
+        "/notes",
+    );
+    assert!(browser.get("/notes").contains("only here"));
+    let token = |page: &str| {
+        let (_, rest) = page.split_once("name=\"token\" value=\"").unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let to_globex = format!("token={}&tenant=globex", token(&notes));
+    sent_on(browser.ask("POST", "/__tenant__/", &to_globex), "/");
+    let late = browser.ask("POST", "/notes", &format!("tenant_form={old}&body=astray"));
+    assert_eq!(late.status, 422, "{late:?}");
+    let globex = browser.get("/notes");
+    assert!(
+        !globex.contains("only here") && !globex.contains("astray"),
+        "{globex}"
+    );
+    let foreign = browser.ask("POST", "/__tenant__/", "tenant=acme");
+    assert_eq!(foreign.status, 403, "without a token: {foreign:?}");
+    assert!(browser.get("/notes").contains("Globex Corporation</h1>"));
+}

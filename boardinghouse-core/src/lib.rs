@@ -73,6 +73,7 @@
 //! | `public` (the shared schema) | tables that every tenant reads | the *shared* migrations |
 //! | `__template__` (the template) | the tenant tables as migrations leave them | the *tenant* migrations |
 //! | one schema per tenant | that tenant's rows | cloned from the template, then migrated with it |
+//! | one schema per [static tenant](StaticTenants) | a site of the company's own | its own migrations |
 //! | `boardinghouse` (the registry) | tenants and domains | this library |
 //!
 //! # What a checkout promises
@@ -140,7 +141,8 @@
 //!
 //! `USAGE` on the tenants' schemas and on schema `boardinghouse`, and `SELECT` on
 //! `boardinghouse.tenants`: at the first checkout of a tenant, and after each change of it, the pool asks
-//! the registry whether it is still what it was.
+//! the registry whether it is still what it was. [`RegistryCache`] also reads `boardinghouse.domains` and
+//! `boardinghouse.members`.
 //!
 //! # What a connection takes
 //!

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod cache;
+mod logins;
 mod members;
 mod named;
 mod rows;

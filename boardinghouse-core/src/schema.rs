@@ -32,6 +32,15 @@ pub mod boardinghouse {
     }
 
     diesel::table! {
+        boardinghouse.logins (digest) {
+            digest -> Bytea,
+            incarnation -> Int8,
+            user_id -> Text,
+            expires_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
         boardinghouse.members (user_id, tenant_id) {
             user_id -> Text,
             tenant_id -> Text,
@@ -79,6 +88,7 @@ pub mod boardinghouse {
         clone_plans,
         domains,
         ledger,
+        logins,
         members,
         named_templates,
         ready_schemas,

@@ -20,7 +20,7 @@ use diesel::{
     pg::Pg,
     prelude::*,
     r2d2::{ConnectionManager, Pool},
-    sql_types::{Integer, Text},
+    sql_types::Integer,
 };
 use serde::Serialize;
 
@@ -32,7 +32,6 @@ pub(crate) type Plain = Pool<ConnectionManager<PgConnection>>;
 #[derive(Serialize)]
 struct Page {
     tenant: String,
-    schema: String,
     notes: Vec<Note>,
     plans: Vec<Plan>,
 }
@@ -50,14 +49,13 @@ struct Plan {
     price_cents: i32,
 }
 
-/// What the example reads for its page, of whatever schema the connection is on.
+/// What the example reads for its answer, of whatever schema the connection is on.
 fn page<C>(conn: &mut C, tenant: String) -> QueryResult<Page>
 where
     C: Connection<Backend = Pg> + LoadConnection,
 {
     Ok(Page {
         tenant,
-        schema: diesel::select(sql::<Text>("current_schema()::text")).get_result(conn)?,
         notes: notes::table
             .left_join(users::table)
             .select((notes::id, notes::body, users::email.nullable()))

@@ -1,7 +1,7 @@
 //! People who log in, belong to two tenants, and switch in the page.
 //!
 //! ```text
-//! cargo run --release -p boardinghouse-actix --features session --example members
+//! cargo run --release -p boardinghouse-actix --example members
 //! ```
 //!
 //! `DATABASE_URL` is the database to use; without it a private PostgreSQL is started, and is gone

@@ -1,7 +1,7 @@
 //! Brings the database up to date: migrations, then two tenants and who belongs to them.
 
 use boardinghouse_core::{
-    ErrorKind, Migrator, NewTenant, PgRegistry, Provisioner, Result, TenantId, TenantPool,
+    Error, ErrorKind, Migrator, NewTenant, PgRegistry, Provisioner, Result, TenantId, TenantPool,
 };
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
@@ -50,10 +50,11 @@ pub(crate) fn run(pool: &TenantPool) -> Result<PgRegistry> {
         };
         for (user, role) in members {
             registry.add_member(user, &id, role)?;
-            pool.with(&tenant, |conn| -> Result<()> {
-                data::add(conn, note, user)?;
-                Ok(())
-            })?;
+            if *role == "owner" {
+                pool.with(&tenant, |conn| {
+                    data::add(conn, note, user).map(drop).map_err(Error::from)
+                })?;
+            }
         }
     }
     Ok(registry)

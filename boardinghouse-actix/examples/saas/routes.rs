@@ -63,13 +63,14 @@ async fn home(
 }
 
 async fn list(db: TenantDb, accept: Header<Accept>) -> actix_web::Result<HttpResponse> {
-    let page = load(&db, None).await?;
     if wants_html(&accept) {
+        let page = load(&db, None).await?;
         return page::render(db.tenant(), &page);
     }
-    let body = json!({
-        "tenant": db.tenant().id(), "notes": page.notes, "plans": page.plans,
-    });
+    let (notes, plans) = db
+        .run(|conn| QueryResult::Ok((notes::list(conn)?, notes::plans(conn)?)))
+        .await?;
+    let body = json!({ "tenant": db.tenant().id(), "notes": notes, "plans": plans });
     Ok(HttpResponse::Ok()
         .insert_header((header::VARY, "Accept"))
         .json(body))

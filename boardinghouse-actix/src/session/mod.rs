@@ -3,6 +3,7 @@
 //! Whatever a session says, rights are checked on every request: it remembers a choice, and proves none.
 
 mod tenant;
+mod token;
 mod user;
 
 use std::mem;
@@ -12,8 +13,8 @@ use actix_web::{HttpMessage, cookie::Key};
 
 use crate::error::BoxError;
 
-pub(crate) use self::tenant::{chosen, leave, remember};
-pub use self::{tenant::SessionTenant, user::SessionUser};
+pub(crate) use self::tenant::{is_chosen, leave, remember};
+pub use self::{tenant::SessionTenant, token::LoginToken, user::SessionUser};
 
 /// The key of the chosen tenant's id.
 const TENANT: &str = "tenant";

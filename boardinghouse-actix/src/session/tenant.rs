@@ -79,12 +79,12 @@ impl SessionTenant {
 }
 
 /// Whether it is this tenant that a session has.
-fn is_chosen(session: &Session, tenant: &Tenant) -> bool {
+pub(crate) fn is_chosen(session: &Session, tenant: &Tenant) -> bool {
     chosen(session).as_ref() == Some(tenant.id()) && is_incarnation(session, tenant)
 }
 
 /// The id of the tenant in a session.
-pub(crate) fn chosen(session: &Session) -> Option<TenantId> {
+fn chosen(session: &Session) -> Option<TenantId> {
     let id: String = session.get(TENANT).ok().flatten()?;
     TenantId::parse(&id).ok()
 }

@@ -212,10 +212,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for TenantForm<T> {
             let in_field = fields.next().map(|(_, value)| value.as_str());
             let in_header = request.headers().get(HEADER);
             let token = in_field.or(in_header.and_then(|value| value.to_str().ok()));
-            let secret = known_secret(&session).unwrap_or_default();
-            if secret.is_empty() {
-                return Err(Cause::Switch(Refusal::OtherTenant).into());
-            }
+            let secret = known_secret(&session).ok_or(Cause::Switch(Refusal::OtherTenant))?;
             let place = Place::new(secret, tenant.as_ref());
             check(&switch, &place, token.unwrap_or_default())?;
             let text = std::str::from_utf8(&body).map_err(|_| no_form())?;

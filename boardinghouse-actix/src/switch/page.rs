@@ -67,6 +67,8 @@ fn is_id(segment: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use actix_web::http::header::HeaderValue;
+    use proptest::prelude::*;
+    use url::Url;
 
     use super::*;
 
@@ -98,6 +100,22 @@ mod tests {
             "/ä",
         ] {
             assert_eq!(local(target), None, "{target:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5000))]
+
+        #[test]
+        fn what_counts_as_of_this_site_is_so_for_a_browser(target in r"/[/\\a-z@:.?#%0-9]{0,8}[\t\n ä]?[/a-z.]{0,4}") {
+            let site = Url::parse("https://app.test/here/").unwrap();
+            if local(&target).is_some() {
+                let seen = site.join(&target).unwrap();
+                prop_assert_eq!(seen.host_str(), Some("app.test"));
+                prop_assert_eq!(seen.scheme(), "https");
+                let after = before_ids(&target);
+                prop_assert!(local(&after).is_some(), "{}", after);
+            }
         }
     }
 

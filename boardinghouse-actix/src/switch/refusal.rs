@@ -18,8 +18,6 @@ pub(crate) enum Refusal {
     BadLink,
     #[error("nobody switches on this page")]
     OnThisPage,
-    #[error("switching is done with POST")]
-    Method,
     #[error("the form was rendered for another tenant, or in another session")]
     OtherTenant,
     #[error("the body is no form")]
@@ -34,7 +32,6 @@ impl Refusal {
                 StatusCode::FORBIDDEN
             }
             Self::OnThisPage | Self::OtherTenant => StatusCode::CONFLICT,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoForm => StatusCode::BAD_REQUEST,
         }
     }

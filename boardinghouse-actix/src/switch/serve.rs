@@ -20,7 +20,7 @@ use crate::{
     error::{Cause, Error},
     find::Answer,
     request::Incoming,
-    session::{chosen, known_secret, leave, remember, session_of},
+    session::{is_chosen, known_secret, leave, remember, session_of},
     tenancy::Tenancy,
 };
 
@@ -99,7 +99,8 @@ impl Tenancy {
         let Some(switch) = &self.inner().switch else {
             return Ok(());
         };
-        if let Some(query) = request.uri().query() {
+        let query = request.uri().query();
+        if let Some(query) = query.filter(|query| query.contains(link::PARAMETER)) {
             let (values, rest) = link::take(query);
             if !values.is_empty() {
                 let answer = self.by_link(switch, request, &values, &rest).await?;
@@ -116,7 +117,9 @@ impl Tenancy {
             Method::POST => self.by_form(switch, request, &named).await?,
             Method::GET if named.is_empty() => self.menu(switch, request).await?,
             Method::GET if switch.by_get => self.by_address(switch, request, &named).await?,
-            _ => return Err(refused(Refusal::Method)),
+            _ => HttpResponse::MethodNotAllowed()
+                .insert_header((header::ALLOW, "GET, POST"))
+                .finish(),
         };
         Err(Answer::Response(answer.into()))
     }
@@ -273,7 +276,11 @@ impl Tenancy {
         let session = session_of(&*incoming).map_err(Cause::from)?;
         let user = self.user_in(&incoming, None)?;
         let entries = self.entries(switch, user.as_ref()).await?;
-        let selected = chosen(&session);
+        let selected = entries.iter().map(|(tenant, _)| tenant);
+        let selected = selected
+            .filter(|tenant| is_chosen(&session, tenant))
+            .map(|tenant| tenant.id().clone())
+            .next();
         let page = referer(incoming.headers(), incoming.host()).map(str::to_owned);
         let mut menu =
             TenantMenu::new(switch, &session, entries, selected, page).map_err(Cause::Session)?;

@@ -1,5 +1,7 @@
 //! A WebSocket keeps its tenant, and holds no connection.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use boardinghouse_actix::{HostTable, TenantDb};
 use boardinghouse_core::TenantPool;
@@ -43,9 +45,14 @@ fn routes(app: &mut web::ServiceConfig) {
 
 #[test]
 fn each_socket_is_its_tenants_for_as_long_as_it_lasts_and_holds_no_connection() {
-    // More sockets than connections.
-    let fixture = Fixture::with_pool(TenantPool::builder().max_size(1));
+    // More sockets than connections; and what is believed ends with a notification alone, which the pool
+    // hears before the cache of the registry does.
+    let pool = TenantPool::builder().max_size(1);
+    let fixture = Fixture::with_pool(pool.registry_ttl(Duration::from_secs(60)));
     let server = serve_routes(fixture.tenancy().resolver(HostTable), 1, routes);
+    while !fixture.pool.state().listening {
+        std::thread::yield_now();
+    }
     let connect = |id: &str| {
         let mut request = format!("ws://{id}.test/ws").into_client_request().unwrap();
         // The same room for all.

@@ -6,7 +6,7 @@ use actix_web::{
     web,
 };
 use boardinghouse_actix::{HostTable, PathPrefix, Tenant, Unknown};
-use boardinghouse_core::TenantStatus;
+use boardinghouse_core::{NewTenant, Provisioner, TenantStatus};
 
 use crate::{
     app::{serve, serve_routes},
@@ -135,4 +135,20 @@ fn a_request_that_runs_when_its_tenant_is_suspended_finishes() {
             .unwrap();
         running.join().unwrap().is(200, "from-acme");
     });
+}
+
+#[test]
+fn a_tenant_that_is_registered_for_later_is_told_to_come_back_and_shows_nothing() {
+    let fixture = Fixture::new();
+    let server = serve(fixture.tenancy().resolver(HostTable), 1);
+    let provisioner = Provisioner::new(fixture.pool.clone());
+    let new = NewTenant::new("later".parse().unwrap())
+        .domain("later.test".parse().unwrap())
+        .deferred();
+    provisioner.create(&new).unwrap();
+    let answer = get(server.at, "later.test", "/notes");
+    answer.is(503, "");
+    assert!(answer.header("retry-after").is_some(), "{answer:?}");
+    provisioner.provision(new.id()).unwrap();
+    until(200, || get(server.at, "later.test", "/notes")).is(200, "");
 }

@@ -18,17 +18,18 @@ fn backends() -> impl Iterator<Item = String> {
 
 /// The CPU time that all of them have used.
 pub(crate) fn cpu() -> Duration {
-    let ticks: u64 = backends()
-        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok())
-        .filter_map(|stat| {
-            let fields: Vec<u64> = stat
-                .rsplit(')')
-                .next()?
-                .split_whitespace()
-                .map(|field| field.parse().unwrap_or(0))
-                .collect();
-            Some(fields.get(11)? + fields.get(12)?)
-        })
-        .sum();
-    Duration::from_millis(ticks * 10)
+    backends().filter_map(|pid| cpu_of(&pid)).sum()
+}
+
+/// The CPU time that a process has used; `self` is this one.
+pub(crate) fn cpu_of(pid: &str) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<u64> = stat
+        .rsplit(')')
+        .next()?
+        .split_whitespace()
+        .map(|field| field.parse().unwrap_or(0))
+        .collect();
+    let ticks = fields.get(11)? + fields.get(12)?;
+    Some(Duration::from_millis(ticks * 10))
 }

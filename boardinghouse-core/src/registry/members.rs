@@ -172,7 +172,7 @@ impl PgRegistry {
     }
 }
 
-fn check_user(user: &str) -> Result<()> {
+pub(super) fn check_user(user: &str) -> Result<()> {
     check("user", user, LONGEST_USER)
 }
 

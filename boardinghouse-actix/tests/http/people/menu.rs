@@ -1,12 +1,13 @@
 //! The menu, for templates and for scripts.
 
+use boardinghouse_actix::{Cookie, Unknown};
 use boardinghouse_core::{
     Access, ByMembership, Decision, NewTenant, PgRegistry, Provisioner, Visit,
 };
 use serde_json::json;
 
 use super::site::{Site, id, new_switch, people, tenancy};
-use crate::fixture::Fixture;
+use crate::{client::get_with, fixture::Fixture};
 
 #[test]
 fn it_has_the_tenants_that_the_user_may_enter_and_the_one_selected() {
@@ -132,9 +133,33 @@ fn a_page_for_who_has_chosen_nothing_is_reached_while_the_chosen_tenant_is_suspe
     ada.get("/choose").is(200, "acme: 2 tenants");
     fixture.execute("UPDATE boardinghouse.tenants SET status = 'suspended' WHERE id = 'acme'");
     crate::client::until(403, || ada.get("/notes")).is(403, "");
+    assert_eq!(ada.menu("")["selected"], json!(null));
     ada.get("/choose").is(200, "nowhere: 1 tenants");
     assert_eq!(ada.switch("globex").status, 200);
     ada.get("/notes").is(200, "from-globex");
+}
+
+#[test]
+fn a_page_for_who_has_chosen_nothing_is_reached_with_whatever_cookie() {
+    let fixture = Fixture::new();
+    people(&fixture);
+    let tenancy = fixture
+        .tenancy()
+        .resolver(Cookie::new("tenant"))
+        .access(Access::new(ByMembership))
+        .switching(new_switch())
+        .unknown(Unknown::SharedSite)
+        .chooser("/choose");
+    let site = Site::new(tenancy);
+    for tenant in ["nobody", "acme", "No Id"] {
+        let cookie = format!("Cookie: tenant={tenant}");
+        let ask = |target: &str| {
+            let headers = ["Host: app.test", "Accept: text/html", &cookie];
+            get_with(site.server.at, target, &headers)
+        };
+        ask("/choose").is(200, "nowhere: 0 tenants");
+        assert!([302, 403].contains(&ask("/notes").status), "{tenant}");
+    }
 }
 
 #[test]

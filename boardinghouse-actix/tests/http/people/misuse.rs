@@ -1,16 +1,19 @@
 //! The middleware of sessions is missing, or runs too late: a sentence, and 500.
 
+use std::time::Duration;
+
 use actix_session::{SessionMiddleware, storage::CookieSessionStore};
 use actix_web::{
     App, HttpRequest,
     cookie::Key,
-    test::{TestRequest, call_service, init_service},
+    test::{TestRequest, call_service, init_service, read_body},
     web,
 };
 use boardinghouse_actix::{
-    Error, FormToken, HostTable, SessionUser, TenantForm, TenantMenu, Unknown,
+    Error, FormToken, HostTable, LoginToken, SessionUser, Tenant, TenantForm, TenantMenu, Unknown,
 };
-use boardinghouse_core::Access;
+use boardinghouse_core::{Access, PgRegistry};
+use sha2::{Digest as _, Sha256};
 
 use super::site::{new_switch, people, routes, tenancy};
 use crate::fixture::Fixture;
@@ -91,6 +94,34 @@ async fn a_session_without_who_may_enter_is_an_error_and_lets_nobody_in() {
         assert_eq!(status, 500);
         assert!(error.contains("Tenancy::access"), "{error}");
     }
+}
+
+#[actix_web::test]
+async fn a_token_is_not_used_up_where_nobody_can_be_logged_in() {
+    let fixture = Fixture::new();
+    let registry = PgRegistry::new(fixture.pool.clone());
+    let acme = registry.get(&"acme".parse().unwrap()).unwrap();
+    let tenancy = fixture.tenancy().resolver(HostTable);
+    async fn issue(request: HttpRequest, tenant: Tenant) -> Result<String, Error> {
+        LoginToken::issue(&request, &tenant, "ada", Duration::from_secs(600)).await
+    }
+    async fn enter(request: HttpRequest, token: web::Path<String>) -> Result<String, Error> {
+        Ok(LoginToken::redeem(&request, &token).await?.to_string())
+    }
+    let app = App::new()
+        .wrap(tenancy.middleware())
+        .route("/issue", web::get().to(issue))
+        .route("/enter/{token}", web::post().to(enter));
+    let app = init_service(app).await;
+    let at_acme = |request: TestRequest| request.insert_header(("host", "acme.test")).to_request();
+    let token = call_service(&app, at_acme(TestRequest::get().uri("/issue"))).await;
+    let token = String::from_utf8(read_body(token).await.to_vec()).unwrap();
+    let request = TestRequest::post().uri(&format!("/enter/{token}"));
+    assert_eq!(call_service(&app, at_acme(request)).await.status(), 500);
+    let digest = Sha256::digest(&token).into();
+    let login = registry.take_login(&digest, &acme).unwrap();
+    assert_eq!(login.as_deref(), Some("ada"));
+    assert_eq!(registry.take_login(&digest, &acme).unwrap(), None);
 }
 
 #[actix_web::test]

@@ -10,3 +10,4 @@ mod site;
 mod store;
 mod switching;
 mod table;
+mod tokens;

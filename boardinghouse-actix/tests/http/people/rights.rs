@@ -3,7 +3,7 @@
 use boardinghouse_actix::HostTable;
 use boardinghouse_core::{NewTenant, PgRegistry, Provisioner, TenantPool};
 
-use super::site::{Site, id, people, tenancy, tenancy_on};
+use super::site::{Site, id, new_switch, people, tenancy, tenancy_on};
 use crate::{client::until, fixture::Fixture};
 
 #[test]
@@ -123,4 +123,28 @@ fn what_needs_a_tenant_and_has_none_costs_no_query_of_one_in_whatever_language()
         ada.get(target)
             .is(409, r#"{"error":"no tenant was chosen"}"#);
     }
+}
+
+#[test]
+fn a_user_of_a_former_tenant_is_not_put_into_the_one_that_has_its_id_now() {
+    let fixture = Fixture::new();
+    let registry = PgRegistry::new(fixture.pool.clone());
+    registry.add_member("1", &id("acme"), "admin").unwrap();
+    let tenancy = tenancy(&fixture).switching(new_switch().auto_single(true));
+    let site = Site::new(tenancy.resolver(HostTable));
+    let login = ["Host: acme.test"];
+    let (early, late) = (site.browser(), site.browser());
+    for browser in [&early, &late] {
+        browser.ask("POST", "/local/1", &login, "").is(200, "");
+    }
+    early.get("/me").is(200, "1 acme");
+    let provisioner = Provisioner::new(fixture.pool.clone());
+    provisioner.delete(&id("acme")).unwrap();
+    provisioner.create(&NewTenant::new(id("acme"))).unwrap();
+    registry.add_member("1", &id("acme"), "admin").unwrap();
+    until(200, || site.user("1").get("/notes")).is(200, "");
+    late.get("/me").is(200, "nobody nowhere");
+    assert_eq!(late.get("/notes").status, 409);
+    assert_eq!(early.get("/notes").status, 409);
+    late.switch("acme").is(403, "");
 }

@@ -15,7 +15,7 @@ use boardinghouse_core::{
 };
 use diesel::prelude::*;
 
-use super::{browser::Browser, store::Store};
+use super::{browser::Browser, store::Store, tokens};
 use crate::{
     app::{Server, notes, run},
     fixture::Fixture,
@@ -71,6 +71,7 @@ impl Site {
     /// Another process of the same site: it shares the sessions.
     pub(crate) fn with_store(tenancy: Tenancy, store: Store) -> Self {
         let sessions = store.clone();
+        let registry = web::Data::new(tenancy.registry().clone());
         let server = run(move || {
             let app = move || {
                 let sessions =
@@ -81,7 +82,9 @@ impl Site {
                 App::new()
                     .wrap(tenancy.middleware())
                     .wrap(sessions)
+                    .app_data(registry.clone())
                     .configure(routes)
+                    .configure(tokens::routes)
             };
             let server = HttpServer::new(app)
                 .workers(1)

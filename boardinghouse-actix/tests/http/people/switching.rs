@@ -129,6 +129,7 @@ fn only_post_switches_unless_get_is_let() {
         let own = ["Sec-Fetch-Site: same-origin"];
         let answer = ada.ask(method, "/__tenant__/acme", &own, "");
         assert_eq!(answer.status, 405, "{method}");
+        assert!(answer.head.contains("allow: get, post"), "{answer:?}");
     }
     let site = Site::new(tenancy(&fixture).switching(new_switch().by_get(true)));
     let ada = site.user("ada");
