@@ -33,9 +33,15 @@ struct Summary<'a> {
     versions: BTreeMap<&'a str, usize>,
     /// Versions that none of the migrations has, and how many schemas have them.
     unknown: BTreeMap<&'a str, usize>,
-    /// Versions of a kind of tenants, that kind, and how many schemas have them and are not of it.
+    /// Versions of kinds of tenants that schemas have which are not of them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    of_other_kinds: BTreeMap<&'a str, (&'a str, usize)>,
+    of_other_kinds: BTreeMap<&'a str, OfOtherKind<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfOtherKind<'a> {
+    kind: &'a str,
+    schemas: usize,
 }
 
 impl<'a> StatusReport<'a> {
@@ -53,7 +59,7 @@ impl<'a> StatusReport<'a> {
                     None => *summary.unknown.entry(version).or_default() += 1,
                     Some(kind) => {
                         let others = summary.of_other_kinds.entry(version);
-                        others.or_insert((kind, 0)).1 += 1;
+                        others.or_insert(OfOtherKind { kind, schemas: 0 }).schemas += 1;
                     }
                 }
             }
@@ -115,11 +121,11 @@ impl Report for StatusReport<'_> {
                 have(*many)
             ));
         }
-        for (version, (kind, many)) in &self.summary.of_other_kinds {
+        for (version, OfOtherKind { kind, schemas }) in &self.summary.of_other_kinds {
             text.push_str(&format!(
                 "\nwarning: {} {version}, which is kind {kind}'s, without being of that kind: what it made stays \
                  until it is dropped by hand, then see `migrate --prune`",
-                have(*many)
+                have(*schemas)
             ));
         }
         text
