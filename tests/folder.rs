@@ -5,9 +5,13 @@ use std::{fs, path::Path};
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
+    /// One that holds nothing.
+    pub(crate) fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
     pub(crate) fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        folder.add(
+        Self::empty().add(
             "2026-01-01-000000_first",
             include_str!("migrations/tenant/2026-01-01-000000_first/up.sql"),
         )

@@ -21,6 +21,7 @@ mod gate;
 mod hostile;
 mod hostile2;
 mod killed;
+mod kinds;
 mod large;
 mod lifecycle;
 mod lint;

@@ -1,7 +1,7 @@
 //! `boardinghouse.toml`: what would otherwise be said with options each time, and the groups of a rollout.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt, fs, io,
     num::NonZeroUsize,
     ops::Range,
@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) migrations: Option<PathBuf>,
     pub(crate) layout: Names,
     pub(crate) print_schema: PrintSchema,
+    /// The kinds of tenants that have migrations of their own, and the folders of those.
+    pub(crate) kinds: BTreeMap<String, PathBuf>,
     /// The parts of the fleet that are migrated one after the other, in this order. Empty where the fleet
     /// is one. Only the last may have no `wanted`; tenants that no group wants come after the last.
     pub(crate) groups: Vec<Group>,
@@ -134,12 +136,21 @@ impl Config {
         let file: File = toml::from_str(text)
             .map_err(|error| wrong(error.span(), toml::de::Error::message(&error)))?;
         let names = file.layout;
-        if let Err(error) = names.get_ref().layout() {
-            return Err(wrong(Some(names.span()), &error.chain()));
-        }
+        let layout = match names.get_ref().layout() {
+            Ok(layout) => layout,
+            Err(error) => return Err(wrong(Some(names.span()), &error.chain())),
+        };
         check(&file.group).map_err(|(span, message)| wrong(Some(span), &message))?;
         let beside = path.parent().unwrap_or(Path::new(""));
+        let mut kinds = BTreeMap::new();
+        for (kind, section) in file.kind {
+            if let Err(error) = layout.kind_template(&kind) {
+                return Err(wrong(Some(section.span()), &error.chain()));
+            }
+            kinds.insert(kind, beside.join(section.into_inner().migrations));
+        }
         Ok(Self {
+            kinds,
             file: Some(path.to_owned()),
             migrations: file.migrations.map(|dir| beside.join(dir)),
             layout: names.into_inner(),
@@ -195,9 +206,18 @@ struct File {
     print_schema: PrintSchema,
     #[serde(default)]
     group: Vec<Spanned<Group>>,
+    #[serde(default)]
+    kind: BTreeMap<String, Spanned<Kind>>,
     /// Read by core, which knows the layout that options and variables have made by then.
     #[serde(default, rename = "static")]
     _statics: de::IgnoredAny,
+}
+
+/// A `[kind.…]`: tenants that have migrations besides those of all tenants.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kind {
+    migrations: PathBuf,
 }
 
 fn nothing() -> Spanned<Names> {
@@ -369,6 +389,8 @@ mod tests {
             [print_schema]
             after_migrate = true
             extensions = ["citext"]
+            [kind.shop]
+            migrations = "db/shop"
             [[group]]
             name = "canaries"
             match = { plan = "canary", limits = { seats = 5 } }
@@ -401,6 +423,8 @@ mod tests {
         assert_eq!(config.layout.reserved.len(), 1);
         assert!(config.print_schema.after_migrate);
         assert_eq!(config.print_schema.extensions, ["citext"]);
+        let kinds = BTreeMap::from([("shop".to_owned(), "dir/db/shop".into())]);
+        assert_eq!(config.kinds, kinds);
         let [canaries, named, free, rest] = &config.groups[..] else {
             panic!("{:?}", config.groups);
         };
@@ -457,6 +481,19 @@ mod tests {
             (
                 "[print_schema]\nafter_migrate = 1",
                 "b.toml:2: invalid type",
+            ),
+            ("[kind.shop]", "b.toml:1: missing field `migrations`"),
+            (
+                "[kind.shop]\nmigration = \"x\"",
+                "b.toml:2: unknown field `migration`",
+            ),
+            (
+                "\n[kind.Shop]\nmigrations = \"x\"",
+                "b.toml:2: \"Shop\" is not a kind",
+            ),
+            (
+                "[kind.shop]\nmigrations = \"x\"\n[layout]\ntemplate = \"__template_shop\"",
+                "b.toml:1: schema __template_shop cannot be the template of kind shop",
             ),
             (
                 "[[group]]\nname = \"a\"\nmatch = 5",

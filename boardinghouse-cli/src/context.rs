@@ -182,6 +182,9 @@ impl Context {
         }
         if let Some(source) = tenants {
             migrator = migrator.tenants(source);
+            for (kind, dir) in &self.config.kinds {
+                migrator = migrator.kind(kind, kind_source(kind, dir)?)?;
+            }
         }
         if matches!(need, Need::Both | Need::Static) {
             migrator = migrator.static_tenants(&self.statics)?;
@@ -193,7 +196,8 @@ impl Context {
     pub(crate) fn has_static_tenants_alone(&self) -> bool {
         let named = self.globals.migrations.is_some() || self.config.migrations.is_some();
         let usual = FOLDERS.map(|folder| Path::new(MIGRATIONS).join(folder));
-        !self.statics.is_empty() && !named && !usual.iter().any(|path| path.is_dir())
+        let others = named || !self.config.kinds.is_empty();
+        !self.statics.is_empty() && !others && !usual.iter().any(|path| path.is_dir())
     }
 
     /// Both sets of migrations, the shared one first.
@@ -264,8 +268,24 @@ fn folder(dir: &Path, folder: &str) -> Result<PathBuf> {
 }
 
 fn source(dir: &Path, name: &str) -> Result<FileBasedMigrations> {
-    let path = folder(dir, name)?;
-    FileBasedMigrations::from_path(&path).map_err(|error| {
+    migrations_in(&folder(dir, name)?)
+}
+
+fn kind_source(kind: &str, path: &Path) -> Result<FileBasedMigrations> {
+    if !path.is_dir() {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "there is no folder {}, which the configuration names for the migrations of kind {kind}",
+                path.display()
+            ),
+        ));
+    }
+    migrations_in(path)
+}
+
+fn migrations_in(path: &Path) -> Result<FileBasedMigrations> {
+    FileBasedMigrations::from_path(path).map_err(|error| {
         let message = match &error {
             MigrationError::UnknownMigrationFormat(entry) => {
                 format!("{} is no migration", entry.display())

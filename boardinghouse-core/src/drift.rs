@@ -14,6 +14,7 @@ pub use self::report::{
 use crate::{
     catalog::{self, fleet},
     error::{Error, ErrorKind, Result},
+    kinds,
     names::{SchemaName, TenantId},
     pool::TenantPool,
     registry::PgRegistry,
@@ -27,6 +28,9 @@ use crate::{
 /// The whole fleet is read by one query. Where the hashes that it gives are equal, so are the schemas;
 /// one schema of every other hash is compared in full, part by part. Rows, and where sequences stand, are
 /// not looked at.
+///
+/// A tenant of a kind that has [migrations of its own](crate::Migrator::kind) is compared with the template of
+/// its kind, once that is there.
 ///
 /// A tenant whose migrations are not those of the template is at another version. It is compared with the
 /// tenants at the same version, and what most of them are is right.
@@ -116,10 +120,32 @@ impl Drift {
         tenants.retain(|tenant| tenant.status().has_schema());
         let mut session = Session::connect(self.pool.url(), self.pool.layout())?;
         let conn = &mut session.pg;
-        let template = self.pool.layout().template();
-        let fleet = read(conn, template, &tenants)?;
-        let versions = versions(conn, template, &tenants, &fleet)?;
-        Ok(self.report(&tenants, &fleet, &versions))
+        let layout = self.pool.layout();
+        let of_kinds = kinds::finished_of(conn, layout, &tenants)?;
+        let mut parts: BTreeMap<Option<&SchemaName>, Vec<Tenant>> =
+            BTreeMap::from([(None, Vec::new())]);
+        for tenant in tenants {
+            let own = kinds::template_of(layout, &tenant);
+            let own = own.and_then(|own| of_kinds.iter().find(|template| **template == own));
+            parts.entry(own).or_default().push(tenant);
+        }
+        let mut reports = Vec::new();
+        for (kind_template, tenants) in parts {
+            let template = kind_template.unwrap_or_else(|| layout.template());
+            let fleet = read(conn, template, &tenants)?;
+            let versions = versions(conn, template, &tenants, &fleet)?;
+            let mut report = self.report(&tenants, &fleet, &versions);
+            for group in &mut report.shapes {
+                group.kind_template = kind_template.cloned();
+            }
+            reports.push(report);
+        }
+        let mut reports = reports.into_iter();
+        let whole = reports.next().ok_or_else(|| {
+            let message = "there is no template to compare with";
+            Error::new(ErrorKind::TemplateMissing, message)
+        })?;
+        Ok(reports.fold(whole, DriftReport::with))
     }
 
     /// In what schema `schema` differs from schema `right`: any two of a database, with or without a registry.
@@ -297,6 +323,7 @@ fn groups(tenants: &[Tenant], fleet: &Fleet) -> Vec<ShapeGroup> {
     let mut groups: Vec<ShapeGroup> = groups
         .map(|(number, tenants)| ShapeGroup {
             as_the_template: number == 0,
+            kind_template: None,
             tenants,
         })
         .collect();

@@ -13,6 +13,7 @@ pub use self::require::{RequiredColumn, RequiredColumns, RequiredType, Requireme
 use crate::{
     catalog::fleet,
     error::{Error, ErrorKind, Result},
+    kinds,
     migrate::Target,
     names::SchemaName,
     pool::TenantPool,
@@ -24,7 +25,8 @@ use crate::{
 /// Compares what a program needs with what the fleet has, before the program serves anybody.
 ///
 /// One query for any number of tenants; tenants whose tables are alike are judged once. Tables that the shared
-/// schema has, and the template has not, are looked for there. What a schema has more is no fault.
+/// schema has, and the template has not, are looked for there; those that only the template of a
+/// [kind](crate::Migrator::kind) has, in the tenants of that kind. What a schema has more is no fault.
 ///
 /// # Examples
 ///
@@ -179,12 +181,13 @@ impl Gate {
         tenants.retain(|tenant| tenant.status().has_schema());
         let layout = self.pool.layout();
         let (shared, template) = (layout.shared(), layout.template());
-        let own = [shared, template].into_iter();
+        let mut session = Session::connect(self.pool.url(), layout)?;
+        let of_kinds = kinds::finished_of(&mut session.pg, layout, &tenants)?;
+        let own = [shared, template].into_iter().chain(&of_kinds);
         let schemas = own.chain(tenants.iter().map(|tenant| tenant.schema()));
         let schemas: Vec<&str> = schemas.map(SchemaName::as_str).collect();
         let names = requirements.tables().iter();
         let names: Vec<&str> = names.map(|table| table.name.as_str()).collect();
-        let mut session = Session::connect(self.pool.url(), layout)?;
         let found = session.pg.build_transaction().read_only().run(|conn| {
             prepare_to_read(conn)?;
             fleet::tables(conn, &schemas, &names)
@@ -211,32 +214,59 @@ impl Gate {
         let has = |schema: &SchemaName, table: &str| {
             tables_of(schema).is_some_and(|tables| tables.contains_key(table))
         };
-        let (of_shared, of_tenants): (Vec<_>, Vec<_>) = requirements
-            .tables()
-            .iter()
-            .partition(|table| has(shared, &table.name) && !has(template, &table.name));
+        let (of_shared, of_tenants): (Vec<_>, Vec<_>) =
+            requirements.tables().iter().partition(|table| {
+                let mut templates = std::iter::once(template).chain(&of_kinds);
+                has(shared, &table.name) && !templates.any(|own| has(own, &table.name))
+            });
         let shared_target = Target::Shared {
             schema: shared.clone(),
         };
         let template_target = Target::Template {
             schema: template.clone(),
         };
-        let tenants = tenants.iter().map(|tenant| Target::Tenant {
-            id: tenant.id().clone(),
-            schema: tenant.schema().clone(),
+        // What only templates of kinds have is required of their tenants alone.
+        let (of_kinds_alone, of_tenants): (Vec<_>, Vec<_>) =
+            of_tenants.into_iter().partition(|table| {
+                !has(template, &table.name) && of_kinds.iter().any(|own| has(own, &table.name))
+            });
+        let required_of = |kind_template: &SchemaName| -> Vec<&Requirement> {
+            let of_kind = of_kinds_alone.iter().copied();
+            let of_kind = of_kind.filter(|table| has(kind_template, &table.name));
+            of_tenants.iter().copied().chain(of_kind).collect()
+        };
+        let required_of: HashMap<&SchemaName, Vec<&Requirement>> =
+            of_kinds.iter().map(|own| (own, required_of(own))).collect();
+        let kind_targets = of_kinds.iter().map(|own| {
+            let target = Target::Template {
+                schema: own.clone(),
+            };
+            (target, Some(own))
         });
-        let targets = [shared_target, template_target].into_iter().chain(tenants);
-        let mut judged: HashMap<usize, Vec<Lack>> = HashMap::new();
+        let tenants = tenants.iter().map(|tenant| {
+            let target = Target::Tenant {
+                id: tenant.id().clone(),
+                schema: tenant.schema().clone(),
+            };
+            let own = kinds::template_of(layout, tenant);
+            let own = own.and_then(|own| of_kinds.iter().find(|template| **template == own));
+            (target, own)
+        });
+        let targets = [(shared_target, None), (template_target, None)].into_iter();
+        let targets = targets.chain(kind_targets).chain(tenants);
+        let mut judged: HashMap<(usize, Option<&SchemaName>), Vec<Lack>> = HashMap::new();
         let mut lacking: BTreeMap<Vec<Lack>, Vec<Target>> = BTreeMap::new();
         let mut ready = 0;
-        for target in targets {
+        for (target, kind_template) in targets {
+            let required = kind_template.and_then(|own| required_of.get(own));
+            let required = required.unwrap_or(&of_tenants);
             let number = shape_of.get(target.schema().as_str());
             let lacks = match (&target, number) {
                 (_, None) => vec![Lack::Schema],
                 (Target::Shared { .. }, Some(&number)) => lacks(&of_shared, &shapes[number]),
                 (_, Some(&number)) => judged
-                    .entry(number)
-                    .or_insert_with(|| lacks(&of_tenants, &shapes[number]))
+                    .entry((number, kind_template))
+                    .or_insert_with(|| lacks(required, &shapes[number]))
                     .clone(),
             };
             match lacks.is_empty() {

@@ -4,6 +4,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
     statics::StaticTenants,
+    tenant::check_kind,
 };
 
 /// The names of the schemas in one database, and the rule that turns a tenant id into one.
@@ -39,6 +40,8 @@ impl Layout {
     /// The schema of the registry.
     pub const REGISTRY: &'static str = "boardinghouse";
     const TEMPLATE: &'static str = "__template__";
+    /// What the template of each kind begins with. What a tenant is given begins with a letter.
+    const KIND_TEMPLATE: &'static str = "__template_";
 
     /// Sets the schema that every tenant also reads. Defaults to `public`.
     ///
@@ -116,6 +119,53 @@ impl Layout {
         &self.template
     }
 
+    /// The schema that new tenants of a kind with [migrations of its own](crate::Migrator::kind) are cloned
+    /// from: `__template_` and the kind.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`] when `kind` is none that [`Tenant::with_kind`](crate::Tenant::with_kind)
+    /// takes, or is longer than 52 characters; [`ErrorKind::ReservedName`] when the schema has another role.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use boardinghouse_core::Layout;
+    ///
+    /// let layout = Layout::default();
+    /// let template = layout.kind_template("shop")?;
+    /// assert_eq!(template.as_str(), "__template_shop");
+    /// // No tenant can have it.
+    /// assert!(layout.tenant_schema(&template).is_err());
+    /// assert!(layout.kind_template("Shop!").is_err());
+    /// # Ok::<(), boardinghouse_core::Error>(())
+    /// ```
+    pub fn kind_template(&self, kind: &str) -> Result<SchemaName> {
+        check_kind(kind)?;
+        let schema = SchemaName::existing(&format!("{}{kind}", Self::KIND_TEMPLATE))
+            .map_err(|error| {
+                let longest = SchemaName::MAX_LEN - Self::KIND_TEMPLATE.len();
+                let message = format!(
+                    "kind {kind} cannot have migrations of its own: the name of its template would be too \
+                     long, use up to {longest} characters"
+                );
+                Error::new(error.kind(), message)
+            })?;
+        match self.own_role(&schema) {
+            Some(role) => Err(Error::new(
+                ErrorKind::ReservedName,
+                format!("schema {schema} cannot be the template of kind {kind}: it is {role}"),
+            )),
+            None => Ok(schema),
+        }
+    }
+
+    /// Whether a schema would be the template of a kind, whether there is such a kind or not.
+    pub(crate) fn is_kind_template(&self, schema: &str) -> bool {
+        let kind = schema.strip_prefix(Self::KIND_TEMPLATE);
+        kind.is_some_and(|kind| self.kind_template(kind).is_ok())
+    }
+
     /// The schemas that are put on every path after the shared one.
     #[must_use]
     pub fn extra(&self) -> &[SchemaName] {
@@ -180,6 +230,16 @@ impl Layout {
 
     /// As [`tenant_schema`](Self::tenant_schema), for a tenant that is not of the registry.
     pub(crate) fn has_no_role(&self, schema: &SchemaName) -> Result<()> {
+        match self.own_role(schema) {
+            Some(role) => Err(has_role(schema, role)),
+            None if self.is_kind_template(schema.as_str()) => {
+                Err(has_role(schema, "kept for the template of a kind"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn own_role(&self, schema: &SchemaName) -> Option<&'static str> {
         let role = if schema == &self.shared || schema.as_str() == SchemaName::PUBLIC {
             "the shared schema"
         } else if schema == &self.template {
@@ -189,9 +249,9 @@ impl Layout {
         } else if self.extra.contains(schema) {
             "a schema that is on every path"
         } else {
-            return Ok(());
+            return None;
         };
-        Err(has_role(schema, role))
+        Some(role)
     }
 
     fn checked(self) -> Result<Self> {

@@ -177,6 +177,7 @@ mod gate;
 mod gauge;
 mod job;
 mod keys;
+mod kinds;
 mod layout;
 mod lifecycle;
 pub mod lint;

@@ -222,6 +222,7 @@ impl fmt::Display for LintFinding {
 #[derive(Clone, Debug, Default)]
 pub struct Lint {
     layout: Layout,
+    kinds: Vec<PathBuf>,
 }
 
 impl Lint {
@@ -238,14 +239,31 @@ impl Lint {
         self
     }
 
-    /// Looks over the folders `shared` and `tenant` of a directory. One may be missing.
+    /// Adds the folder of a [kind of tenants](crate::Migrator::kind), which [`run`](Self::run) looks over
+    /// together with what all tenants have. Defaults to none.
+    #[must_use]
+    pub fn kind(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.kinds.push(folder.into());
+        self
+    }
+
+    /// Looks over the folders `shared` and `tenant` of a directory, of which one may be missing, and those of
+    /// kinds.
     ///
     /// # Errors
     ///
     /// What is wrong with the migrations is in the findings. [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) says that they
     /// could not be read: there is neither folder, or Diesel would not take what is in it.
     pub fn run(&self, dir: impl AsRef<Path>) -> Result<Vec<LintFinding>> {
-        Ok(self.run_texts(&read::migrations(dir.as_ref())?))
+        let of_all = read::migrations(dir.as_ref())?;
+        let mut findings = self.run_texts(&of_all);
+        for folder in &self.kinds {
+            let mut texts = read::of_folder(Set::Tenant, folder)?;
+            texts.extend(of_all.iter().cloned());
+            let found = self.run_texts(&texts).into_iter();
+            findings.extend(found.filter(|finding| finding.file.starts_with(folder)));
+        }
+        Ok(findings)
     }
 
     /// Looks over migrations of both sets, which are taken for all that there are.

@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod kinds;
 mod pending;
 mod ready;
 
@@ -20,7 +21,7 @@ use crate::{
     names::{SchemaName, TenantId},
     pool::{Subject, TenantPool},
     registry,
-    template::{KeptPlan, Template},
+    template::KeptPlans,
     tenant::{Tenant, TenantStatus},
 };
 
@@ -28,6 +29,9 @@ use crate::{
 ///
 /// Cheap to clone, and worth keeping: it keeps the plan into which the template was compiled, for as long as
 /// the template stays as it is.
+///
+/// Where a tenant is of a kind that has [migrations of its own](crate::Migrator::kind), the template is that
+/// of its kind, once a migrator has made that.
 ///
 /// # Examples
 ///
@@ -49,8 +53,8 @@ use crate::{
 pub struct Provisioner {
     pub(crate) pool: TenantPool,
     pub(crate) lock_wait: Duration,
-    /// The plan that was last used.
-    plan: KeptPlan,
+    /// The plans that were last used.
+    plans: KeptPlans,
 }
 
 /// What a tenant is to be like.
@@ -174,7 +178,7 @@ impl Provisioner {
         Self {
             pool,
             lock_wait: Duration::from_secs(30),
-            plan: KeptPlan::default(),
+            plans: KeptPlans::default(),
         }
     }
 
@@ -189,7 +193,7 @@ impl Provisioner {
     /// Creates a tenant: its row in the registry, its domains, and its schema as a clone of the
     /// template. All of it happens in one transaction, or nothing does.
     ///
-    /// Takes a schema that [`keep_ready`](Self::keep_ready) made, where there is one; else it clones, in
+    /// Takes a schema that [`keep_ready`](Self::keep_ready) made, where there is one of the tenant's template; else it clones, in
     /// four round trips once the plan is known.
     ///
     /// # Errors
@@ -347,7 +351,6 @@ impl Provisioner {
         new: &NewTenant,
         tenant: &Tenant,
     ) -> Result<Tenant> {
-        let layout = self.pool.layout();
         let conn: &mut PgConnection = conn;
         if !sees_what_is_committed(conn)? {
             return Err(Error::new(
@@ -384,9 +387,11 @@ impl Provisioner {
             lock::restore_waiting(conn, &waiting)?;
             return Ok(created);
         }
-        lock::schema_shared_for_transaction(conn, layout.template(), self.lock_wait)?;
-        let template = Template::new(layout.template().clone());
-        let plan = self.plan.current(conn, &template)?;
+        for template in self.templates(tenant) {
+            lock::schema_shared_for_transaction(conn, &template, self.lock_wait)?;
+        }
+        let template = self.template_of(conn, tenant)?;
+        let plan = self.plans.current(conn, &template)?;
         plan.plan().apply(conn, tenant.schema())?;
         lock::restore_waiting(conn, &waiting)?;
         Ok(created)

@@ -380,10 +380,11 @@ pub(crate) fn tag(schema: &SchemaName, epoch: i64) -> String {
     }
 }
 
-/// Begins the transaction in which `target` becomes a clone of `template`: under `settings`, with a path
-/// that sees neither. Fails with a proof unless it gets the right to write to the one, and to read the other.
+/// Begins the transaction in which `target` becomes a clone of one of `templates`: under `settings`, with a
+/// path that sees none of them. Fails with a proof unless it gets the right to write to the one, and to read
+/// the others.
 pub(crate) fn begin_clone(
-    template: &SchemaName,
+    templates: &[&SchemaName],
     target: &SchemaName,
     lock_timeout: Duration,
     settings: &str,
@@ -395,9 +396,15 @@ pub(crate) fn begin_clone(
             schema.literal()
         )
     };
+    let readable: String = templates
+        .iter()
+        .map(|template| {
+            let locked = try_lock("pg_try_advisory_xact_lock_shared", template);
+            format!("WHEN NOT {locked} THEN 0 ")
+        })
+        .collect();
     let locked = format!(
-        "CASE WHEN NOT {} THEN 0 WHEN {} THEN 1 ELSE 0 END",
-        try_lock("pg_try_advisory_xact_lock_shared", template),
+        "CASE {readable}WHEN {} THEN 1 ELSE 0 END",
         try_lock("pg_try_advisory_xact_lock", target),
     );
     format!(
@@ -432,6 +439,7 @@ pub(crate) fn claim_tenant(fingerprint: &str) -> String {
         "tenant AS (
              UPDATE boardinghouse.tenants SET status = 'ready', adopted = false
              WHERE incarnation = $1 AND schema_name = $2 AND status IN ('pending', 'failed')
+               AND kind IS NOT DISTINCT FROM $3
              RETURNING epoch, incarnation
          )",
         fingerprint,
@@ -488,6 +496,23 @@ pub(crate) fn create_extension(name: &str, schema: &SchemaName) -> String {
 /// Creates a schema unless it is there.
 pub(crate) fn create_schema_if_missing(schema: &SchemaName) -> String {
     format!("CREATE SCHEMA IF NOT EXISTS {}", schema.quoted())
+}
+
+/// What the template of a kind has as its comment until it has all of its first migrations.
+pub(crate) const UNFINISHED: &str = "boardinghouse: not finished, and not cloned yet";
+
+/// Creates a schema that is not finished. Both statements are one message, and so one transaction.
+pub(crate) fn create_unfinished_schema(schema: &SchemaName) -> String {
+    format!(
+        "CREATE SCHEMA {0}; COMMENT ON SCHEMA {0} IS {1}",
+        schema.quoted(),
+        Literal(UNFINISHED)
+    )
+}
+
+/// Notes that a schema is finished.
+pub(crate) fn finish_schema(schema: &SchemaName) -> String {
+    format!("COMMENT ON SCHEMA {} IS NULL;", schema.quoted())
 }
 
 /// Drops a schema and everything in it.

@@ -241,7 +241,8 @@ impl Tenant {
         &self.0.display_name
     }
 
-    /// What kind of tenant it is, where kinds are told apart: which routes serve it.
+    /// What kind of tenant it is, where kinds are told apart: which routes serve it, and which
+    /// [migrations](crate::Migrator::kind) it has besides those of all tenants.
     #[must_use]
     pub fn kind(&self) -> Option<&str> {
         self.0.kind.as_deref()

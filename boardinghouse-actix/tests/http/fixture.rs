@@ -18,7 +18,7 @@ use diesel::{Connection as _, PgConnection, connection::SimpleConnection as _};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 const SHARED: EmbeddedMigrations = embed_migrations!("tests/http/migrations/shared");
-const TENANT: EmbeddedMigrations = embed_migrations!("tests/http/migrations/tenant");
+pub(crate) const TENANT: EmbeddedMigrations = embed_migrations!("tests/http/migrations/tenant");
 
 /// Lives until the process ends, which is what a private server waits for.
 static SERVER: LazyLock<Database> =

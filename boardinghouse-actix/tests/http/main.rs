@@ -12,6 +12,7 @@ mod failures;
 mod files;
 mod fixture;
 mod fuzz;
+mod kinds;
 mod links;
 mod load;
 mod people;

@@ -34,7 +34,11 @@ pub(super) fn generate(
         files.extend(metadata);
     }
     let folder = if wanted.shared { shared } else { tenant };
-    let created = create(folder, &folders, &wanted.name, &files)?;
+    // A tenant has those of its kind, too, and no version twice.
+    let of_kinds = context.config().kinds.values();
+    let of_kinds = of_kinds.filter(|folder| folder.is_dir()).cloned();
+    let all: Vec<PathBuf> = folders.iter().cloned().chain(of_kinds).collect();
+    let created = create(folder, &all, &wanted.name, &files)?;
     output.report(&FilesReport::new(&created, &[]))?;
     Ok(Exit::Done)
 }

@@ -20,26 +20,41 @@ pub(super) fn lint(
     output: &Output,
     wanted: &args::Lint,
 ) -> Result<Exit, Failure> {
+    let lint = Lint::new().layout(context.layout().clone());
     if wanted.rules {
         output.report(&RulesReport(RULES))?;
         return Ok(Exit::Done);
     }
-    let dir = wanted.dir.as_deref();
-    let dir = dir.unwrap_or_else(|| context.migrations_dir());
-    look_over(context, output, dir, wanted.deny_warnings)
+    match &wanted.dir {
+        Some(dir) => look_over(output, &lint, dir, wanted.deny_warnings),
+        None => {
+            let lint = with_kinds(context, lint);
+            look_over(
+                output,
+                &lint,
+                context.migrations_dir(),
+                wanted.deny_warnings,
+            )
+        }
+    }
 }
 
 pub(super) fn migrate(context: &Context, output: &Output) -> Result<Exit, Failure> {
-    look_over(context, output, context.migrations_dir(), false)
+    let lint = with_kinds(context, Lint::new().layout(context.layout().clone()));
+    look_over(output, &lint, context.migrations_dir(), false)
+}
+
+fn with_kinds(context: &Context, lint: Lint) -> Lint {
+    context.config().kinds.values().fold(lint, Lint::kind)
 }
 
 fn look_over(
-    context: &Context,
     output: &Output,
+    lint: &Lint,
     dir: &Path,
     deny_warnings: bool,
 ) -> Result<Exit, Failure> {
-    let findings = Lint::new().layout(context.layout().clone()).run(dir)?;
+    let findings = lint.run(dir)?;
     output.report(&LintReport {
         findings: &findings,
     })?;

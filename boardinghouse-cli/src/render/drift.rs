@@ -26,9 +26,11 @@ impl Report for DriftedReport<'_> {
         )];
         if report.shapes.len() > 1 {
             for group in &report.shapes {
-                let what = match group.as_the_template {
-                    true => "as the template",
-                    false => "otherwise",
+                let what = match (group.as_the_template, &group.kind_template) {
+                    (true, None) => "as the template".to_owned(),
+                    (true, Some(own)) => format!("as the template {own}"),
+                    (false, None) => "otherwise".to_owned(),
+                    (false, Some(own)) => format!("otherwise than {own}"),
                 };
                 let tenants = count(group.tenants.len(), "tenant", "tenants");
                 lines.push(format!("  {what}: {tenants}: {}", names(&group.tenants)));

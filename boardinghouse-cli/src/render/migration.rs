@@ -33,6 +33,15 @@ struct Summary<'a> {
     versions: BTreeMap<&'a str, usize>,
     /// Versions that none of the migrations has, and how many schemas have them.
     unknown: BTreeMap<&'a str, usize>,
+    /// Versions of kinds of tenants that schemas have which are not of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    of_other_kinds: BTreeMap<&'a str, OfOtherKind<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfOtherKind<'a> {
+    kind: &'a str,
+    schemas: usize,
 }
 
 impl<'a> StatusReport<'a> {
@@ -42,10 +51,17 @@ impl<'a> StatusReport<'a> {
             behind: Vec::new(),
             versions: BTreeMap::new(),
             unknown: BTreeMap::new(),
+            of_other_kinds: BTreeMap::new(),
         };
         for planned in &plan.targets {
             for version in &planned.unknown {
-                *summary.unknown.entry(version).or_default() += 1;
+                match planned.of_other_kinds.get(version) {
+                    None => *summary.unknown.entry(version).or_default() += 1,
+                    Some(kind) => {
+                        let others = summary.of_other_kinds.entry(version);
+                        others.or_insert(OfOtherKind { kind, schemas: 0 }).schemas += 1;
+                    }
+                }
             }
             if !matches!(planned.target, Target::Tenant { .. }) {
                 continue;
@@ -95,13 +111,21 @@ impl Report for StatusReport<'_> {
             )
         };
         text.push_str(&skipped(targets));
+        let have = |many: usize| match many {
+            1 => "1 schema has".to_owned(),
+            many => format!("{many} schemas have"),
+        };
         for (version, many) in &self.summary.unknown {
             text.push_str(&format!(
                 "\nwarning: {} {version}, which none of the migrations is: see `migrate --prune`",
-                match many {
-                    1 => "1 schema has".to_owned(),
-                    many => format!("{many} schemas have"),
-                }
+                have(*many)
+            ));
+        }
+        for (version, OfOtherKind { kind, schemas }) in &self.summary.of_other_kinds {
+            text.push_str(&format!(
+                "\nwarning: {} {version}, which is kind {kind}'s, without being of that kind: what it made stays \
+                 until it is dropped by hand, then see `migrate --prune`",
+                have(*schemas)
             ));
         }
         text

@@ -12,6 +12,7 @@ mod errors;
 mod fixture;
 mod fleet;
 mod help;
+mod kinds;
 mod lifecycle;
 mod lint;
 mod people;

@@ -82,7 +82,12 @@ impl<'a> Doctor<'a> {
         let mut checkup = Checkup::default();
         let layout = self.pool.layout();
         let own = [layout.shared(), layout.template()].into_iter();
-        let presence = catalog::presence(conn, &own.chain(layout.extra()).collect::<Vec<_>>())?;
+        let of_kinds: Vec<&SchemaName> = match self.migrator {
+            Some(migrator) => migrator.kind_templates().collect(),
+            None => Vec::new(),
+        };
+        let own = own.chain(layout.extra()).chain(of_kinds.iter().copied());
+        let presence = catalog::presence(conn, &own.collect::<Vec<_>>())?;
         let usable = |schema: &SchemaName| presence.get(schema) == Some(&Presence::Usable);
 
         let registry = registry::state(conn)
@@ -96,6 +101,10 @@ impl<'a> Doctor<'a> {
             checkup.add(&finding::REGISTRY_MISSING, None, fault.to_owned());
         }
         own_schemas(layout, &presence, &mut checkup);
+        // One of a kind that is missing is told of with the migrations that it lacks.
+        for schema in of_kinds.iter().filter(|schema| usable(schema)) {
+            template(conn, schema, &mut checkup)?;
+        }
         let template = match usable(layout.template()) {
             true => template(conn, layout.template(), &mut checkup)?,
             false => Tables::default(),
@@ -114,6 +123,7 @@ impl<'a> Doctor<'a> {
         let both = in_both(&template, &shared);
         if let Some(migrator) = self.migrator.filter(|_| usable(layout.shared())) {
             versions(
+                layout,
                 &migrator.plan_by(&Selection::All, true)?,
                 &both,
                 &mut checkup,
@@ -218,7 +228,9 @@ fn foreign_keys(
         .collect();
     for key in catalog::leading_out(conn, layout.shared())? {
         let tenant = whose.get(key.target_schema.as_str()).copied();
-        if tenant.is_none() && key.target_schema != layout.template().as_str() {
+        let is_template = key.target_schema == layout.template().as_str()
+            || layout.is_kind_template(&key.target_schema);
+        if tenant.is_none() && !is_template {
             continue;
         }
         let message = format!(
@@ -277,7 +289,7 @@ fn in_both(template: &Tables, shared: &Tables) -> Vec<String> {
 }
 
 /// What is pending, and what was applied that nobody knows.
-fn versions(plan: &MigrationPlan, both: &[String], checkup: &mut Checkup) {
+fn versions(layout: &Layout, plan: &MigrationPlan, both: &[String], checkup: &mut Checkup) {
     // Also those that the template lacks: Diesel may have been run before `boardinghouse migrate` was.
     let of_tenants: HashSet<String> = plan
         .targets
@@ -289,10 +301,14 @@ fn versions(plan: &MigrationPlan, both: &[String], checkup: &mut Checkup) {
         })
         .collect();
     for planned in plan.targets.iter().filter(|planned| !planned.exists) {
-        if let Target::Static { .. } = planned.target {
-            let message = format!("{}: its schema is missing", planned.target);
-            checkup.add(&finding::PENDING, planned.target.tenant_id(), message);
+        let is_of_kind = |schema: &SchemaName| layout.is_kind_template(schema.as_str());
+        match &planned.target {
+            Target::Static { .. } => {}
+            Target::Template { schema } if is_of_kind(schema) => {}
+            _ => continue,
         }
+        let message = format!("{}: its schema is missing", planned.target);
+        checkup.add(&finding::PENDING, planned.target.tenant_id(), message);
     }
     // What else is missing altogether is told elsewhere.
     for planned in plan.targets.iter().filter(|planned| planned.exists) {
@@ -318,6 +334,18 @@ fn versions(plan: &MigrationPlan, both: &[String], checkup: &mut Checkup) {
                 strays.join(", ")
             );
             checkup.add(&finding::TENANT_MIGRATIONS_IN_SHARED, None, message);
+        }
+        let (others, unknown): (Vec<&str>, Vec<&str>) = unknown
+            .into_iter()
+            .partition(|&version| planned.of_other_kinds.contains_key(version));
+        if !others.is_empty() {
+            let kind =
+                |version: &&str| format!("{version} of kind {}", planned.of_other_kinds[*version]);
+            let message = format!(
+                "{target} has versions that are of another kind than it is, and what they made: {}",
+                others.iter().map(kind).collect::<Vec<_>>().join(", ")
+            );
+            checkup.add(&finding::UNKNOWN_VERSIONS, target.tenant_id(), message);
         }
         if !unknown.is_empty() {
             let message = format!(

@@ -39,6 +39,26 @@ impl DriftReport {
     pub fn is_healthy(&self) -> bool {
         self.drifted.is_empty() && self.incomparable.is_empty() && self.missing.is_empty()
     }
+
+    /// Both, of parts of a fleet that are compared with different templates.
+    pub(super) fn with(mut self, other: Self) -> Self {
+        self.tenants += other.tenants;
+        self.read_in_full += other.read_in_full;
+        self.shapes.extend(other.shapes);
+        self.shapes.sort_by_key(|group| {
+            let size = usize::MAX - group.tenants.len();
+            (!group.as_the_template, group.kind_template.clone(), size)
+        });
+        self.drifted.extend(other.drifted);
+        self.drifted.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+        self.other_versions.extend(other.other_versions);
+        self.other_versions.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+        self.incomparable.extend(other.incomparable);
+        self.incomparable.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+        self.missing.extend(other.missing);
+        self.missing.sort();
+        self
+    }
 }
 
 /// Tenants of the same structure.
@@ -47,6 +67,9 @@ impl DriftReport {
 pub struct ShapeGroup {
     /// Whether it is that of the template.
     pub as_the_template: bool,
+    /// The template of the tenants' kind, where that is what they are compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind_template: Option<SchemaName>,
     /// The tenants.
     pub tenants: Vec<TenantId>,
 }

@@ -39,6 +39,8 @@ use crate::{
 pub(super) struct Visit {
     pub(super) target: Target,
     pub(super) schema: SchemaName,
+    /// The migrations that it is to have.
+    pub(super) set: SetName,
     /// Of a tenant: by what it is known in the ledger, and the number of its schema.
     pub(super) member: Option<(i64, u32)>,
 }
@@ -135,8 +137,7 @@ impl<'a> Worker<'a> {
     }
 
     fn set(&self, visit: &Visit) -> &'a Set {
-        let name = SetName::of(&visit.target);
-        self.sets.get(&name).expect("all sets were read")
+        self.sets.get(&visit.set).expect("all sets were read")
     }
 
     fn binding(&self, visit: &Visit) -> Binding {
@@ -308,13 +309,15 @@ impl<'a> Worker<'a> {
                 _ => Runs::Coded(migration.as_ref(), up),
             },
             Code::Opaque => {
-                let name = SetName::of(&visit.target);
-                if !self.opaque.contains_key(&name) {
-                    let source = self.migrator.source(&name).expect("it was read before");
-                    let migrations = source.migrations(&name)?;
+                let name = &visit.set;
+                if !self.opaque.contains_key(name) {
+                    let mut migrations = Vec::new();
+                    for source in self.migrator.sources(name) {
+                        migrations.extend(source.migrations(name)?);
+                    }
                     self.opaque.insert(name.clone(), migrations);
                 }
-                let migration = self.opaque[&name]
+                let migration = self.opaque[name]
                     .iter()
                     .find(|m| m.name().version().to_string() == entry.version)
                     .ok_or_else(|| {

@@ -13,7 +13,7 @@ use super::{
     plan::Target,
     report::{LockUse, Outcome, ReportEntry},
     run::Run,
-    set::{Code, Set, SetName},
+    set::{Code, Sets},
     tenants::tenant,
     transaction::in_transaction_by,
 };
@@ -45,7 +45,7 @@ struct Broken {
 impl Run<'_> {
     /// Takes the templates, and the tenants that a filter lets through, to the goal, or none of them.
     pub(super) fn all_or_none(&mut self, filter: &TenantFilter, templates: bool) -> Result<()> {
-        let set = &self.sets[&SetName::Tenants];
+        let sets = self.sets;
         let mut entries = Vec::new();
         let mut parts = Vec::new();
         let template = self.migrator.template_target().schema();
@@ -54,17 +54,19 @@ impl Run<'_> {
             let (wait, stop) = (self.migrator.lock_wait, &self.migrator.stop);
             lock::schema_for_session(&mut self.guard().pg, &template, wait, stop)?;
             let mut own = vec![self.migrator.template_target()];
+            own.extend(self.ready_kinds()?.iter().map(|kind| kind.target()));
             let named = ledger::named_templates(&mut self.guard().pg)?;
             self.read_own(&named)?;
             own.extend(named.into_iter().map(|schema| Target::Template { schema }));
             for target in own {
                 let visit = Visit {
                     schema: target.schema(),
+                    set: self.migrator.set_of(&target),
                     target,
                     member: None,
                 };
                 let has = self.has(&visit.schema).cloned();
-                part(set, visit, has, &mut entries, &mut parts);
+                part(sets, visit, has, &mut entries, &mut parts);
             }
         }
         let current: BTreeSet<String> = self.current().into_iter().collect();
@@ -82,7 +84,7 @@ impl Run<'_> {
                             continue;
                         }
                     };
-                    part(set, visit, Ok(has), &mut entries, &mut parts);
+                    part(sets, visit, Ok(has), &mut entries, &mut parts);
                 }
                 Err(outcome) => entries.push(ReportEntry::unvisited(tenant(&member), outcome)),
             }
@@ -90,14 +92,15 @@ impl Run<'_> {
         let blocked = entries
             .iter()
             .any(|entry| matches!(entry.outcome, Outcome::Failed(_)));
-        check_that_all_is_text(set, &parts)?;
+        check_that_all_is_text(sets, &parts)?;
+        let finish = self.finish_all();
         let result = match blocked {
             true => Err(Broken {
                 at: Some(parts.len()),
                 error: Error::new(ErrorKind::Migration, "another schema is in the way"),
             }),
-            false if parts.is_empty() => Ok(()),
-            false => self.in_one_transaction(set, &parts),
+            false if parts.is_empty() && finish.is_empty() => Ok(()),
+            false => self.in_one_transaction(&parts, &finish),
         };
         if templates {
             lock::release_schema(&mut self.guard().pg, &template)?;
@@ -115,6 +118,7 @@ impl Run<'_> {
             };
             let mut entry = ReportEntry::unvisited(part.visit.target, outcome);
             if matches!(entry.outcome, Outcome::Done) {
+                let set = &sets[&part.visit.set];
                 entry.applied = part.steps.iter().map(|step| step.describe(set)).collect();
             }
             entries.push(entry);
@@ -123,9 +127,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn in_one_transaction(&mut self, set: &Set, parts: &[Part]) -> Result<(), Broken> {
+    fn in_one_transaction(&mut self, parts: &[Part], finish: &str) -> Result<(), Broken> {
         let whole = |error| Broken { at: None, error };
         let migrator = self.migrator;
+        let sets = self.sets;
         let mut worker = Worker::new(migrator, self.sets);
         let session = worker.session().map_err(whole)?;
         session.lend();
@@ -139,6 +144,7 @@ impl Run<'_> {
                 if part.visit.schema != *migrator.pool.layout().template() {
                     lock::schema_for_transaction(pg, &part.visit.schema, migrator.lock_wait)?;
                 }
+                let set = &sets[&part.visit.set];
                 let batch = Batch::new(set, &part.steps, &part.before, vec![&part.visit]);
                 let text = fleet::HEAR.to_owned() + &batch.body(migrator);
                 pg.batch_execute(&text).map_err(|error| {
@@ -156,10 +162,15 @@ impl Run<'_> {
                     foretold = Some(foretell(first, now, number + 1, parts)?);
                 }
             }
+            if !finish.is_empty() {
+                pg.batch_execute(finish)
+                    .map_err(|error| Error::database("finish the templates of kinds", error))?;
+            }
             Ok(LockBudget::read(pg)?.held)
         });
         match done {
             Ok(held) => {
+                self.unfinished.clear();
                 self.locks = foretold.map(|foretold: LockUse| LockUse { held, ..foretold });
                 Ok(())
             }
@@ -170,12 +181,13 @@ impl Run<'_> {
 
 /// Notes what there is to do in a schema, or that there is nothing, or why it cannot be done.
 fn part(
-    set: &Set,
+    sets: &Sets,
     visit: Visit,
     has: Result<BTreeSet<String>>,
     entries: &mut Vec<ReportEntry>,
     parts: &mut Vec<Part>,
 ) {
+    let set = &sets[&visit.set];
     let steps = has.and_then(|before| Ok((set.steps(&before)?, before)));
     match steps {
         Ok((steps, _)) if steps.is_empty() => {
@@ -223,8 +235,12 @@ fn foretell(first: &LockBudget, now: LockBudget, done: usize, parts: &[Part]) ->
 }
 
 /// What is written in Rust, and what runs without a transaction, cannot be part of one.
-fn check_that_all_is_text(set: &Set, parts: &[Part]) -> Result<()> {
-    for step in parts.iter().flat_map(|part| &part.steps) {
+fn check_that_all_is_text(sets: &Sets, parts: &[Part]) -> Result<()> {
+    let steps = parts.iter().flat_map(|part| {
+        let set = &sets[&part.visit.set];
+        part.steps.iter().map(move |step| (set, step))
+    });
+    for (set, step) in steps {
         let Some(entry) = step.entry(set) else {
             continue;
         };

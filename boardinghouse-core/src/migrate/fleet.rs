@@ -16,7 +16,7 @@ use super::{
     plan::Target,
     queue::{Again, Item, Limits, Queue, Work},
     report::{FailedMigration, Outcome, ReportEntry},
-    set::{SetName, Sets},
+    set::Sets,
 };
 use crate::{error::ErrorKind, session::Session};
 
@@ -138,7 +138,7 @@ impl Hand<'_> {
             }
             self.queue.connected();
             match work {
-                Work::One(item) => self.one(item),
+                Work::One(item) => self.one(*item),
                 Work::Batch { items, measure } => self.batch(items, measure),
             }
             if !self.pause.is_zero() {
@@ -217,7 +217,8 @@ impl Hand<'_> {
 
     fn batch(&mut self, items: Vec<Item>, measure: bool) {
         let begun = Instant::now();
-        let set = &self.sets[&SetName::Tenants];
+        // Who shares a route has the same set.
+        let set = &self.sets[&items[0].visit.set];
         let route = items[0]
             .route
             .clone()

@@ -12,7 +12,8 @@ pub enum Goal {
     /// The newest version: what is pending is applied.
     #[default]
     Newest,
-    /// Exactly this version: what is pending up to it is applied, what was applied after it is taken back.
+    /// Exactly this version: what is pending up to it is applied, what was applied after it is taken back. One
+    /// of a kind of tenants is for the others the newest of theirs before it.
     Version(String),
     /// As many migrations are taken back, the newest first: of those that the shared schema has, or that the
     /// template or any tenant of the selection has. Each loses those of them that it has.
@@ -185,9 +186,10 @@ impl Aim {
         Ok(match self {
             Self::Newest => pending(set.entries.len()).collect(),
             Self::Version(version) => {
-                let at = find(set, version).map_or(0, |at| at + 1);
-                let last = at.checked_sub(1).map(|at| &set.entries[at].version);
-                let later = has.iter().rev().filter(|has| Some(*has) > last);
+                // Of another kind of tenants it may be: then what comes before it.
+                let last = plain(version);
+                let at = set.entries.partition_point(|entry| entry.version <= last);
+                let later = has.iter().rev().filter(|has| **has > last);
                 let back: Vec<Step> = taken_back(set, later)?;
                 back.into_iter().chain(pending(at)).collect()
             }
@@ -218,13 +220,14 @@ impl Aim {
 
 /// The position of a migration, by its version as it is remembered, as it is written, or by its name.
 fn find(set: &Set, version: &str) -> Option<usize> {
-    let plain = version
-        .split('_')
-        .next()
-        .unwrap_or_default()
-        .replace('-', "");
-    set.position(&plain)
+    set.position(&plain(version))
         .filter(|at| !version.contains('_') || set.entries[*at].name == version)
+}
+
+/// A version as it is remembered.
+fn plain(version: &str) -> String {
+    let version = version.split('_').next().unwrap_or_default();
+    version.replace('-', "")
 }
 
 fn taken_back<'a>(set: &Set, versions: impl Iterator<Item = &'a String>) -> Result<Vec<Step>> {

@@ -37,6 +37,7 @@ pub(super) struct Member {
     pub(super) id: TenantId,
     pub(super) schema: SchemaName,
     pub(super) status: TenantStatus,
+    pub(super) kind: Option<String>,
     pub(super) incarnation: i64,
     /// The number of the schema; `None` where it is missing.
     pub(super) schema_oid: Option<u32>,
@@ -71,6 +72,8 @@ pub(super) fn members<C: registry::PgQueries>(
         schema_name: String,
         #[diesel(sql_type = sql_types::Text)]
         status: String,
+        #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+        kind: Option<String>,
         #[diesel(sql_type = sql_types::BigInt)]
         incarnation: i64,
         #[diesel(sql_type = sql_types::Nullable<sql_types::Oid>)]
@@ -111,6 +114,7 @@ pub(super) fn members<C: registry::PgQueries>(
                 id: TenantId::parse(&row.id)?,
                 schema: SchemaName::existing(&row.schema_name)?,
                 status: row.status.parse()?,
+                kind: row.kind,
                 incarnation: row.incarnation,
                 schema_oid: row.schema_oid,
                 known: match row.hash.and_then(|hash| lists.get(&hash)) {

@@ -10,6 +10,7 @@ mod filter;
 mod fleet;
 mod goal;
 mod group;
+mod kinds;
 mod ledger;
 mod plan;
 mod planning;
@@ -40,6 +41,7 @@ pub use self::{
     report::{FailedMigration, LockUse, MigrationReport, Outcome, ReportEntry, RunEvent},
 };
 use self::{
+    kinds::KindSet,
     run::Run,
     set::{Set, SetName, Sets, Source},
     statics::StaticSet,
@@ -124,6 +126,7 @@ pub struct Migrator {
     registry: Source,
     shared: Option<Source>,
     tenants: Option<Source>,
+    kinds: Vec<KindSet>,
     statics: Vec<StaticSet>,
     coded: Vec<Arc<dyn TenantMigration>>,
     lock_wait: Duration,
@@ -147,6 +150,7 @@ impl fmt::Debug for Migrator {
         f.debug_struct("Migrator")
             .field("shared", &self.shared.is_some())
             .field("tenants", &self.tenants.is_some())
+            .field("kinds", &self.kinds.len())
             .field("statics", &self.statics.len())
             .field("goal", &self.goal)
             .finish_non_exhaustive()
@@ -165,6 +169,7 @@ impl Migrator {
             registry: Source::new(REGISTRY),
             shared: None,
             tenants: None,
+            kinds: Vec::new(),
             statics: Vec::new(),
             coded: Vec::new(),
             lock_wait: Duration::from_secs(60),
@@ -200,6 +205,50 @@ impl Migrator {
     pub fn tenants(mut self, source: impl MigrationSource<Pg> + Send + Sync + 'static) -> Self {
         self.tenants = Some(Source::new(source));
         self
+    }
+
+    /// Adds migrations that only tenants of a [kind](crate::Tenant::kind) get, besides those of all tenants: both
+    /// in the order of their versions, of which none may be in both sets. Tenants of no kind, and of a kind
+    /// without migrations, get those of all tenants alone.
+    ///
+    /// The kind has a template of its own, [`Layout::kind_template`](crate::Layout::kind_template). A run of
+    /// everything, or of all tenants, makes it from the migrations where it is missing, and from then on tenants
+    /// of the kind are cloned from it. Clones that [wait for tenants](crate::Provisioner::keep_ready) are of the
+    /// template of everybody, and are not for tenants of the kind.
+    ///
+    /// A tenant whose kind was changed gets what it lacks of the new kind's. What it had of the old one stays,
+    /// and is [told of](PlannedTarget::of_other_kinds). What is called alike replaces what was added before.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Layout::kind_template`](crate::Layout::kind_template), for a kind that cannot have a template.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use boardinghouse_core::{Migrator, TenantPool};
+    /// use diesel_migrations::FileBasedMigrations;
+    ///
+    /// let pool = TenantPool::builder().build("postgres://localhost/app")?;
+    /// Migrator::new(pool)
+    ///     .tenants(FileBasedMigrations::from_path("migrations/tenant")?)
+    ///     .kind("shop", FileBasedMigrations::from_path("migrations/shop")?)?
+    ///     .kind("clinic", FileBasedMigrations::from_path("migrations/clinic")?)?
+    ///     .run_at_start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn kind(
+        mut self,
+        kind: &str,
+        source: impl MigrationSource<Pg> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let template = self.pool.layout().kind_template(kind)?;
+        self.put_kind(KindSet {
+            name: kind.into(),
+            template,
+            source: Source::new(source),
+        });
+        Ok(self)
     }
 
     /// Adds a [tenant of the configuration](crate::StaticTenants) with its own migrations. They run after those of the
@@ -539,18 +588,25 @@ impl Migrator {
         }
     }
 
-    fn source(&self, set: &SetName) -> Option<&Source> {
-        match set {
-            SetName::Registry => Some(&self.registry),
-            SetName::Shared => self.shared.as_ref(),
-            SetName::Tenants => self.tenants.as_ref(),
-            SetName::Static(id) => self.static_set(id)?.source.as_ref(),
-        }
+    /// Where the migrations of a set come from, other than those that are written in Rust.
+    fn sources(&self, set: &SetName) -> Vec<&Source> {
+        let tenants = self.tenants.as_ref();
+        let (one, other) = match set {
+            SetName::Registry => (Some(&self.registry), None),
+            SetName::Shared => (self.shared.as_ref(), None),
+            SetName::Tenants => (tenants, None),
+            SetName::Kind(kind) => (tenants, self.kind_set(kind).map(|set| &set.source)),
+            SetName::Static(id) => (
+                self.static_set(id).and_then(|set| set.source.as_ref()),
+                None,
+            ),
+        };
+        one.into_iter().chain(other).collect()
     }
 
     fn read_sets(&self) -> Result<Sets> {
         let statics = self.statics.iter();
-        SetName::ALL
+        let mut sets = SetName::ALL
             .into_iter()
             .chain(statics.map(|set| SetName::Static(set.id.clone())))
             .map(|name| {
@@ -558,9 +614,15 @@ impl Migrator {
                     SetName::Tenants => self.coded.as_slice(),
                     _ => &[],
                 };
-                let set = Set::read(&name, self.source(&name), coded)?;
+                let set = Set::read(&name, self.sources(&name).pop(), coded)?;
                 Ok((name, set))
             })
-            .collect()
+            .collect::<Result<Sets>>()?;
+        for kind in &self.kinds {
+            let name = SetName::Kind(Arc::clone(&kind.name));
+            let set = sets[&SetName::Tenants].with_kinds_own(&name, &kind.source)?;
+            sets.insert(name, set);
+        }
+        Ok(sets)
     }
 }

@@ -1,6 +1,6 @@
 //! What a run visits and what it would do there: data, made without writing.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::Serialize;
 
@@ -14,12 +14,13 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Selection {
-    /// Everything: registry, shared schema, static tenants, template, named templates, all tenants.
+    /// Everything: registry, shared schema, static tenants, the template and those of kinds, named templates,
+    /// all tenants.
     #[default]
     All,
     /// The registry and the shared schema.
     Shared,
-    /// The template, the named templates and all tenants.
+    /// The template and those of kinds, the named templates and all tenants.
     Tenants,
     /// These tenants and nothing else.
     Only(Vec<TenantId>),
@@ -61,7 +62,7 @@ pub enum Target {
         /// Its name.
         schema: SchemaName,
     },
-    /// The template, or a named one.
+    /// The template, that of a kind, or a named one.
     Template {
         /// Its name.
         schema: SchemaName,
@@ -139,6 +140,10 @@ pub struct PlannedTarget {
     /// The versions that it has and that none of its migrations has: applied by a newer release, or
     /// by mistake.
     pub unknown: Vec<String>,
+    /// Those of [`unknown`](Self::unknown) that another [kind](super::Migrator::kind) of tenants has, and that
+    /// kind: the tenant was of it before, or is a copy of one. What they made is still there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub of_other_kinds: BTreeMap<String, String>,
     /// Why the goal cannot be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked: Option<String>,
@@ -166,6 +171,7 @@ impl PlannedTarget {
             applied: [].into(),
             pending: Vec::new(),
             unknown: Vec::new(),
+            of_other_kinds: BTreeMap::new(),
             blocked: None,
             skipped: None,
         }

@@ -11,6 +11,7 @@ use super::{
     Migrator,
     goal::Goal,
     group::Group,
+    kinds::{self, KindSet},
     ledger::{self, History, Known, read_histories},
     plan::{MigrationPlan, PlannedTarget, Selection, Target},
     set::{Set, SetName, Sets},
@@ -42,7 +43,13 @@ impl Migrator {
         let mut targets = Vec::new();
         for (target, schema) in own.into_iter().zip(schemas) {
             let why_not = self.why_not_static(&mut *conn, &target)?;
-            let mut planned = planned(&sets, target, histories.remove(&schema));
+            let history = histories.remove(&schema);
+            let set = self.set_of(&target);
+            // The template of a kind is made on the way to the newest version only.
+            if matches!(set, SetName::Kind(_)) && history.is_none() && !self.goal.is_newest() {
+                continue;
+            }
+            let mut planned = planned(&sets, &set, target, history);
             if let Some(error) = why_not {
                 planned.blocked = Some(error.chain());
             }
@@ -70,6 +77,7 @@ impl Migrator {
         own.extend(self.static_targets(selection)?);
         if let Selection::All | Selection::Tenants = selection {
             own.push(self.template_target());
+            own.extend(self.kinds.iter().map(KindSet::target));
             if state == RegistryState::Current {
                 let named = ledger::named_templates(conn)?.into_iter();
                 own.extend(named.map(|schema| Target::Template { schema }));
@@ -106,7 +114,7 @@ impl Migrator {
                     .into_iter()
                     .map(|(id, schema)| {
                         let has = histories.remove(&schema);
-                        planned(sets, Target::Tenant { id, schema }, has)
+                        planned(sets, &SetName::Tenants, Target::Tenant { id, schema }, has)
                     })
                     .collect());
             }
@@ -117,11 +125,14 @@ impl Migrator {
         let mut members = ledger::members(conn, &filter, &current)?;
         ledger::look_up(conn, &mut members, distrust)?;
         let newest: Arc<[String]> = current.clone().into();
-        let mut lists = Lists::new(&sets[&SetName::Tenants]);
+        let mut lists = HashMap::new();
         Ok(members
             .into_iter()
             .map(|member| {
                 let target = tenant(&member);
+                let lists = lists
+                    .entry(self.set_of_kind(member.kind.as_deref()))
+                    .or_insert_with_key(|set| Lists::new(sets, set));
                 let mut planned = match (&member.known, member.schema_oid) {
                     (_, None) => PlannedTarget::missing(target),
                     (Known::Current, _) => lists.planned(target, Arc::clone(&newest)),
@@ -154,7 +165,14 @@ impl Migrator {
                 "this goal is for one set of migrations: choose the tenants, or the shared schema",
             )),
             (goal, Selection::Shared) => goal.check(&sets[&SetName::Shared]),
-            (goal, _) => goal.check(&sets[&SetName::Tenants]),
+            (goal, _) => {
+                let of_all = goal.check(&sets[&SetName::Tenants]);
+                let of_some = |set: SetName| goal.check(&sets[&set]).is_ok();
+                match of_all {
+                    Err(_) if *goal != Goal::Prune && self.kind_names().any(of_some) => Ok(()),
+                    of_all => of_all,
+                }
+            }
         }
     }
 
@@ -177,7 +195,8 @@ impl Migrator {
             Selection::Static(_) => Vec::new(),
             _ => vec![SetName::Shared, SetName::Tenants],
         };
-        for name in own.into_iter().chain(statics) {
+        let kinds = self.kind_names().filter(|_| !own.is_empty());
+        for name in own.iter().cloned().chain(kinds).chain(statics) {
             let is_unknown =
                 |set: &Set| matches!(name, SetName::Static(_)) && set.entries.is_empty();
             if let Some(set) = sets.get_mut(&name).filter(|set| !is_unknown(set)) {
@@ -201,12 +220,12 @@ impl Migrator {
             (None, None) => self.shared_target(),
             (Some(_), _) => self.template_target(),
         };
-        let mut histories = read_histories(conn, &[leader.schema()])?;
-        let history = histories.remove(&leader.schema());
-        let mut versions = match history.map(|history| history.versions) {
-            Some(Ok(versions)) => versions.into_iter().collect(),
-            Some(Err(_)) | None => BTreeSet::new(),
+        let of = |conn: &mut PgConnection, leaders: &[SchemaName]| -> Result<BTreeSet<String>> {
+            let histories = read_histories(conn, leaders)?.into_values();
+            let versions = histories.filter_map(|history| history.versions.ok());
+            Ok(versions.flatten().collect())
         };
+        let mut versions = of(conn, &[leader.schema()])?;
         let Some(filter) = filter else {
             return Ok(versions);
         };
@@ -214,12 +233,29 @@ impl Migrator {
         ledger::check_names(conn, &filter)?;
         let mut members = ledger::members(conn, &filter, &[])?;
         ledger::look_up(conn, &mut members, self.reconcile)?;
+        let kinds: Vec<&KindSet> = match selection {
+            Selection::Tenants => self.kinds.iter().collect(),
+            // Of those whose tenants are visited.
+            _ => self
+                .kinds
+                .iter()
+                .filter(|set| members.iter().any(|m| m.kind.as_deref() == Some(&set.name)))
+                .collect(),
+        };
+        if !kinds.is_empty() {
+            let templates: Vec<SchemaName> = kinds.iter().map(|set| set.template.clone()).collect();
+            versions.extend(of(conn, &templates)?);
+        }
         for member in members {
             if let Known::Versions(own) = &member.known {
                 versions.extend(own.iter().cloned());
             }
         }
-        versions.retain(|version| sets[&SetName::Tenants].position(version).is_some());
+        let sets: Vec<&Set> = std::iter::once(SetName::Tenants)
+            .chain(kinds.iter().map(|set| set.set_name()))
+            .map(|name| &sets[&name])
+            .collect();
+        versions.retain(|version| sets.iter().any(|set| set.position(version).is_some()));
         Ok(versions)
     }
 
@@ -237,8 +273,8 @@ impl Migrator {
 }
 
 /// Of a schema that is no tenant's; `None` where it is missing.
-fn planned(sets: &Sets, target: Target, history: Option<History>) -> PlannedTarget {
-    let set = &sets[&SetName::of(&target)];
+fn planned(sets: &Sets, name: &SetName, target: Target, history: Option<History>) -> PlannedTarget {
+    let set = &sets[name];
     // Of a static tenant without migrations nothing is known: what it has is somebody else's.
     let history = match target {
         Target::Static { .. } if set.entries.is_empty() => history.map(|history| History {
@@ -250,30 +286,32 @@ fn planned(sets: &Sets, target: Target, history: Option<History>) -> PlannedTarg
     match history.map(|history| history.versions) {
         None => {
             // What it will need when it is there.
-            let planned = Lists::new(set).planned(target, [].into());
+            let planned = Lists::new(sets, name).planned(target, [].into());
             PlannedTarget {
                 exists: false,
                 ..planned
             }
         }
-        Some(Ok(versions)) => Lists::new(set).planned(target, versions.into()),
+        Some(Ok(versions)) => Lists::new(sets, name).planned(target, versions.into()),
         Some(Err(error)) => PlannedTarget {
             blocked: Some(error.chain()),
-            ..Lists::new(set).planned(target, [].into())
+            ..Lists::new(sets, name).planned(target, [].into())
         },
     }
 }
 
 /// What is found out once for all who have the same versions.
 struct Lists<'a> {
+    sets: &'a Sets,
     set: &'a Set,
     known: HashMap<Arc<[String]>, Arc<PlannedTarget>>,
 }
 
 impl<'a> Lists<'a> {
-    fn new(set: &'a Set) -> Self {
+    fn new(sets: &'a Sets, name: &SetName) -> Self {
         Self {
-            set,
+            sets,
+            set: &sets[name],
             known: HashMap::new(),
         }
     }
@@ -287,10 +325,12 @@ impl<'a> Lists<'a> {
                 Err(error) => (Vec::new(), Some(error.chain())),
             };
             let unknown = has.iter().filter(|version| set.position(version).is_none());
+            let unknown: Vec<String> = unknown.cloned().collect();
             Arc::new(PlannedTarget {
                 target: target.clone(),
                 exists: true,
-                unknown: unknown.cloned().collect(),
+                of_other_kinds: kinds::owners(self.sets, &unknown),
+                unknown,
                 applied,
                 pending,
                 blocked,

@@ -95,7 +95,7 @@ impl Item {
 
 /// Something to do.
 pub(super) enum Work {
-    One(Item),
+    One(Box<Item>),
     Batch {
         items: Vec<Item>,
         /// Whether its locks are to be counted.
@@ -211,7 +211,7 @@ impl<'a> Queue<'a> {
     /// it is not needed where others have one.
     pub(super) fn without_connection(&self, work: Work, error: &str) -> bool {
         let items = match work {
-            Work::One(item) => vec![item],
+            Work::One(item) => vec![*item],
             Work::Batch { items, measure } => {
                 if measure {
                     self.state().measured = false;
@@ -379,7 +379,7 @@ impl State {
         let mut first = self.waiting.remove(at)?;
         first.begun.get_or_insert(now);
         let Some(route) = first.route.clone().filter(|route| route.shares) else {
-            return Some(Work::One(first));
+            return Some(Work::One(Box::new(first)));
         };
         let measure = !std::mem::replace(&mut self.measured, true);
         let size = self.size.clamp(1, self.most);

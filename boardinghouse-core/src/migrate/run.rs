@@ -17,7 +17,7 @@ use super::{
     ledger::{self, read_histories},
     plan::{Selection, Target},
     report::{LockUse, MigrationReport, Outcome, ReportEntry, RunEvent},
-    set::{Set, SetName, Sets},
+    set::{Set, Sets},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -40,6 +40,8 @@ pub(super) struct Run<'a> {
     /// What the schemas have that do not belong to tenants.
     /// An error matters only where the schema is visited.
     histories: HashMap<SchemaName, Result<BTreeSet<String>, String>>,
+    /// Templates of kinds that cannot be cloned yet.
+    pub(super) unfinished: HashSet<SchemaName>,
     pub(super) entries: Vec<ReportEntry>,
     pub(super) warnings: Vec<String>,
     pub(super) stopped: Option<String>,
@@ -78,6 +80,7 @@ impl<'a> Run<'a> {
             failures: 0,
             resume: None,
             histories: HashMap::new(),
+            unfinished: HashSet::new(),
             entries: Vec::new(),
             warnings: Vec::new(),
             stopped: None,
@@ -104,7 +107,7 @@ impl<'a> Run<'a> {
     }
 
     fn set(&self, target: &Target) -> &'a Set {
-        &self.sets[&SetName::of(target)]
+        &self.sets[&self.migrator.set_of(target)]
     }
 
     /// Visits what a selection holds.
@@ -126,6 +129,7 @@ impl<'a> Run<'a> {
                     let reason = "the shared schema could not be migrated";
                     self.skip_statics(selection, reason)?;
                     self.skip(self.migrator.template_target(), reason.to_owned());
+                    self.skip_kinds(reason);
                     self.skip_tenants(&filter, &HashSet::new(), reason);
                 }
             }
@@ -190,6 +194,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Whether a schema that is no tenant's was there when it was looked for.
+    pub(super) fn is_known(&self, schema: &SchemaName) -> bool {
+        self.histories.contains_key(schema)
+    }
+
     /// What a schema has that is no tenant's.
     pub(super) fn has(&self, schema: &SchemaName) -> Result<&BTreeSet<String>> {
         let unavailable = |reason| Error::new(ErrorKind::SchemaUnavailable, reason);
@@ -214,14 +223,21 @@ impl<'a> Run<'a> {
 
     /// Creates a schema whose history was read, where it is missing.
     pub(super) fn create_own_schema(&mut self, schema: &SchemaName) -> Result<()> {
-        if !self.histories.contains_key(schema) {
-            self.guard()
-                .pg
-                .batch_execute(&sql::create_schema_if_missing(schema))
-                .map_err(|error| Error::database(&format!("create schema {schema}"), error))?;
-            self.histories.insert(schema.clone(), Ok(BTreeSet::new()));
+        self.create_schema_by(schema, &sql::create_schema_if_missing(schema))
+            .map(drop)
+    }
+
+    /// As [`create_own_schema`](Self::create_own_schema), by these statements. Says whether it was missing.
+    pub(super) fn create_schema_by(&mut self, schema: &SchemaName, create: &str) -> Result<bool> {
+        if self.histories.contains_key(schema) {
+            return Ok(false);
         }
-        Ok(())
+        self.guard()
+            .pg
+            .batch_execute(create)
+            .map_err(|error| Error::database(&format!("create schema {schema}"), error))?;
+        self.histories.insert(schema.clone(), Ok(BTreeSet::new()));
+        Ok(true)
     }
 
     /// The registry only ever goes forward.
@@ -260,7 +276,7 @@ impl<'a> Run<'a> {
         let set = self.set(target);
         let schema = target.schema();
         let has = self.has(&schema)?;
-        if set.steps(has)?.is_empty() {
+        if set.steps(has)?.is_empty() && !self.finishes(&schema) {
             return Ok(());
         }
         let wait = self.migrator.lock_wait;
@@ -268,6 +284,7 @@ impl<'a> Run<'a> {
         let visit = Visit {
             target: target.clone(),
             schema: schema.clone(),
+            set: self.migrator.set_of(target),
             member: None,
         };
         let mut worker = Worker::new(self.migrator, self.sets);
@@ -293,14 +310,16 @@ impl<'a> Run<'a> {
             }
         };
         *applied = progress.done;
+        // Under its lock: whoever waits to clone it finds it finished.
+        let migrated = migrated.and_then(|()| Ok(self.finish(&schema)?));
         let released = lock::release_schema(&mut self.guard().pg, &schema);
         migrated?;
         Ok(released?)
     }
 
-    /// Warns when the template, which has just been migrated, cannot be cloned any more. The next
+    /// Warns when a template, which has just been migrated, cannot be cloned any more. The next
     /// sign-up would be the first to tell.
-    fn look_at_template(&mut self) {
+    pub(super) fn look_at_template(&mut self, schema: &SchemaName) {
         if self
             .entries
             .last()
@@ -308,10 +327,14 @@ impl<'a> Run<'a> {
         {
             return;
         }
-        let template = Template::new(self.layout().template().clone());
+        let template = Template::new(schema.clone());
         let compiled = template.compile(&mut self.guard().pg);
         if let Err(error) = compiled {
-            let warning = format!("no tenant can be created any more: {}", error.chain());
+            let whom = match schema == self.layout().template() {
+                true => "no tenant".to_owned(),
+                false => format!("no tenant of the kind of {schema}"),
+            };
+            let warning = format!("{whom} can be created any more: {}", error.chain());
             tracing::warn!("{warning}");
             self.warnings.push(warning);
         }
@@ -325,8 +348,8 @@ impl<'a> Run<'a> {
         }
         let mut migrated = self.visit_own(self.migrator.template_target());
         if migrated {
-            self.look_at_template();
-            migrated = self.visit_named_templates()?;
+            self.look_at_template(self.layout().template());
+            migrated = self.visit_kinds()? && self.visit_named_templates()?;
         }
         if migrated && !self.interrupted() {
             return self.visit_groups(filter);

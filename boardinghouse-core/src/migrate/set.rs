@@ -16,7 +16,6 @@ use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations};
 use super::{
     coded::TenantMigration,
     goal::{Aim, Step},
-    plan::Target,
     text::{Sharing, sharing, talks_to_client},
 };
 use crate::{
@@ -35,22 +34,14 @@ pub(super) enum SetName {
     Registry,
     Shared,
     Tenants,
+    /// Of the tenants of a kind that has migrations of its own: those of all tenants, and its own.
+    Kind(Arc<str>),
     /// Of a static tenant.
     Static(TenantId),
 }
 
 impl SetName {
     pub(super) const ALL: [Self; 3] = [Self::Registry, Self::Shared, Self::Tenants];
-
-    /// The set that a target is migrated with.
-    pub(super) fn of(target: &Target) -> Self {
-        match target {
-            Target::Registry => Self::Registry,
-            Target::Shared { .. } => Self::Shared,
-            Target::Static { id, .. } => Self::Static(id.clone()),
-            Target::Template { .. } | Target::Tenant { .. } => Self::Tenants,
-        }
-    }
 }
 
 impl fmt::Display for SetName {
@@ -59,6 +50,7 @@ impl fmt::Display for SetName {
             Self::Registry => f.write_str("registry"),
             Self::Shared => f.write_str("shared"),
             Self::Tenants => f.write_str("tenant"),
+            Self::Kind(kind) => write!(f, "kind {kind}'s"),
             Self::Static(id) => write!(f, "static tenant {id}'s"),
         }
     }
@@ -91,7 +83,7 @@ impl Source {
         })
     }
 
-    fn read(&self, set: &SetName) -> Result<Vec<Entry>> {
+    fn read(&self, set: &SetName) -> Result<Vec<Arc<Entry>>> {
         self.migrations(set)?
             .iter()
             .map(|migration| {
@@ -109,12 +101,12 @@ impl Source {
                     },
                     false => Code::Opaque,
                 };
-                Ok(Entry {
+                Ok(Arc::new(Entry {
                     version: migration.name().version().to_string(),
                     name: migration.name().to_string(),
                     in_transaction: migration.metadata().run_in_transaction(),
                     code,
-                })
+                }))
             })
             .collect()
     }
@@ -184,7 +176,7 @@ pub(super) struct Entry {
 /// The migrations of one set, in the order of their versions.
 #[derive(Default)]
 pub(super) struct Set {
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<Arc<Entry>>,
     /// What schemas are brought to.
     pub(super) aim: Aim,
 }
@@ -197,12 +189,25 @@ impl Set {
         coded: &[Arc<dyn TenantMigration>],
     ) -> Result<Self> {
         let mut entries = source.map_or_else(|| Ok(Vec::new()), |source| source.read(name))?;
-        entries.extend(coded.iter().map(|migration| Entry {
-            version: version_of(migration.name()),
-            name: migration.name().to_owned(),
-            in_transaction: true,
-            code: Code::Coded(Arc::clone(migration)),
+        entries.extend(coded.iter().map(|migration| {
+            Arc::new(Entry {
+                version: version_of(migration.name()),
+                name: migration.name().to_owned(),
+                in_transaction: true,
+                code: Code::Coded(Arc::clone(migration)),
+            })
         }));
+        Self::checked(name, entries)
+    }
+
+    /// What the tenants of a kind have: the migrations of all tenants, and those of the kind.
+    pub(super) fn with_kinds_own(&self, name: &SetName, source: &Source) -> Result<Self> {
+        let mut entries = source.read(name)?;
+        entries.extend(self.entries.iter().cloned());
+        Self::checked(name, entries)
+    }
+
+    fn checked(name: &SetName, mut entries: Vec<Arc<Entry>>) -> Result<Self> {
         entries.sort_unstable_by(|a, b| a.version.cmp(&b.version));
         let refused = |message: String| Err(Error::new(ErrorKind::Migration, message));
         if let Some(entry) = entries

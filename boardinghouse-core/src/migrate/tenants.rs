@@ -53,14 +53,16 @@ impl Run<'_> {
 
     /// Whether some tenant that was not seen yet has something to be done.
     fn is_anything_left(&mut self, filter: &TenantFilter, seen: &HashSet<i64>) -> Result<bool> {
-        let set = &self.sets[&SetName::Tenants];
         let mut unseen = self.members(filter, &mut seen.clone())?;
         unseen.retain(|member| self.readied(member).is_ok());
         let current: BTreeSet<String> = self.current().into_iter().collect();
-        Ok(unseen.iter().any(|member| match &member.known {
-            Known::Current => set.steps(&current).map_or(true, |steps| !steps.is_empty()),
-            Known::Versions(has) => set.steps(has).map_or(true, |steps| !steps.is_empty()),
-            Known::Unknown | Known::Unreadable(_) => true,
+        Ok(unseen.iter().any(|member| {
+            let set = &self.sets[&self.migrator.set_of_kind(member.kind.as_deref())];
+            match &member.known {
+                Known::Current => set.steps(&current).map_or(true, |steps| !steps.is_empty()),
+                Known::Versions(has) => set.steps(has).map_or(true, |steps| !steps.is_empty()),
+                Known::Unknown | Known::Unreadable(_) => true,
+            }
         }))
     }
 
@@ -128,9 +130,10 @@ impl Run<'_> {
                 self.warnings.push(warning);
             }
         }
-        let current: BTreeSet<String> = self.current().into_iter().collect();
-        let route_of_current = self.route(Arc::new(current));
-        let mut routes: HashMap<Arc<BTreeSet<String>>, Option<Arc<Route>>> = HashMap::new();
+        let current: Arc<BTreeSet<String>> = Arc::new(self.current().into_iter().collect());
+        // By what they are to have, and what they have.
+        let mut routes_of_current = HashMap::new();
+        let mut routes = HashMap::new();
         let mut items = Vec::new();
         let mut entries: Vec<Option<ReportEntry>> = Vec::with_capacity(members.len());
         for member in members {
@@ -142,19 +145,17 @@ impl Run<'_> {
                 }
             };
             let (route, alone) = match member.known {
-                Known::Current => (route_of_current.clone(), false),
+                Known::Current => {
+                    let route = routes_of_current.entry(visit.set.clone());
+                    let route = route.or_insert_with_key(|set| self.route(set, &current));
+                    (route.clone(), false)
+                }
                 Known::Versions(versions) => {
                     // Its table of migrations may not be there yet; alone, it is made.
                     let alone = versions.is_empty();
-                    let route = match routes.get(&versions) {
-                        Some(route) => route.clone(),
-                        None => {
-                            let route = self.route(Arc::clone(&versions));
-                            routes.insert(versions, route.clone());
-                            route
-                        }
-                    };
-                    (route, alone)
+                    let route = routes.entry((visit.set.clone(), versions));
+                    let route = route.or_insert_with_key(|(set, has)| self.route(set, has));
+                    (route.clone(), alone)
                 }
                 Known::Unknown => (None, true),
                 Known::Unreadable(reason) => {
@@ -283,19 +284,21 @@ impl Run<'_> {
         Ok(Visit {
             target: tenant(member),
             schema: member.schema.clone(),
+            set: self.migrator.set_of_kind(member.kind.as_deref()),
             member: Some((member.incarnation, oid)),
         })
     }
 
-    /// The versions of who is up to date.
+    /// The versions of who is up to date, and of no kind that has more.
     pub(super) fn current(&self) -> Vec<String> {
         self.sets[&SetName::Tenants].versions()
     }
 
-    /// The steps of all who have the same. `None` where they cannot be known: each then says why.
-    fn route(&self, versions: Arc<BTreeSet<String>>) -> Option<Arc<Route>> {
-        let set = &self.sets[&SetName::Tenants];
-        let steps = set.steps(&versions).ok()?;
+    /// The steps of all who have the same, and are to have the same. `None` where they cannot be known: each
+    /// then says why.
+    fn route(&self, set: &SetName, versions: &Arc<BTreeSet<String>>) -> Option<Arc<Route>> {
+        let set = &self.sets[set];
+        let steps = set.steps(versions).ok()?;
         let shares = !self.migrator.hooks.any()
             && steps.iter().all(|step| match step.entry(set) {
                 None => true,
@@ -307,7 +310,7 @@ impl Run<'_> {
                 }
             });
         Some(Arc::new(Route {
-            before: versions,
+            before: Arc::clone(versions),
             steps,
             shares,
         }))

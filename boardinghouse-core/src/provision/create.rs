@@ -1,9 +1,6 @@
 //! A tenant whose schema is a clone of the template, in as few round trips as can be.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use diesel::{
     PgConnection,
@@ -20,7 +17,7 @@ use crate::{
     names::SchemaName,
     registry::{self, Registered},
     sql,
-    template::{Known, Template},
+    template::Template,
     tenant::{Tenant, TenantStatus},
 };
 
@@ -110,9 +107,8 @@ impl Provisioner {
     ) -> Result<Option<Tenant>, Failed> {
         self.begin(conn, tenant)?;
         let begun = Instant::now();
-        let known = self.plan.known();
-        let had_plan = known.is_some();
-        let done = self.in_open_transaction(conn, known, tenant, register);
+        let mut old_plan = None;
+        let done = self.in_open_transaction(conn, &mut old_plan, tenant, register);
         let waited = begun.elapsed() >= LOCK_TIMEOUT;
         let done = done.and_then(|created| {
             AnsiTransactionManager::commit_transaction(conn)
@@ -122,15 +118,15 @@ impl Provisioner {
         done.map_err(|error| {
             // A connection that cannot be rolled back is closed when it is returned.
             let _ = AnsiTransactionManager::rollback_transaction(conn);
-            match error.kind() {
+            match (error.kind(), old_plan) {
                 // SQLSTATE does not reach us through Diesel: to try again once too often does no harm.
-                ErrorKind::Database if waited => Failed::Busy(error),
+                (ErrorKind::Database, _) if waited => Failed::Busy(error),
                 // It may ask for a table that is gone.
-                ErrorKind::Database if had_plan => {
-                    self.plan.forget();
+                (ErrorKind::Database, Some(template)) => {
+                    self.plans.forget(&template);
                     Failed::Busy(error)
                 }
-                ErrorKind::Database => match registry::require(conn) {
+                (ErrorKind::Database, None) => match registry::require(conn) {
                     Err(instead) => Failed::For(instead),
                     Ok(()) => Failed::For(error),
                 },
@@ -142,11 +138,11 @@ impl Provisioner {
     /// Begins a transaction that has the locks of the two schemas.
     ///
     /// They are asked for, not waited for: see [`lock`]. What the template is, is read only when its lock is
-    /// held.
+    /// held; which it is, too.
     fn begin(&self, conn: &mut PgConnection, tenant: &Tenant) -> Result<(), Failed> {
-        let template = self.pool.layout().template();
+        let templates = self.templates(tenant);
         let message = sql::begin_clone(
-            template,
+            &templates.iter().collect::<Vec<_>>(),
             tenant.schema(),
             LOCK_TIMEOUT.min(self.lock_wait),
             &Template::settings(),
@@ -169,17 +165,22 @@ impl Provisioner {
         })
     }
 
+    /// `old_plan` becomes the template whose plan was made before.
     fn in_open_transaction(
         &self,
         conn: &mut PgConnection,
-        known: Option<Arc<Known>>,
+        old_plan: &mut Option<SchemaName>,
         tenant: &Tenant,
         register: &impl Fn(&mut PgConnection, &Question) -> Result<Option<Registered>>,
     ) -> Result<Option<Tenant>> {
-        let template = Template::new(self.pool.layout().template().clone());
+        let template = self.template_of(conn, tenant)?;
+        let known = self.plans.known(template.schema());
         let known = match known {
-            Some(known) => known,
-            None => self.plan.renew(conn, &template)?,
+            Some(known) => {
+                *old_plan = Some(template.schema().clone());
+                known
+            }
+            None => self.plans.renew(conn, &template)?,
         };
         let Some(registered) = register(conn, &known.question())? else {
             return Ok(None);
@@ -200,7 +201,7 @@ impl Provisioner {
         }
         let plan = match known.is_of(&registered.fingerprint) {
             true => known,
-            false => self.plan.renew(conn, &template)?,
+            false => self.plans.renew(conn, &template)?,
         };
         plan.plan().create(conn, tenant.schema())?;
         Ok(Some(registered.tenant))

@@ -65,7 +65,8 @@ impl Provisioner {
     ///
     /// [`create`](Self::create) takes one wherever there is one, and renames it: a sign-up then waits for
     /// neither the server's DDL nor its disk. Call this from time to time, from as many processes as you
-    /// like: only one of them works at a time.
+    /// like: only one of them works at a time. They are of the template of everybody, so tenants of a kind that
+    /// has [migrations of its own](crate::Migrator::kind) do not get one.
     ///
     /// # Errors
     ///
@@ -167,7 +168,7 @@ impl Provisioner {
         let template = Template::new(self.pool.layout().template().clone());
         let (known, rows) = conn.build_transaction().read_committed().run(|conn| {
             let conn: &mut PgConnection = conn;
-            let known = self.plan.current(conn, &template)?;
+            let known = self.plans.current(conn, &template)?;
             Ok::<_, Error>((known, rows(conn)?))
         })?;
         let (mut ready, mut stale) = (Vec::new(), Vec::new());
@@ -188,7 +189,7 @@ impl Provisioner {
     ) -> Result<(usize, Option<SchemaName>)> {
         let template = Template::new(self.pool.layout().template().clone());
         lock::schema_shared_for_transaction(conn, template.schema(), self.lock_wait)?;
-        let known = self.plan.current(conn, &template)?;
+        let known = self.plans.current(conn, &template)?;
         known.can_be_renamed()?;
         let there = rows(conn)?;
         let there = there

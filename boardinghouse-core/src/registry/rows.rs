@@ -229,6 +229,7 @@ pub(crate) fn claim_and_look(
     let looked: Option<Looked> = diesel::sql_query(claim_tenant(&question.sql))
         .bind::<sql_types::BigInt, _>(tenant.incarnation())
         .bind::<sql_types::Text, _>(tenant.schema().as_str())
+        .bind::<sql_types::Nullable<sql_types::Text>, _>(tenant.kind())
         .get_result(conn)
         .optional()
         .map_err(|error| Error::database("provision the tenant", error))?;

@@ -212,7 +212,7 @@ pub(crate) const DIAGNOSIS: &str = "pg_catalog.current_setting('boardinghouse.fa
 /// are NULL where it says nothing, or something about another schema. `$1` are the versions of who is up to
 /// date: for those they are not sent.
 pub(crate) const MEMBERS: &str = "\
-    SELECT t.id, t.schema_name, t.status, t.incarnation, n.oid AS schema_oid, \
+    SELECT t.id, t.schema_name, t.status, t.kind, t.incarnation, n.oid AS schema_oid, \
            l.versions IS NOT DISTINCT FROM $1 AS is_current, \
            CASE WHEN l.versions IS DISTINCT FROM $1 \
                 THEN pg_catalog.md5(pg_catalog.array_to_string(l.versions, ',')) END AS hash \

@@ -1,6 +1,9 @@
 //! A plan that is used again for as long as the template stays as it is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use diesel::{
     OptionalExtension, PgConnection, QueryableByName, RunQueryDsl, sql_query,
@@ -60,20 +63,21 @@ impl Known {
     }
 }
 
-/// The plan that was last used.
+/// The plans that were last used, one of each template.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct KeptPlan(Arc<Mutex<Option<Arc<Known>>>>);
+pub(crate) struct KeptPlans(Arc<Mutex<HashMap<SchemaName, Arc<Known>>>>);
 
-impl KeptPlan {
-    pub(crate) fn known(&self) -> Option<Arc<Known>> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+impl KeptPlans {
+    fn plans(&self) -> MutexGuard<'_, HashMap<SchemaName, Arc<Known>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    pub(crate) fn known(&self, template: &SchemaName) -> Option<Arc<Known>> {
+        self.plans().get(template).cloned()
+    }
+
+    pub(crate) fn forget(&self, template: &SchemaName) {
+        self.plans().remove(template);
     }
 
     /// The plan for the template as it is, made anew only if it has changed.
@@ -82,7 +86,7 @@ impl KeptPlan {
         conn: &mut PgConnection,
         template: &Template,
     ) -> Result<Arc<Known>> {
-        if let Some(known) = self.known() {
+        if let Some(known) = self.known(template.schema()) {
             // It may ask for a table that is gone: then the template has changed.
             let now = fingerprint::read(conn, &known.question());
             if now.is_ok_and(|now| known.is_of(&now)) {
@@ -112,7 +116,8 @@ impl KeptPlan {
                 keep_in_registry(conn, &plan, &fingerprint)?;
             }
             let known = Arc::new(Known { plan, fingerprint });
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&known));
+            self.plans()
+                .insert(template.schema().clone(), Arc::clone(&known));
             return Ok(known);
         }
         Err(template.restless())
