@@ -260,7 +260,14 @@ impl Provisioner {
         }
         // A savepoint: with no transaction around it, a transaction.
         conn.transaction(|conn| self.create_checked(conn, new, &tenant))
-            .map_err(|error| error.with_tenant(&new.id))
+            .map_err(|error| {
+                // Nothing is to be waited for: who asks for names that are taken must not keep those who have
+                // them out of the cache.
+                for subject in new.subjects() {
+                    self.pool.changed(subject);
+                }
+                error.with_tenant(&new.id)
+            })
     }
 
     /// Runs `work` in a transaction on the shared schema, whose statements wait for locks no longer than

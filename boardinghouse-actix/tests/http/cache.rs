@@ -7,7 +7,7 @@ use boardinghouse_core::{NewTenant, PgRegistry, Provisioner, TenantPool};
 
 use crate::{
     app::serve,
-    client::{Answer, get, until},
+    client::{Answer, get, post, until},
     fixture::Fixture,
 };
 
@@ -36,6 +36,27 @@ fn in_steady_state_the_registry_is_not_asked() {
     );
     for _ in 0..500 {
         round();
+    }
+    assert_eq!(tenancy.cache().stats().loads, loads);
+}
+
+#[test]
+fn who_wants_a_name_that_is_taken_does_not_take_its_owner_out_of_the_cache() {
+    let pool = TenantPool::builder().registry_ttl(Duration::from_secs(60));
+    let fixture = Fixture::with_pool(pool);
+    let tenancy = fixture.tenancy().exempt("/signup/acme");
+    let tenancy = tenancy.resolver(HostTable);
+    while !fixture.pool.state().listening {
+        std::thread::yield_now();
+    }
+    let server = serve(tenancy.clone(), 1);
+    let ask = || get(server.at, "acme.test", "/target").is(200, "/target <- /target");
+    ask();
+    post(server.at, "x.test", "/signup/acme", "").is(409, "");
+    ask();
+    let loads = tenancy.cache().stats().loads;
+    for _ in 0..10 {
+        ask();
     }
     assert_eq!(tenancy.cache().stats().loads, loads);
 }
