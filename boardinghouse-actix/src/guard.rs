@@ -42,7 +42,8 @@ pub fn shared_site() -> impl Guard {
     fn_guard(|ctx| seen(ctx, |tenant| tenant.is_none()))
 }
 
-/// Requests that are for a tenant.
+/// Requests that are for a tenant, also one of the [configuration](crate::Tenancy::statics): put scopes for
+/// those first, by their id or kind.
 #[must_use]
 pub fn tenant() -> impl Guard {
     fn_guard(|ctx| seen(ctx, |tenant| tenant.is_some()))

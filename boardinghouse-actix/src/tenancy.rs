@@ -257,8 +257,10 @@ impl Tenancy {
     }
 
     /// Sets the page on which people choose a tenant: a path, exempt or on the shared site. Where a
-    /// handler wants a [`Tenant`] and none was chosen, browsers are sent there, with 302, and
-    /// programs get 409. Defaults to none: such requests get 404.
+    /// handler wants a [`Tenant`] and none was chosen, browsers (by their `Accept`) are sent there, with
+    /// 302, and programs get 409. It is reached whatever tenant was chosen before, also one that is
+    /// suspended or not to be entered any more, whose page it then does not show. Defaults to none: such
+    /// requests get 404.
     #[must_use]
     pub fn chooser(self, path: impl Into<String>) -> Self {
         self.with(|inner| inner.chooser = Some(path.into()))
@@ -307,8 +309,8 @@ impl Tenancy {
     /// Sets who may enter a tenant that the user names: in a session, a cookie or a header of their
     /// own. It is asked on every request. Without it, such a request fails with 500.
     ///
-    /// A request whose host or path names the tenant is not asked about, unless
-    /// [`restricted`](Self::restricted) was called.
+    /// **A request whose host or path names the tenant is not asked about**: it is served to everybody,
+    /// members or not, unless [`restricted`](Self::restricted) was called.
     #[must_use]
     pub fn access(self, access: Access) -> Self {
         self.with(|inner| inner.access = Some(access))
@@ -316,6 +318,22 @@ impl Tenancy {
 
     /// Lets only those in whom [`access`](Self::access) does, however the tenant was named: a site
     /// without public pages. Others get 403.
+    ///
+    /// Tenants of the configuration are tenants, too. Where their pages are public, begin the chain with
+    /// who says so:
+    ///
+    /// ```
+    /// use boardinghouse_core::{Access, ByMembership, Decision, Visit};
+    ///
+    /// let access = Access::new(|visit: &Visit<'_>| match visit.tenant.kind() {
+    ///     Some("site") => Decision::Allow, // `kind = "site"` in boardinghouse.toml
+    ///     _ => Decision::Abstain,
+    /// })
+    /// .or(ByMembership);
+    /// ```
+    ///
+    /// A page on which people log in must be exempt, or one of those: nobody is known there yet. That
+    /// goes for a page that redeems a login token as well.
     #[must_use]
     pub fn restricted(self) -> Self {
         self.with(|inner| inner.restricted = true)

@@ -257,6 +257,17 @@ pub enum Routing {
     Default,
 }
 
+impl Routing {
+    /// Whether the URL itself names the tenant, so that another URL is needed for another one.
+    #[must_use]
+    pub fn is_by_address(self) -> bool {
+        matches!(
+            self,
+            Self::Host | Self::Folder | Self::Subdomain | Self::Path | Self::Static
+        )
+    }
+}
+
 impl fmt::Display for Routing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

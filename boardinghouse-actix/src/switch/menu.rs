@@ -57,7 +57,9 @@ pub struct TenantMenu {
     pub from: Option<String>,
     /// The page to go to afterwards, where the handler has said so.
     pub next: Option<String>,
-    /// Whether nobody switches on this page.
+    /// Whether nobody switches on this page: because [`Switch::page`] says so, or because its address names
+    /// the tenant, so that the session is not asked. Links lead from there to other tenants:
+    /// [`TenantUrls::url_of`](crate::TenantUrls::url_of).
     pub disabled: bool,
 }
 
@@ -237,18 +239,23 @@ impl FromRequest for TenantMenu {
         let request = request.clone();
         Box::pin(async move {
             let session = session_of(&request).map_err(Cause::from)?;
-            let (tenancy, user, selected, from) = {
+            let (tenancy, user, selected, is_fixed, from) = {
                 let extensions = request.extensions();
                 let seen = extensions.get::<Seen>().ok_or(Cause::NoMiddleware)?;
-                let selected = seen.tenant.as_ref().map(|tenant| tenant.id().clone());
+                let tenant = seen.tenant.as_ref();
+                let selected = tenant.map(|tenant| tenant.id().clone());
+                let is_fixed = tenant.is_some_and(|tenant| tenant.routed_by().is_by_address());
                 let user = known_user(seen).cloned();
-                (seen.tenancy.clone(), user, selected, page(&request, seen))
+                let from = page(&request, seen);
+                (seen.tenancy.clone(), user, selected, is_fixed, from)
             };
             let switch = tenancy.inner().switch.as_ref();
             let switch = switch.ok_or(Cause::Switch(Refusal::NotConfigured))?;
             let entries = tenancy.entries(switch, user.as_ref()).await?;
             let menu = Self::new(switch, &session, entries, selected, Some(from));
-            Ok(menu.map_err(Cause::Session)?)
+            let mut menu = menu.map_err(Cause::Session)?;
+            menu.disabled |= is_fixed;
+            Ok(menu)
         })
     }
 }

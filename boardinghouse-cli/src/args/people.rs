@@ -79,7 +79,7 @@ pub(crate) enum MemberCommand {
     /// Makes a user a member of a tenant
     ///
     /// Users are known by whatever id the application has for them. One who is a member already gets the
-    /// role.
+    /// role, where one is said.
     #[command(after_help = "Examples:\n  \
         boardinghouse member add acme 42\n  \
         boardinghouse member add acme ann@example.com --role owner")]
@@ -88,9 +88,9 @@ pub(crate) enum MemberCommand {
         tenant: TenantId,
         /// The user, by the application's own id
         user: String,
-        /// What the user is there, in the application's own words
-        #[arg(long, default_value = "member")]
-        role: String,
+        /// What the user is there, in the application's own words [default: member]
+        #[arg(long)]
+        role: Option<String>,
     },
     /// Lists the members of a tenant, or the tenants of a user
     ///

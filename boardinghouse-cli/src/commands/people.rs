@@ -101,7 +101,11 @@ pub(super) fn member(
     let registry = context.registry()?;
     let report = match command {
         MemberCommand::Add { tenant, user, role } => {
-            registry.add_member(&user, &tenant, &role)?;
+            let members = registry.members(&tenant)?;
+            let is_now = members.into_iter().find(|(other, _)| *other == user);
+            // Who is a member keeps the role, unless another is said.
+            let role = role.or(is_now.map(|(_, role)| role));
+            registry.add_member(&user, &tenant, role.as_deref().unwrap_or("member"))?;
             MembersReport::of_tenant(&tenant, registry.members(&tenant)?)
         }
         MemberCommand::List(of) => match (of.tenant, of.user) {

@@ -94,7 +94,7 @@ impl MembersReport {
 impl Report for MembersReport {
     fn human(&self) -> String {
         if self.0.is_empty() {
-            return "no members".to_owned();
+            return "nobody is a member".to_owned();
         }
         let row = |member: &MemberOf| {
             [

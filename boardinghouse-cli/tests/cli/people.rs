@@ -187,7 +187,10 @@ fn members_are_added_listed_and_removed() {
         let args = [&["member"], args, &["--no-input"]].concat();
         fixture.run(&args)
     };
-    assert_eq!(run(&["list", "acme"]).expect(0).stdout, "no members\n");
+    assert_eq!(
+        run(&["list", "acme"]).expect(0).stdout,
+        "nobody is a member\n"
+    );
     run(&["add", "acme", "42"]).expect(0);
     run(&["add", "acme", "ann@example.com"]).expect(0);
     run(&["add", "globex", "42", "--role", "guest"]).expect(0);

@@ -158,7 +158,7 @@ pub(super) const UNKNOWN_VERSIONS: Check = warning(
 );
 pub(super) const UNFINISHED: Check = warning(
     "BH015",
-    "delete the tenant, and create it again if it is wanted",
+    "see in the log why, then run `boardinghouse provision` for it; or delete the tenant",
 );
 pub(super) const ROLE_SCHEMA: Check = warning(
     "BH016",
