@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{HeaderMap, HeaderValue, LOCATION};
 
-/// Puts `base` in front of a `Location` that is a path and does not begin with it.
+/// Puts `base` in front of a `Location` that is a path, and not below it or beside it.
 pub(crate) fn keep_below(headers: &mut HeaderMap, base: &str) {
     if base.is_empty() {
         return;
@@ -15,7 +15,13 @@ pub(crate) fn keep_below(headers: &mut HeaderMap, base: &str) {
     let is_below = location
         .strip_prefix(base)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']));
-    if !is_path || is_below {
+    // Of another tenant: `/t/globex` beside `/t/acme`.
+    let beside = base.rsplit_once('/').map_or("", |(beside, _)| beside);
+    let is_beside = !beside.is_empty()
+        && location
+            .strip_prefix(beside)
+            .is_some_and(|rest| rest.starts_with('/'));
+    if !is_path || is_below || is_beside {
         return;
     }
     if let Ok(value) = HeaderValue::try_from(format!("{base}{location}")) {
@@ -40,7 +46,9 @@ mod tests {
             ("/x", "/t/a/x"),
             ("/", "/t/a/"),
             ("/x?y=/z#w", "/t/a/x?y=/z#w"),
-            ("/t/ab", "/t/a/t/ab"),
+            ("/t/ab", "/t/ab"),
+            ("/t/globex/x", "/t/globex/x"),
+            ("/tt/x", "/t/a/tt/x"),
             ("/t/a", "/t/a"),
             ("/t/a/x", "/t/a/x"),
             ("/t/a?x", "/t/a?x"),

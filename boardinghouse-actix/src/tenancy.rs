@@ -6,7 +6,7 @@ use actix_web::{
     Error as ActixError, HttpMessage as _, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
-    http::StatusCode,
+    http::{StatusCode, header},
     middleware::{Next, from_fn},
 };
 use boardinghouse_core::{
@@ -477,10 +477,16 @@ async fn serve<B: MessageBody>(
         |tenant| info_span!("tenant", tenant = %tenant.id(), routed_by = %tenant.routed_by()),
     );
     let base = tenant.map_or("", Tenant::base_path).to_owned();
+    let by_cookie = tenant.is_some_and(|tenant| tenant.routed_by().is_by_cookie());
     request.extensions_mut().insert(seen);
     let mut response = next.call(request).instrument(span).await?;
     if tenancy.0.rewrite_locations {
         location::keep_below(response.headers_mut(), &base);
+    }
+    if by_cookie {
+        // So that a cache does not show one tenant's page to another (RFC 9110, section 12.5.5).
+        let cookie = header::HeaderValue::from_static("Cookie");
+        response.headers_mut().append(header::VARY, cookie);
     }
     Ok(response.map_into_left_body())
 }

@@ -268,6 +268,13 @@ impl Routing {
     }
 }
 
+impl Routing {
+    /// Whether a cookie names it, or a session, whose key is in one.
+    pub(crate) fn is_by_cookie(self) -> bool {
+        matches!(self, Self::Session | Self::Cookie)
+    }
+}
+
 impl fmt::Display for Routing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
