@@ -69,6 +69,12 @@
 //! set `X-Forwarded-Host`, and name the proxy's address to [`Tenancy::trust_proxy`]. Headers of anybody else
 //! are ignored. Exempt the path of health checks, which come by address and not by name.
 //!
+//! # Features
+//!
+//! * `session`: `SessionTenant`, `SessionUser`, `Switch`, `TenantMenu`, `TenantForm`: people who belong to
+//!   several tenants and switch, with actix-session.
+//! * `testing`: module `testing`, requests that land in a tenant, for the tests of an application.
+//!
 //! # Sign-up
 //!
 //! Who signs up has no tenant yet, so the route is on an exempt path and uses [`SharedDb`]. In one
