@@ -8,7 +8,7 @@ use boardinghouse_core::{SharedConnection, TenantConnection, TenantPool};
 use crate::{
     blocking,
     error::{Cause, Error},
-    tenancy::Seen,
+    middleware::Seen,
     tenant::{Tenant, tenant_and_pool},
 };
 

@@ -1,21 +1,17 @@
 //! From a request to its tenant.
 
-use std::sync::Arc;
-
 use actix_web::{
     HttpResponse,
     dev::ServiceRequest,
     http::{StatusCode, header},
 };
-use boardinghouse_core::{
-    Address, DomainName, ErrorKind, FolderName, Membership, RegistryCache, Route, Tenant, TenantId,
-    TenantStatus, User,
-};
+use boardinghouse_core::{Address, Route, Tenant, TenantStatus, User};
 
 use crate::{
     accept::prefers_html,
-    blocking,
     error::{Cause, Error},
+    lookup::without_www,
+    mount::with_query,
     request::{Incoming, port},
     resolver::{Asked, Resolution, Routing},
     tenancy::Tenancy,
@@ -30,13 +26,13 @@ pub(crate) struct Found {
     /// The part of the path that belongs to the tenant.
     pub(crate) base: Option<String>,
     /// Where the request is to be sent on to.
-    redirect_to: Option<Address>,
+    pub(crate) redirect_to: Option<Address>,
     /// What the user is there, where that was asked.
     pub(crate) role: Option<String>,
 }
 
 impl Found {
-    fn new(tenant: Tenant, routing: Routing) -> Self {
+    pub(crate) fn new(tenant: Tenant, routing: Routing) -> Self {
         Self {
             tenant,
             routing,
@@ -46,7 +42,7 @@ impl Found {
         }
     }
 
-    fn at(route: Route, routing: Routing, base: Option<String>) -> Self {
+    pub(crate) fn at(route: Route, routing: Routing, base: Option<String>) -> Self {
         Self {
             base,
             redirect_to: route.redirect_to,
@@ -103,7 +99,7 @@ impl Tenancy {
                 }
             };
         };
-        let user = self.user_in(&incoming, Some(&found.tenant))?;
+        let user = self.known_in(user, &incoming, &found.tenant);
         let entered = self.may_enter(&incoming, &mut found, by, user.as_ref());
         let entered = entered.await;
         if let Err(answer) = entered.and_then(|()| self.is_served(request, &found.tenant)) {
@@ -126,14 +122,28 @@ impl Tenancy {
         incoming: &Incoming<'_>,
         tenant: Option<&Tenant>,
     ) -> Result<Option<User>, Error> {
-        let Some(users) = &self.inner().users else {
-            return Ok(None);
+        let user = match &self.inner().users {
+            Some(users) => users.user(incoming).map_err(Cause::User)?,
+            None => None,
         };
-        let user = users.user(incoming).map_err(Cause::User)?;
-        Ok(user.filter(|user| match (&user.of_tenant, tenant) {
-            (Some(own), Some(tenant)) if own == tenant.id() => users.is_of(incoming, tenant),
+        Ok(match tenant {
+            Some(tenant) => self.known_in(user, incoming, tenant),
+            None => user,
+        })
+    }
+
+    /// Without a user of a former tenant's own, whose id another has now.
+    fn known_in(
+        &self,
+        user: Option<User>,
+        incoming: &Incoming<'_>,
+        tenant: &Tenant,
+    ) -> Option<User> {
+        let users = self.inner().users.as_ref()?;
+        user.filter(|user| match &user.of_tenant {
+            Some(own) if own == tenant.id() => users.is_of(incoming, tenant),
             _ => true,
-        }))
+        })
     }
 
     /// The tenant that a request names, and the resolver that says so.
@@ -231,116 +241,10 @@ impl Tenancy {
                 if self.is_chooser(incoming) {
                     return Ok(Named::Nothing);
                 }
-                return Err(self.no_tenant(incoming).into());
+                return Err(self.not_chosen(incoming.headers()).into());
             }
             None => Named::Nothing,
         })
-    }
-
-    /// The tenant of the configuration whose domain it is, or whose folder of it.
-    fn static_at(&self, host: &DomainName, path: &str) -> Option<Found> {
-        let statics = &self.inner().statics;
-        let folder = first_segment(path).and_then(|s| FolderName::parse(s).ok());
-        if let Some(folder) = folder
-            && let Some(found) = statics.by_address(host, Some(&folder))
-        {
-            return Some(Found {
-                base: Some(format!("/{folder}")),
-                ..Found::new(found.tenant.clone(), Routing::Static)
-            });
-        }
-        let found = statics.by_address(host, None)?;
-        Some(Found::new(found.tenant.clone(), Routing::Static))
-    }
-
-    /// The tenant of a domain, or of a folder of it.
-    async fn at_domain(
-        &self,
-        domain: DomainName,
-        path: &str,
-        routing: Routing,
-    ) -> Result<Option<Found>, Error> {
-        let shorter = self.inner().ignore_www.then(|| without_www(&domain));
-        let found = self.at_one_domain(domain, path, routing).await?;
-        match (found, shorter.flatten()) {
-            (None, Some(shorter)) => self.at_one_domain(shorter, path, routing).await,
-            (found, _) => Ok(found),
-        }
-    }
-
-    async fn at_one_domain(
-        &self,
-        domain: DomainName,
-        path: &str,
-        routing: Routing,
-    ) -> Result<Option<Found>, Error> {
-        let folder = first_segment(path).and_then(|segment| FolderName::parse(segment).ok());
-        if let Some(folder) = folder
-            && self.has_folders(domain.clone()).await?
-        {
-            let base = format!("/{folder}");
-            let address = Address::new(domain.clone(), Some(folder));
-            if let Some(route) = self.at_address(address).await? {
-                return Ok(Some(Found::at(route, Routing::Folder, Some(base))));
-            }
-        }
-        let route = self.at_address(domain.into()).await?;
-        Ok(route.map(|route| Found::at(route, routing, None)))
-    }
-
-    async fn has_folders(&self, domain: DomainName) -> Result<bool, Error> {
-        match self.cache().peek_has_folders(&domain) {
-            Some(known) => Ok(known),
-            None => self.look_up(move |cache| cache.has_folders(&domain)).await,
-        }
-    }
-
-    async fn at_address(&self, address: Address) -> Result<Option<Route>, Error> {
-        let route = match self.cache().peek_by_address(&address) {
-            Some(known) => known,
-            None => {
-                self.look_up(move |cache| cache.find_by_address(&address))
-                    .await?
-            }
-        };
-        Ok(route.filter(|route| self.can_be_served(&route.tenant)))
-    }
-
-    pub(crate) async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, Error> {
-        if let Some(found) = self.inner().statics.get(&id) {
-            return Ok(Some(found.tenant.clone()));
-        }
-        let reserved = self.registry().pool().layout().schema_for(&id);
-        if reserved.is_err_and(|error| error.kind() == ErrorKind::ReservedName) {
-            return Ok(None);
-        }
-        let tenant = match self.cache().peek(&id) {
-            Some(known) => known,
-            None => self.look_up(move |cache| cache.find(&id)).await?,
-        };
-        Ok(tenant.filter(|tenant| self.can_be_served(tenant)))
-    }
-
-    /// A row that somebody wrote by hand must not make a tenant of the shared schema, nor one that has the id or
-    /// the schema of a static tenant, of which the layout need not know.
-    pub(crate) fn can_be_served(&self, tenant: &Tenant) -> bool {
-        let mut statics = self.inner().statics.iter().map(|own| &own.tenant);
-        let is_registered = tenant.incarnation() != 0;
-        let layout = self.registry().pool().layout();
-        layout.tenant_schema(tenant.schema()).is_ok()
-            && !statics.any(|own| {
-                is_registered && (own.id() == tenant.id() || own.schema() == tenant.schema())
-            })
-    }
-
-    /// Asks the registry, off the worker thread.
-    pub(crate) async fn look_up<T: Send + 'static>(
-        &self,
-        lookup: impl FnOnce(RegistryCache) -> boardinghouse_core::Result<T> + Send + 'static,
-    ) -> Result<T, Error> {
-        let cache = self.cache().clone();
-        let found = blocking::run(move || lookup(cache)).await?;
-        found.map_err(|error| Cause::Lookup(error.into()).into())
     }
 
     /// Fails where the user named the tenant and may not enter it.
@@ -368,36 +272,6 @@ impl Tenancy {
             resolver.forget(incoming);
         }
         Err(Cause::Forbidden { id: id.clone() }.into())
-    }
-
-    /// What a user is in a tenant; `None` for one who is no member of it.
-    pub(crate) async fn role(
-        &self,
-        user: Option<&User>,
-        tenant: &Tenant,
-    ) -> Result<Option<String>, Error> {
-        let Some(user) = user.filter(|user| user.is_known_to(tenant.id())) else {
-            return Ok(None);
-        };
-        let memberships = self.memberships(user).await?;
-        let membership = memberships.iter().find(|m| is_same(&m.tenant, tenant));
-        Ok(membership.map(|membership| membership.role.clone()))
-    }
-
-    /// The tenants of a user; for one of a tenant's own, that tenant at most.
-    pub(crate) async fn memberships(&self, user: &User) -> Result<Arc<[Membership]>, Error> {
-        let known = match self.cache().peek_memberships(&user.id) {
-            Some(known) => known,
-            None => {
-                let user = user.id.clone();
-                self.look_up(move |cache| cache.memberships(&user)).await?
-            }
-        };
-        if user.of_tenant.is_none() {
-            return Ok(known);
-        }
-        let own = known.iter().filter(|m| user.is_known_to(m.tenant.id()));
-        Ok(own.cloned().collect())
     }
 
     /// Fails where the tenant is not ready.
@@ -428,17 +302,10 @@ impl Tenancy {
     }
 
     /// What a request gets that needs a tenant, and for which none was chosen.
-    fn no_tenant(&self, incoming: &Incoming<'_>) -> Error {
+    pub(crate) fn not_chosen(&self, headers: &header::HeaderMap) -> Error {
         let chooser = self.inner().chooser.clone();
-        Error::not_chosen(chooser.filter(|_| prefers_html(incoming.headers())))
+        Error::not_chosen(chooser.filter(|_| prefers_html(headers)))
     }
-}
-
-/// Whether a membership is of this tenant, and not of another that had the id before, or has it in the registry
-/// where this is a static one. Sources of memberships other than the registry may know the id alone.
-pub(crate) fn is_same(member_of: &Tenant, tenant: &Tenant) -> bool {
-    let incarnation = member_of.incarnation();
-    member_of.id() == tenant.id() && [0, tenant.incarnation()].contains(&incarnation)
 }
 
 /// Whether anybody can name any tenant to it: a session has only what was once allowed.
@@ -456,17 +323,6 @@ fn conflict((first, by): &(Found, Option<&Asked>), other: &Asked) -> Cause {
     Cause::Conflict
 }
 
-fn first_segment(path: &str) -> Option<&str> {
-    let rest = path.strip_prefix('/')?;
-    Some(rest.split_once('/').map_or(rest, |(segment, _)| segment))
-}
-
-/// What is left of a domain without `www.`, where that is a domain still.
-fn without_www(domain: &DomainName) -> Option<DomainName> {
-    let rest = domain.as_str().strip_prefix("www.")?;
-    rest.contains('.').then(|| DomainName::parse(rest).ok())?
-}
-
 /// To the same page at another address of the tenant. It keeps the method (RFC 9110, section 15.4.9).
 fn redirect(
     request: &ServiceRequest,
@@ -478,11 +334,7 @@ fn redirect(
     let path = uri.path();
     let base = found.base.as_deref().unwrap_or_default();
     let path = path.strip_prefix(base).unwrap_or(path);
-    let mut to = address.url_on_port(port, path);
-    if let Some(query) = uri.query() {
-        to.push('?');
-        to.push_str(query);
-    }
+    let to = with_query(address.url_on_port(port, path), uri.query());
     HttpResponse::PermanentRedirect()
         .insert_header((header::LOCATION, to))
         .finish()

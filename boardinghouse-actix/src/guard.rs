@@ -31,7 +31,7 @@
 
 use actix_web::guard::{Guard, GuardContext, fn_guard};
 
-use crate::{tenancy::Seen, tenant::Tenant};
+use crate::{middleware::Seen, tenant::Tenant};
 
 /// Requests that are for no tenant: exempt paths, and those that [`Unknown::SharedSite`] lets
 /// through.

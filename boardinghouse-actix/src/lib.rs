@@ -162,6 +162,8 @@ mod error;
 mod find;
 pub mod guard;
 mod location;
+mod lookup;
+mod middleware;
 mod mount;
 mod request;
 mod resolver;

@@ -40,8 +40,7 @@ pub(crate) fn rewrite(request: &mut ServiceRequest, base: String) -> Result<Moun
     let Some(uri) = rest.and_then(|rest| with_path(&original, rest).ok()) else {
         return Err(Cause::CannotMount(base).into());
     };
-    request.match_info_mut().get_mut().update(&uri);
-    request.head_mut().uri = uri;
+    route_as(request, uri);
     Ok(Mount { base, original })
 }
 
@@ -54,9 +53,23 @@ pub(crate) fn prepend(request: &mut ServiceRequest, prefix: &str) -> Result<(), 
     }
     let path = format!("{prefix}{}", original.path());
     let uri = with_path(&original, &path).map_err(|_| Cause::CannotMount(prefix.to_owned()))?;
+    route_as(request, uri);
+    Ok(())
+}
+
+/// What is matched with routes, and what handlers see.
+fn route_as(request: &mut ServiceRequest, uri: Uri) {
     request.match_info_mut().get_mut().update(&uri);
     request.head_mut().uri = uri;
-    Ok(())
+}
+
+/// A path, or a URL, with the query of another.
+pub(crate) fn with_query(mut target: String, query: Option<&str>) -> String {
+    if let Some(query) = query {
+        target.push('?');
+        target.push_str(query);
+    }
+    target
 }
 
 /// With a slash at its beginning and none at its end; empty for none.
@@ -69,10 +82,7 @@ pub(crate) fn normal_prefix(prefix: &str) -> String {
 
 fn with_path(uri: &Uri, path: &str) -> Result<Uri, BadUri> {
     let path = if path.is_empty() { "/" } else { path };
-    let target = match uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
+    let target = with_query(path.to_owned(), uri.query());
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(target)?);
     Ok(Uri::from_parts(parts)?)

@@ -3,26 +3,20 @@
 use std::{fmt, sync::Arc};
 
 use actix_web::{
-    Error as ActixError, HttpMessage as _, HttpRequest, HttpResponse,
+    Error as ActixError, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform},
-    http::{StatusCode, header},
-    middleware::{Next, from_fn},
+    http::StatusCode,
+    middleware::from_fn,
 };
-use boardinghouse_core::{
-    Access, PgRegistry, RegistryCache, StaticTenants, TenantId, TenantPool, User,
-};
+use boardinghouse_core::{Access, PgRegistry, RegistryCache, StaticTenants, TenantId};
 use ipnet::IpNet;
-use tracing::{Instrument as _, Span, info_span};
 
 use crate::{
     error::BoxError,
-    find::{Answer, Found},
-    location,
-    mount::{self, Mount},
+    middleware, mount,
     request::Incoming,
     resolver::{Asked, Resolution, Routing, TenantResolver},
-    tenant::Tenant,
     unknown::Unknown,
     user::Users,
 };
@@ -39,7 +33,7 @@ use crate::{
 /// What the registry says is [cached](RegistryCache): in steady state a request costs no query of
 /// it, and a change is heard of within a second, in every process.
 ///
-/// Handlers get the tenant by extractors: [`Tenant`], `Option<Tenant>` and
+/// Handlers get the tenant by extractors: [`Tenant`](crate::Tenant), `Option<Tenant>` and
 /// [`TenantDb`](crate::TenantDb). What else a client can see is in the table at
 /// [`Error`](crate::Error).
 ///
@@ -92,27 +86,12 @@ pub(crate) struct Inner {
     #[cfg(feature = "session")]
     pub(crate) switch: Option<crate::Switch>,
     pub(crate) site_prefix: String,
-    rewrite_locations: bool,
+    pub(crate) rewrite_locations: bool,
 }
 
 /// Makes the answer for a tenant that is not ready.
 pub(crate) type StatusPage =
     Arc<dyn Fn(&HttpRequest, &boardinghouse_core::Tenant) -> Option<HttpResponse> + Send + Sync>;
-
-/// What the middleware leaves in the extensions of a request, for extractors, guards and links.
-pub(crate) struct Seen {
-    pub(crate) tenancy: Tenancy,
-    pub(crate) tenant: Option<Tenant>,
-    pub(crate) user: Option<User>,
-    /// What was put in front of the path, for routing alone.
-    pub(crate) added: String,
-}
-
-impl Seen {
-    pub(crate) fn pool(&self) -> &TenantPool {
-        self.tenancy.registry().pool()
-    }
-}
 
 impl Tenancy {
     /// A tenancy of the tenants in a registry, with no resolver and no exempt path.
@@ -257,7 +236,7 @@ impl Tenancy {
     }
 
     /// Sets the page on which people choose a tenant: a path, exempt or on the shared site. Where a
-    /// handler wants a [`Tenant`] and none was chosen, browsers (by their `Accept`) are sent there, with
+    /// handler wants a [`Tenant`](crate::Tenant) and none was chosen, browsers (by their `Accept`) are sent there, with
     /// 302, and programs get 409. It is reached whatever tenant was chosen before, also one that is
     /// suspended or not to be entered any more, whose page it then does not show. Defaults to none: such
     /// requests get 404.
@@ -361,7 +340,7 @@ impl Tenancy {
     }
 
     /// Leaves `Location` headers as handlers write them. By default a path in one gets the tenant's
-    /// [base path](Tenant::base_path) in front, where the request had one and the header does not, so
+    /// [base path](crate::Tenant::base_path) in front, where the request had one and the header does not, so
     /// that a redirect to `/notes` stays in the tenant's folder.
     #[must_use]
     pub fn keep_locations(self) -> Self {
@@ -404,10 +383,10 @@ impl Tenancy {
         B: MessageBody + 'static,
     {
         let tenancy = self.clone();
-        from_fn(move |request, next| serve(tenancy.clone(), request, next))
+        from_fn(move |request, next| middleware::serve(tenancy.clone(), request, next))
     }
 
-    fn is_exempt(&self, path: &str) -> bool {
+    pub(crate) fn is_exempt(&self, path: &str) -> bool {
         self.0.exempt.iter().any(|exempt| {
             match exempt.strip_suffix('*').filter(|stem| stem.ends_with('/')) {
                 Some(stem) => path.starts_with(stem),
@@ -415,80 +394,6 @@ impl Tenancy {
             }
         })
     }
-
-    /// Finds the tenant of a request, and gives the inner service the path that it should see.
-    async fn identify(&self, request: &mut ServiceRequest) -> Result<Seen, Answer> {
-        if self.is_exempt(request.path()) {
-            return Ok(self.seen(None, None, String::new()));
-        }
-        #[cfg(feature = "session")]
-        self.switched(request).await?;
-        let (found, user) = self.find(request).await?;
-        let Some(found) = found else {
-            let added = &self.0.site_prefix;
-            mount::prepend(request, added)?;
-            return Ok(self.seen(None, user, added.clone()));
-        };
-        let Found {
-            tenant,
-            routing,
-            base,
-            role,
-            ..
-        } = found;
-        let mount = match base {
-            Some(base) => mount::rewrite(request, base)?,
-            None => Mount::at_root(request.uri().clone()),
-        };
-        let tenant = Tenant::new(tenant, routing, mount, role);
-        Ok(self.seen(Some(tenant), user, String::new()))
-    }
-
-    fn seen(&self, tenant: Option<Tenant>, user: Option<User>, added: String) -> Seen {
-        Seen {
-            tenancy: self.clone(),
-            tenant,
-            user,
-            added,
-        }
-    }
-}
-
-async fn serve<B: MessageBody>(
-    tenancy: Tenancy,
-    mut request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, ActixError> {
-    let seen = match tenancy.identify(&mut request).await {
-        Ok(seen) => seen,
-        // An answer rather than an error, so that middleware around this one sees a response.
-        Err(Answer::Error(error)) => {
-            return Ok(request.error_response(error).map_into_right_body());
-        }
-        Err(Answer::Response(response)) => {
-            return Ok(request
-                .into_response(response.map_into_boxed_body())
-                .map_into_right_body());
-        }
-    };
-    let tenant = seen.tenant.as_ref();
-    let span = tenant.map_or_else(
-        Span::none,
-        |tenant| info_span!("tenant", tenant = %tenant.id(), routed_by = %tenant.routed_by()),
-    );
-    let base = tenant.map_or("", Tenant::base_path).to_owned();
-    let by_cookie = tenant.is_some_and(|tenant| tenant.routed_by().is_by_cookie());
-    request.extensions_mut().insert(seen);
-    let mut response = next.call(request).instrument(span).await?;
-    if tenancy.0.rewrite_locations {
-        location::keep_below(response.headers_mut(), &base);
-    }
-    if by_cookie {
-        // So that a cache does not show one tenant's page to another (RFC 9110, section 12.5.5).
-        let cookie = header::HeaderValue::from_static("Cookie");
-        response.headers_mut().append(header::VARY, cookie);
-    }
-    Ok(response.map_into_left_body())
 }
 
 impl fmt::Debug for Tenancy {

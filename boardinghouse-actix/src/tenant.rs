@@ -9,11 +9,10 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::
 use boardinghouse_core::TenantPool;
 
 use crate::{
-    accept::prefers_html,
     error::{Cause, Error},
+    middleware::Seen,
     mount::Mount,
     resolver::Routing,
-    tenancy::Seen,
 };
 
 /// The tenant of a request, and how the request was routed to it.
@@ -138,10 +137,7 @@ pub(crate) fn tenant_and_pool(request: &HttpRequest) -> Result<(Tenant, TenantPo
         .tenant
         .clone()
         .ok_or_else(|| match &seen.tenancy.inner().chooser {
-            Some(path) => {
-                let chooser = Some(path.clone());
-                Error::not_chosen(chooser.filter(|_| prefers_html(request.headers())))
-            }
+            Some(_) => seen.tenancy.not_chosen(request.headers()),
             None => Cause::NoTenant(request.path().to_owned()).into(),
         })?;
     Ok((tenant, seen.pool().clone()))

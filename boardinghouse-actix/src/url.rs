@@ -1,12 +1,14 @@
 //! Links: to a route of the same site, and to another tenant.
 
 use actix_web::{HttpMessage as _, HttpRequest};
-use boardinghouse_core::Tenant;
+use boardinghouse_core::{RegistryCache, Tenant};
 
 use crate::{
     error::{Cause, Error},
+    middleware::{Seen, tenancy_of},
+    mount::with_query,
     request::port,
-    tenancy::{Seen, Tenancy},
+    tenancy::Tenancy,
 };
 
 /// Links that are right however a tenant was found.
@@ -82,20 +84,11 @@ impl TenantUrls for HttpRequest {
         } else {
             ""
         };
-        let mut link = format!("{base}{dot}{path}");
-        if let Some(query) = url.query() {
-            link.push('?');
-            link.push_str(query);
-        }
-        Ok(link)
+        Ok(with_query(format!("{base}{dot}{path}"), url.query()))
     }
 
     async fn url_of(&self, tenant: &Tenant, path: &str) -> Result<Option<String>, Error> {
-        let tenancy = {
-            let extensions = self.extensions();
-            let seen = extensions.get::<Seen>().ok_or(Cause::NoMiddleware)?;
-            seen.tenancy.clone()
-        };
+        let tenancy = tenancy_of(self)?;
         let port = port(self.head(), &tenancy.inner().trusted);
         tenancy.url_of(tenant, path, port).await
     }
@@ -120,14 +113,11 @@ impl Tenancy {
             if !resolver.reads_domains() {
                 continue;
             }
-            let primary = match self.cache().peek_primary_address(tenant.id()) {
-                Some(known) => known,
-                None => {
-                    let id = tenant.id().clone();
-                    self.look_up(move |cache| cache.primary_address(&id))
-                        .await?
-                }
-            };
+            let (peek, read) = (
+                RegistryCache::peek_primary_address,
+                RegistryCache::primary_address,
+            );
+            let primary = self.cached(tenant.id(), peek, read).await?;
             if let Some(address) = primary {
                 return Ok(Some(address.url_on_port(port, path)));
             }

@@ -7,8 +7,8 @@ use boardinghouse_core::User;
 
 use crate::{
     error::{BoxError, Cause, Error},
+    middleware::Seen,
     request::Incoming,
-    tenancy::Seen,
 };
 
 /// Says who sent a request. Closures do.

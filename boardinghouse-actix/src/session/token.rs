@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpMessage as _, HttpRequest, cookie::Key};
+use actix_web::{HttpRequest, cookie::Key};
 use boardinghouse_core::Tenant;
 use sha2::{Digest as _, Sha256};
 
 use super::{SessionUser, hex, session_of};
 use crate::{
     error::{Cause, Error},
-    tenancy::{Seen, Tenancy},
+    middleware::tenancy_of,
     tenant::tenant_and_pool,
 };
 
@@ -63,7 +63,7 @@ impl LoginToken {
         user: &str,
         lasts: Duration,
     ) -> Result<String, Error> {
-        let tenancy = tenancy(request)?;
+        let tenancy = tenancy_of(request)?;
         let token = hex(Key::generate().signing());
         let (digest, tenant, user) = (digest(&token), tenant.clone(), user.to_owned());
         let noted = tenancy.look_up(move |cache| {
@@ -86,7 +86,7 @@ impl LoginToken {
         session_of(request).map_err(Cause::from)?;
         let (tenant, _) = tenant_and_pool(request)?;
         let digest = digest(token);
-        let tenancy = tenancy(request)?;
+        let tenancy = tenancy_of(request)?;
         let taken = tenancy.look_up(move |cache| {
             let registry = cache.registry();
             registry.take_login(&digest, &tenant)
@@ -100,10 +100,4 @@ impl LoginToken {
 
 fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
-}
-
-fn tenancy(request: &HttpRequest) -> Result<Tenancy, Error> {
-    let extensions = request.extensions();
-    let seen = extensions.get::<Seen>().ok_or(Cause::NoMiddleware)?;
-    Ok(seen.tenancy.clone())
 }

@@ -17,8 +17,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Refusal, Switch, serve::pairs};
 use crate::{
     error::{Cause, Error},
+    middleware::Seen,
     session::{known_secret, secret, session_of},
-    tenancy::Seen,
 };
 
 /// The name of the field, and of the header.

@@ -11,8 +11,9 @@ use serde::Serialize;
 use super::{OnSwitch, Refusal, Switch, page::rule, serve::PATH};
 use crate::{
     error::{BoxError, Cause, Error},
+    middleware::Seen,
     session::{secret, session_of},
-    tenancy::{Seen, Tenancy},
+    tenancy::Tenancy,
     user::known_user,
 };
 

@@ -18,7 +18,8 @@ use super::{
 use crate::{
     accept::prefers_html,
     error::{Cause, Error},
-    find::{Answer, is_same},
+    find::Answer,
+    lookup::is_same,
     request::Incoming,
     session::{is_chosen, known_secret, leave, remember, session_of},
     tenancy::Tenancy,
