@@ -60,6 +60,10 @@ pub(crate) fn list<C: PgQueries>(conn: &mut C) -> Result<Vec<Tenant>> {
         .select(TenantRow::as_select())
         .order(sql::<sql_types::Text>(BYTE_ORDER))
         .load(conn);
+    listed(conn, rows)
+}
+
+fn listed<C: PgQueries>(conn: &mut C, rows: QueryResult<Vec<TenantRow>>) -> Result<Vec<Tenant>> {
     rows.map_err(|error| explain(conn, "list the tenants", error))?
         .into_iter()
         .map(Tenant::try_from)
@@ -73,10 +77,16 @@ pub(crate) fn list_by_prefix<C: PgQueries>(conn: &mut C, prefix: &str) -> Result
         .filter(tenants::id.like(format!("{prefix}-%")))
         .select(TenantRow::as_select())
         .load(conn);
-    rows.map_err(|error| explain(conn, "list the tenants", error))?
-        .into_iter()
+    listed(conn, rows)
+}
+
+fn looked_up<C: PgQueries>(
+    conn: &mut C,
+    row: QueryResult<Option<TenantRow>>,
+) -> Result<Option<Tenant>> {
+    row.map_err(|error| explain(conn, "look a tenant up", error))?
         .map(Tenant::try_from)
-        .collect()
+        .transpose()
 }
 
 /// That very tenant, whatever its id is by now.
@@ -90,9 +100,7 @@ pub(crate) fn find_by_incarnation<C: PgQueries>(
         .select(TenantRow::as_select())
         .first(conn)
         .optional();
-    row.map_err(|error| explain(conn, "look a tenant up", error))?
-        .map(Tenant::try_from)
-        .transpose()
+    looked_up(conn, row)
 }
 
 pub(crate) fn not_found(id: &TenantId) -> Error {
@@ -301,8 +309,7 @@ pub(crate) fn find<C: PgQueries>(conn: &mut C, id: &TenantId) -> Result<Option<T
         .select(TenantRow::as_select())
         .first(conn)
         .optional();
-    let row = row.map_err(|error| explain(conn, "look a tenant up", error))?;
-    row.map(Tenant::try_from).transpose()
+    looked_up(conn, row)
 }
 
 /// The tenant whose schema this is.
