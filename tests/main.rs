@@ -38,6 +38,7 @@ mod provision;
 mod races;
 mod ready;
 mod registry;
+mod repair;
 mod replica;
 mod scratch;
 #[cfg(unix)]
@@ -48,6 +49,7 @@ mod statements;
 mod statics;
 mod stress;
 mod surface;
+mod tenant_url;
 mod testing;
 mod transaction;
 mod transactions;

@@ -5,6 +5,7 @@ mod fleet;
 mod people;
 mod tenant;
 mod toolchain;
+mod visit;
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -17,6 +18,7 @@ pub(crate) use fleet::{Back, How, Migrate, Progress, Revert, Who};
 pub(crate) use people::{AddDomain, DomainCommand, MemberCommand};
 pub(crate) use tenant::{Create, Provision, TenantCommand};
 pub(crate) use toolchain::{Generate, Init, MigrationCommand, PrintSchema};
+pub(crate) use visit::{Exec, Repair, Selected};
 
 const GLOBAL: &str = "Global options";
 const LAYOUT: &str = "Names of schemas";
@@ -190,6 +192,17 @@ pub(crate) enum Command {
         boardinghouse provision --pending\n  \
         boardinghouse provision acme globex")]
     Provision(Provision),
+    /// Makes schemas anew for tenants whose own are missing
+    ///
+    /// Somebody has dropped such a schema, or renamed it, behind the registry's back: `check` tells, as BH007.
+    /// The tenant gets a clone of the template, as `tenant create` would have made it, and keeps its status,
+    /// domains, members and attributes; its rows are not in it. Bring the schema back from a backup instead
+    /// where there is one. Tenants whose schemas are there are left as they are. `repair` must be typed on the
+    /// terminal, unless --yes is given.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse repair --dry-run\n  \
+        boardinghouse repair acme --yes")]
+    Repair(Repair),
     /// Adds, lists, changes and removes the domains that lead to tenants
     #[command(
         subcommand,
@@ -357,6 +370,28 @@ pub(crate) enum Command {
         #[arg(value_name = "SQL", allow_hyphen_values = true)]
         statement: String,
     },
+    /// Shows which tenants the options select, in the order in which they are visited
+    ///
+    /// Without an option it is all of them. `exec` visits those that are ready.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse who --where plan=free --order-by -seats --limit 5%\n  \
+        boardinghouse who --static")]
+    Who(Selected),
+    /// Runs a program for one tenant after another
+    ///
+    /// The program finds in DATABASE_URL a way into the database whose sessions see what the application sees:
+    /// the tenant's schema, then the shared one. BOARDINGHOUSE_TENANT has the tenant's id,
+    /// BOARDINGHOUSE_SCHEMA the name of its schema. It is not run where such a session cannot be had. A program
+    /// that sets the search_path itself is on its own, and so is one that goes on while somebody drops or
+    /// renames the schema: it then sees the shared one.
+    ///
+    /// For one tenant that -s names, the exit code is the program's. For several, a tenant for which it fails
+    /// does not keep the others back, and the exit code is then 1.
+    #[command(after_help = "Examples:\n  \
+        boardinghouse exec -s acme -- sh -c 'psql \"$DATABASE_URL\"'\n  \
+        boardinghouse exec --all -- ./nightly-report\n  \
+        boardinghouse exec --where plan=free --limit 5% -- ./send-mails")]
+    Exec(Exec),
     /// Keeps clones of the template ready, so that a tenant is created in a moment
     #[command(
         subcommand,

@@ -12,6 +12,7 @@ mod print_schema;
 mod scaffold;
 mod template;
 mod tenant;
+mod visit;
 
 use std::io::Read as _;
 
@@ -37,6 +38,7 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
         }) => scaffold::scaffold(output, &dir),
         Command::Tenant(command) => tenant::run(context, output, command),
         Command::Provision(wanted) => tenant::provision(context, output, &wanted),
+        Command::Repair(wanted) => tenant::repair(context, output, &wanted),
         Command::Domain(command) => people::domain(context, output, command),
         Command::Member(command) => people::member(context, output, command),
         Command::Migrate(migrate) if migrate.lint => lint::migrate(context, output),
@@ -54,6 +56,8 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
         Command::Drift { tenant, repair_sql } => drift::drift(context, output, tenant, repair_sql),
         Command::Gate { schema } => drift::gate(context, output, &schema),
         Command::Sql { whom, statement } => sql(context, output, &whom, statement),
+        Command::Who(selected) => visit::who(context, output, &selected),
+        Command::Exec(wanted) => visit::exec(context, output, &wanted),
         Command::Pool(command) => template::pool(context, output, &command),
         Command::Template(command) => template::run(context, output, command),
         Command::Clone(wanted) => clone::clone(context, output, &wanted),

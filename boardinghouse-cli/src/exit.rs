@@ -1,6 +1,6 @@
 //! Exit codes, and what leads to them.
 
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 use boardinghouse_core::{Error, ErrorKind};
 
@@ -17,8 +17,7 @@ pub(crate) enum Exit {
     /// 3: `status --check` or `migrate --check` found something pending, `drift` a difference, `gate` a tenant
     /// that is not ready, `print-schema --check` old code.
     Pending,
-    /// What the program ended with that `dev` ran.
-    #[cfg(unix)]
+    /// What the program ended with that `dev` or `exec` ran.
     Child(u8),
 }
 
@@ -29,9 +28,20 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Pending => 3,
-            #[cfg(unix)]
             Exit::Child(code) => code,
         })
+    }
+}
+
+impl Exit {
+    /// That of a program, as a shell has it: 128 and the signal, where a signal has ended it.
+    pub(crate) fn of_child(status: ExitStatus) -> Self {
+        #[cfg(unix)]
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        #[cfg(not(unix))]
+        let signal = None;
+        let code = status.code().or_else(|| signal.map(|signal| 128 + signal));
+        Self::Child(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
     }
 }
 

@@ -58,7 +58,7 @@ fn words(text: &str) -> Vec<(String, String)> {
     words
 }
 
-fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -5,6 +5,7 @@ mod delete;
 mod kinds;
 mod pending;
 mod ready;
+mod repair;
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ pub(crate) use self::{
     rows::{
         Registered, advance_all_epochs, claim_and_look, delete, find, find_by_schema, holder,
         insert, insert_and_look, list, lock_row, lock_row_of, names_are_free, not_found,
-        note_failed, pending, rename, set_status,
+        note_failed, pending, reclaim_and_look, rename, set_status, without_schema,
     },
     state::{RegistryState, explain, require, state},
 };

@@ -446,6 +446,19 @@ pub(crate) fn claim_tenant(fingerprint: &str) -> String {
     )
 }
 
+/// The same of a tenant whose schema has gone missing. No row where it is there.
+pub(crate) fn reclaim_tenant(fingerprint: &str) -> String {
+    with_ready_schema(
+        "tenant AS (
+             UPDATE boardinghouse.tenants SET epoch = DEFAULT, adopted = false
+             WHERE incarnation = $1 AND schema_name = $2 AND status IN ('ready', 'suspended')
+               AND kind IS NOT DISTINCT FROM $3 AND to_regnamespace(quote_ident($2)) IS NULL
+             RETURNING epoch, incarnation
+         )",
+        fingerprint,
+    )
+}
+
 /// `tenant` is a query that writes a tenant's row; `$2` is its schema.
 fn with_ready_schema(tenant: &str, fingerprint: &str) -> String {
     format!(

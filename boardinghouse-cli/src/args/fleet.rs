@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::attribute;
 
-const WHO: &str = "Which tenants";
+pub(super) const WHO: &str = "Which tenants";
 const HOW: &str = "How";
 
 /// Some of the tenants.

@@ -3,7 +3,6 @@
 use std::{
     ffi::OsString,
     io::{self, IsTerminal as _},
-    os::unix::process::ExitStatusExt as _,
     process::{Child, Command, ExitStatus},
     thread,
 };
@@ -46,7 +45,7 @@ pub(super) fn dev(output: &Output, command: &[OsString]) -> Result<Exit, Failure
         .spawn()
         .map_err(|error| broken(&format!("run {}", program.display()), &error))?;
     let status = wait(child, signals).map_err(|error| broken("wait for the command", &error))?;
-    Ok(Exit::Child(code(status)))
+    Ok(Exit::of_child(status))
 }
 
 /// Waits for the child. Signals are its business: it gets Ctrl-C from the terminal, as we do, and
@@ -69,14 +68,6 @@ fn wait(mut child: Child, mut signals: Signals) -> io::Result<ExitStatus> {
     handle.close();
     let _ = forwarder.join();
     status
-}
-
-/// As a shell has it: 128 and the signal, for a command that a signal has ended.
-fn code(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 fn broken(what: &str, error: &io::Error) -> Failure {

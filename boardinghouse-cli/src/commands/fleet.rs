@@ -168,7 +168,7 @@ fn everything(context: &Context) -> (Selection, Need) {
 }
 
 /// The tenants that the options let through.
-fn filter(context: &Context, who: &Who) -> Result<TenantFilter, Failure> {
+pub(super) fn filter(context: &Context, who: &Who) -> Result<TenantFilter, Failure> {
     let mut named = who.tenant.iter();
     if let Some(id) = named.find(|id| context.statics().get(id).is_some()) {
         let message = format!("{id} is a static tenant: say --static, too");

@@ -3,12 +3,14 @@
 use boardinghouse_core::{ForTenant, NewTenant, Provisioner, Tenant, TenantId};
 
 use crate::{
-    args::{Create, Provision, TenantCommand},
+    args::{Create, Provision, Repair, TenantCommand},
     confirm::Consent,
     context::Context,
     exit::{Exit, Failure},
     output::Output,
-    render::tenant::{DeletedReport, ProvisionReport, TenantList, TenantReport},
+    render::tenant::{
+        DeletedReport, ProvisionReport, RepairReport, SelectedReport, TenantList, TenantReport,
+    },
 };
 
 pub(super) fn run(
@@ -111,6 +113,54 @@ pub(super) fn provision(
         true => Exit::Done,
         false => Exit::Failed,
     })
+}
+
+pub(super) fn repair(context: &Context, output: &Output, wanted: &Repair) -> Result<Exit, Failure> {
+    let registry = context.registry()?;
+    // All of them are looked for before anything is done.
+    for id in &wanted.tenants {
+        registry.get(id)?;
+    }
+    let provisioner = Provisioner::new(context.pool()?);
+    let mut missing = provisioner.missing_schemas()?;
+    if !wanted.tenants.is_empty() {
+        missing.retain(|tenant| wanted.tenants.contains(tenant.id()));
+    }
+    if wanted.dry_run {
+        output.report(&SelectedReport(&missing))?;
+        return Ok(Exit::Done);
+    }
+    if !missing.is_empty() {
+        let consequence = format!(
+            "These tenants get new schemas, without the rows that they had: {}.",
+            names(&missing)
+        );
+        Consent::required(context.globals())?.for_word("repair", &consequence, output)?;
+    }
+    let repair = |tenant: Tenant| {
+        let result = provisioner.repair(tenant.id());
+        ForTenant::new(tenant, result)
+    };
+    let repaired: Vec<_> = missing.into_iter().map(repair).collect();
+    output.report(&RepairReport(&repaired))?;
+    Ok(match repaired.iter().all(|entry| entry.result.is_ok()) {
+        true => Exit::Done,
+        false => Exit::Failed,
+    })
+}
+
+/// The first few of them.
+fn names(tenants: &[Tenant]) -> String {
+    const MOST: usize = 10;
+    let first = tenants
+        .iter()
+        .take(MOST)
+        .map(|tenant| tenant.id().to_string());
+    let first = first.collect::<Vec<_>>().join(", ");
+    match tenants.len().checked_sub(MOST) {
+        None | Some(0) => first,
+        Some(more) => format!("{first} and {more} more"),
+    }
 }
 
 fn list(context: &Context, output: &Output) -> Result<Exit, Failure> {

@@ -156,6 +156,71 @@ impl Report for ProvisionReport<'_> {
     }
 }
 
+/// Tenants that were selected.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct SelectedReport<'a>(pub(crate) &'a [Tenant]);
+
+impl Report for SelectedReport<'_> {
+    fn human(&self) -> String {
+        if self.0.is_empty() {
+            return "no tenants".to_owned();
+        }
+        let row = |tenant: &Tenant| {
+            let (id, schema) = (tenant.id().to_string(), tenant.schema().to_string());
+            [id, tenant.status().to_string(), schema]
+        };
+        table(["id", "status", "schema"], self.0.iter().map(row))
+    }
+}
+
+/// What became of tenants whose schemas were missing. Where there is no tenant, its schema had come back.
+#[derive(Debug)]
+pub(crate) struct RepairReport<'a>(pub(crate) &'a [ForTenant<Option<Tenant>>]);
+
+/// One object a tenant.
+impl Serialize for RepairReport<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|entry| match &entry.result {
+            Ok(repaired) => json!({
+                "tenant": entry.tenant.id(),
+                "schema": entry.tenant.schema(),
+                "repaired": repaired.is_some(),
+            }),
+            Err(error) => json!({
+                "tenant": entry.tenant.id(),
+                "schema": entry.tenant.schema(),
+                "kind": format!("{:?}", error.kind()),
+                "error": error.chain(),
+            }),
+        }))
+    }
+}
+
+impl Report for RepairReport<'_> {
+    fn human(&self) -> String {
+        if self.0.is_empty() {
+            return "nothing to do".to_owned();
+        }
+        let row = |entry: &ForTenant<Option<Tenant>>| {
+            let (result, reason) = match &entry.result {
+                Ok(Some(_)) => ("repaired", String::new()),
+                Ok(None) => ("there already", String::new()),
+                Err(error) => ("failed", error.chain()),
+            };
+            let (id, schema) = (
+                entry.tenant.id().to_string(),
+                entry.tenant.schema().to_string(),
+            );
+            [id, schema, result.to_owned(), reason]
+        };
+        table(
+            ["tenant", "schema", "result", "reason"],
+            self.0.iter().map(row),
+        )
+    }
+}
+
 /// A tenant that is gone.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]

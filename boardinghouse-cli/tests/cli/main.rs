@@ -22,3 +22,4 @@ mod sql;
 mod statics;
 mod tenants;
 mod toolchain;
+mod visit;

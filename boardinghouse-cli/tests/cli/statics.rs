@@ -19,7 +19,7 @@ migrations = "sites/blog"
 
 impl Fixture {
     /// With static tenants `www` and `blog`.
-    fn with_sites(self) -> Self {
+    pub(crate) fn with_sites(self) -> Self {
         fs::write(self.dir().join("boardinghouse.toml"), CONFIG).unwrap();
         self.site("www/2024-01-01-000000_pages", "pages");
         self.site("blog/2024-01-01-000000_posts", "posts");

@@ -7,6 +7,7 @@ mod known;
 mod listener;
 mod shelf;
 mod state;
+mod tenant_url;
 mod transaction;
 mod watchers;
 

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
     schema::boardinghouse::{domains, tenants},
-    sql::{claim_tenant, register_tenant},
+    sql::{claim_tenant, reclaim_tenant, register_tenant},
     tenant::{Tenant, TenantStatus},
 };
 
@@ -234,16 +234,49 @@ pub(crate) fn claim_and_look(
     tenant: &Tenant,
     question: &Question,
 ) -> Result<Option<Registered>> {
-    let looked: Option<Looked> = diesel::sql_query(claim_tenant(&question.sql))
+    let ready = tenant.clone().with_status(TenantStatus::Ready);
+    look_at_claimed(conn, claim_tenant(&question.sql), ready)
+}
+
+/// As [`claim_and_look`], for a tenant whose schema has gone missing; it keeps its status. `None` where its
+/// schema is there, or it is not as it was read.
+pub(crate) fn reclaim_and_look(
+    conn: &mut PgConnection,
+    tenant: &Tenant,
+    question: &Question,
+) -> Result<Option<Registered>> {
+    look_at_claimed(conn, reclaim_tenant(&question.sql), tenant.clone())
+}
+
+/// `tenant` is what it becomes by the query.
+fn look_at_claimed(
+    conn: &mut PgConnection,
+    query: String,
+    tenant: Tenant,
+) -> Result<Option<Registered>> {
+    let looked: Option<Looked> = diesel::sql_query(query)
         .bind::<sql_types::BigInt, _>(tenant.incarnation())
         .bind::<sql_types::Text, _>(tenant.schema().as_str())
         .bind::<sql_types::Nullable<sql_types::Text>, _>(tenant.kind())
         .get_result(conn)
         .optional()
         .map_err(|error| Error::database("provision the tenant", error))?;
-    let ready = tenant.clone().with_adopted(false);
-    let ready = ready.with_status(TenantStatus::Ready);
-    Ok(looked.map(|looked| looked.of(ready)))
+    Ok(looked.map(|looked| looked.of(tenant.with_adopted(false))))
+}
+
+/// The tenants whose schemas should be there and are not, in the order of their ids.
+pub(crate) fn without_schema<C: PgQueries>(conn: &mut C) -> Result<Vec<Tenant>> {
+    let with_schema = [TenantStatus::Ready, TenantStatus::Suspended].map(TenantStatus::as_str);
+    let is_missing = sql::<sql_types::Bool>(
+        "pg_catalog.to_regnamespace(pg_catalog.quote_ident(schema_name)) IS NULL",
+    );
+    let rows = tenants::table
+        .filter(tenants::status.eq_any(with_schema))
+        .filter(is_missing)
+        .select(TenantRow::as_select())
+        .order(sql::<sql_types::Text>(BYTE_ORDER))
+        .load(conn);
+    listed(conn, rows)
 }
 
 /// The tenants that have no schema yet, who came first first.
