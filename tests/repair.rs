@@ -17,7 +17,10 @@ fn missing(pool: &TenantPool) -> Vec<String> {
     let missing = Provisioner::new(pool.clone()).missing_schemas().unwrap();
     missing
         .iter()
-        .map(|tenant| tenant.id().to_string())
+        .map(|missing| match &missing.now_called {
+            Some(name) => format!("{} is {name}", missing.tenant.id()),
+            None => missing.tenant.id().to_string(),
+        })
         .collect()
 }
 
@@ -91,13 +94,47 @@ fn a_tenant_keeps_what_it_is() {
         pool.get(&suspended).unwrap_err().kind(),
         ErrorKind::TenantUnavailable
     );
-    let old = repair(&pool, "old").unwrap().unwrap();
-    assert_eq!(old, tenant(&pool, "old"));
-    assert_eq!(old.attributes()["seats"], 5);
-    assert_eq!(db.tables("Legacy"), db.tables("__template__"));
-    // The schema is of our making now, and goes with the tenant.
-    assert!(!old.is_adopted());
-    assert!(provisioner.delete(old.id()).unwrap().schema_dropped);
+    // What was adopted is not ours to make, or it would be ours to drop when it is back.
+    let error = repair(&pool, "old").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SchemaUnavailable);
+    assert!(error.to_string().contains("was adopted"), "{error}");
+    db.sql("CREATE SCHEMA \"Legacy\"; CREATE TABLE \"Legacy\".kept (id int)");
+    let old = tenant(&pool, "old");
+    assert_eq!(
+        (old.is_adopted(), &old.attributes()["seats"]),
+        (true, &5.into())
+    );
+    assert!(!provisioner.delete(old.id()).unwrap().schema_dropped);
+}
+
+#[test]
+fn a_schema_that_only_has_another_name_is_not_made_anew() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    let folder = Folder::with_tags();
+    let migrator = Migrator::new(pool.clone())
+        .shared(SHARED)
+        .tenants(FileBasedMigrations::from_path(folder.path()).unwrap());
+    migrator.run().unwrap().into_result().unwrap();
+    db.sql("ALTER SCHEMA b RENAME TO \"b moved\"");
+    assert_eq!(missing(&pool), ["b is b moved"]);
+    let told = |finding: &boardinghouse_core::Finding| {
+        finding.code == "BH007" && finding.message.contains("called b moved now")
+    };
+    let checkup = Doctor::new(pool.clone()).check().unwrap();
+    assert!(checkup.findings.iter().any(told), "{checkup:?}");
+    let error = repair(&pool, "b").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SchemaUnavailable);
+    assert!(error.to_string().contains("called b moved now"), "{error}");
+    db.sql("ALTER SCHEMA \"b moved\" RENAME TO b");
+    assert_eq!(repair(&pool, "b").unwrap(), None);
+    assert_eq!(
+        bodies(&mut pool.get(&tenant(&pool, "b")).unwrap()).unwrap(),
+        ["from-b"]
+    );
+    db.sql("DROP SCHEMA b CASCADE");
+    assert!(repair(&pool, "b").unwrap().is_some());
+    migrator.require_current().unwrap();
 }
 
 #[test]
@@ -117,8 +154,8 @@ fn what_cannot_be_repaired_stays_as_it_is() {
     db.sql("ALTER SCHEMA elsewhere RENAME TO __template__");
     // A row that was written by hand, with a name that has another role.
     db.sql(
-        "INSERT INTO boardinghouse.tenants (id, schema_name, display_name, status) \
-         VALUES ('waits', '__ready_7', 'waits', 'ready')",
+        "INSERT INTO boardinghouse.tenants (id, schema_name, display_name, status, adopted) \
+         VALUES ('waits', '__ready_7', 'waits', 'ready', false)",
     );
     assert_eq!(
         repair(&pool, "waits").unwrap_err().kind(),

@@ -1,5 +1,7 @@
 //! Other programs in a tenant, by a URL.
 
+use std::time::Duration;
+
 use boardinghouse_core::{ErrorKind, Layout, NewTenant, Provisioner, SchemaName, TenantPool};
 use boardinghouse_tests::{TestDb, bodies, tenant, value};
 use diesel::{Connection, PgConnection, connection::SimpleConnection};
@@ -10,7 +12,8 @@ fn a_session_begins_on_the_tenants_path_and_comes_back_to_it() {
     let pool = db.pool(2);
     for (id, note) in [("a", "from-a"), ("b", "from-b")] {
         let url = pool.tenant_url(&tenant(&pool, id)).unwrap();
-        let mut conn = PgConnection::establish(&url).unwrap();
+        assert!(!format!("{url:?}").contains("postgres"), "{url:?}");
+        let mut conn = PgConnection::establish(url.as_str()).unwrap();
         assert_eq!(bodies(&mut conn).unwrap(), [note]);
         // Shared tables are there, too.
         assert_eq!(value(&mut conn, "SELECT count(*) > 0 FROM users"), "true");
@@ -39,7 +42,7 @@ fn whatever_the_schema_is_called_its_name_is_quoted() {
         let new = NewTenant::new(format!("n{n}").parse().unwrap())
             .adopt(SchemaName::existing(schema).unwrap());
         let odd = Provisioner::new(pool.clone()).create(&new).unwrap();
-        let mut conn = PgConnection::establish(&pool.tenant_url(&odd).unwrap()).unwrap();
+        let mut conn = PgConnection::establish(pool.tenant_url(&odd).unwrap().as_str()).unwrap();
         assert_eq!(value(&mut conn, "SELECT body FROM notes"), "odd");
         assert_eq!(value(&mut conn, "SELECT current_schema()"), *schema);
         assert_eq!(
@@ -62,15 +65,52 @@ fn there_is_no_url_where_the_tenant_is_not_served_or_the_path_would_be_lost() {
         pool.tenant_url(&b).unwrap_err().kind(),
         ErrorKind::TenantUnavailable
     );
-    let gap = if db.url().contains('?') { '&' } else { '?' };
-    let own = format!("{}{gap}options=-cwork_mem%3D1MB", db.url());
-    let own = TenantPool::builder().max_size(1).build(&own).unwrap();
-    let error = own.tenant_url(&a).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert!(error.to_string().contains("sets options"), "{error}");
     db.sql("DROP SCHEMA a CASCADE");
     assert_eq!(
         pool.tenant_url(&a).unwrap_err().kind(),
         ErrorKind::SchemaUnavailable
     );
+}
+
+#[test]
+fn options_that_the_url_has_stay() {
+    let db = TestDb::new();
+    let a = tenant(&db.pool(1), "a");
+    let gap = if db.url().contains('?') { '&' } else { '?' };
+    let own = "%6fptions=-cwork_mem%3D1MB%20-csearch_path%3Dpublic";
+    let own = TenantPool::builder()
+        .max_size(1)
+        .build(&format!("{}{gap}{own}", db.url()))
+        .unwrap();
+    let first = own.tenant_url(&a).unwrap();
+    // A way in through another way in.
+    let second = TenantPool::builder()
+        .max_size(1)
+        .build(first.as_str())
+        .unwrap();
+    let second = second.tenant_url(&a).unwrap();
+    for url in [first, second] {
+        let mut conn = PgConnection::establish(url.as_str()).unwrap();
+        assert_eq!(
+            value(&mut conn, "SELECT current_setting('work_mem')"),
+            "1MB"
+        );
+        assert_eq!(bodies(&mut conn).unwrap(), ["from-a"]);
+    }
+}
+
+#[test]
+fn while_it_lives_the_tenant_keeps_its_name() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    let url = pool.tenant_url(&tenant(&pool, "a")).unwrap();
+    let hasty = Provisioner::new(db.pool(2)).lock_wait(Duration::ZERO);
+    let id = "a".parse().unwrap();
+    let renamed = hasty.rename(&id, &"other".parse().unwrap()).unwrap_err();
+    assert_eq!(renamed.kind(), ErrorKind::Locked);
+    assert_eq!(hasty.delete(&id).unwrap_err().kind(), ErrorKind::Locked);
+    let mut conn = PgConnection::establish(url.as_str()).unwrap();
+    assert_eq!(bodies(&mut conn).unwrap(), ["from-a"]);
+    drop(url);
+    hasty.delete(&id).unwrap();
 }

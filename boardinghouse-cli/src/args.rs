@@ -194,10 +194,11 @@ pub(crate) enum Command {
     Provision(Provision),
     /// Makes schemas anew for tenants whose own are missing
     ///
-    /// Somebody has dropped such a schema, or renamed it, behind the registry's back: `check` tells, as BH007.
-    /// The tenant gets a clone of the template, as `tenant create` would have made it, and keeps its status,
-    /// domains, members and attributes; its rows are not in it. Bring the schema back from a backup instead
-    /// where there is one. Tenants whose schemas are there are left as they are. `repair` must be typed on the
+    /// Somebody has dropped such a schema behind the registry's back: `check` tells, as BH007. The tenant gets a
+    /// clone of the template, as `tenant create` would have made it, and keeps its status, domains, members and
+    /// attributes; its rows are not in it. Bring the schema back from a backup instead where there is one. A
+    /// schema that only has another name now, as far as is known, and one that was adopted, are not made: the
+    /// exit code is then 1. Tenants whose schemas are there are left as they are. `repair` must be typed on the
     /// terminal, unless --yes is given.
     #[command(after_help = "Examples:\n  \
         boardinghouse repair --dry-run\n  \
@@ -379,16 +380,17 @@ pub(crate) enum Command {
     Who(Selected),
     /// Runs a program for one tenant after another
     ///
-    /// The program finds in DATABASE_URL a way into the database whose sessions see what the application sees:
-    /// the tenant's schema, then the shared one. BOARDINGHOUSE_TENANT has the tenant's id,
-    /// BOARDINGHOUSE_SCHEMA the name of its schema. It is not run where such a session cannot be had. A program
-    /// that sets the search_path itself is on its own, and so is one that goes on while somebody drops or
-    /// renames the schema: it then sees the shared one.
+    /// The program finds in DATABASE_URL, and in libpq's own variables (PGHOST, PGOPTIONS ...), a way into the
+    /// database whose sessions see what the application sees: the tenant's schema, then the shared one.
+    /// BOARDINGHOUSE_TENANT has the tenant's id, BOARDINGHOUSE_SCHEMA the name of its schema. A session is
+    /// opened first, to see that it begins there. While the program runs, the tenant is neither renamed nor
+    /// deleted. A program that sets the search_path itself, or connects by a driver that takes no notice of
+    /// libpq's options, is on its own, and so is one whose tenant's schema somebody drops or renames by hand.
     ///
-    /// For one tenant that -s names, the exit code is the program's. For several, a tenant for which it fails
-    /// does not keep the others back, and the exit code is then 1.
+    /// For one tenant that -s names, the exit code is the program's. For several, the program gets nothing on
+    /// stdin, a tenant for which it fails does not keep the others back, and the exit code is then 1.
     #[command(after_help = "Examples:\n  \
-        boardinghouse exec -s acme -- sh -c 'psql \"$DATABASE_URL\"'\n  \
+        boardinghouse exec -s acme -- psql\n  \
         boardinghouse exec --all -- ./nightly-report\n  \
         boardinghouse exec --where plan=free --limit 5% -- ./send-mails")]
     Exec(Exec),

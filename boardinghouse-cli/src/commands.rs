@@ -1,5 +1,6 @@
 //! One function a command: parse, call core, report, exit.
 
+mod child;
 mod clone;
 #[cfg(unix)]
 mod dev;

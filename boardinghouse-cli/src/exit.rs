@@ -33,16 +33,14 @@ impl From<Exit> for ExitCode {
     }
 }
 
-impl Exit {
-    /// That of a program, as a shell has it: 128 and the signal, where a signal has ended it.
-    pub(crate) fn of_child(status: ExitStatus) -> Self {
-        #[cfg(unix)]
-        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-        #[cfg(not(unix))]
-        let signal = None;
-        let code = status.code().or_else(|| signal.map(|signal| 128 + signal));
-        Self::Child(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
-    }
+/// The exit code of a program, as a shell has it: 128 and the signal, where a signal has ended it.
+pub(crate) fn code(status: ExitStatus) -> u8 {
+    #[cfg(unix)]
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    #[cfg(not(unix))]
+    let signal = None;
+    let code = status.code().or_else(|| signal.map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
 /// Why a command was not carried out.

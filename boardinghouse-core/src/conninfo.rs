@@ -86,21 +86,203 @@ fn parameters(url: &str) -> Option<&str> {
     host.split_once('?').map(|(_, parameters)| parameters)
 }
 
-/// Whether the user sets one of libpq's words, as far as can be seen: in a string of words, which may be
-/// quoted, anything that looks like it counts.
+/// Whether the user sets one of libpq's words.
 pub(crate) fn sets(url: &str, word: &str) -> bool {
-    if is_url(url) {
-        return parameters(url).is_some_and(|all| {
-            all.split('&')
-                .any(|one| one.split('=').next() == Some(word))
-        });
+    read(url).iter().any(|(known, _)| known == word)
+}
+
+/// The value of one of libpq's words; of several, the last one counts.
+pub(crate) fn value(url: &str, word: &str) -> Option<String> {
+    let mut all = read(url).into_iter().rev();
+    all.find_map(|(known, value)| (known == word).then_some(value))
+}
+
+/// What a URL, or a string of words and values, says, by libpq's words.
+fn read(url: &str) -> Vec<(String, String)> {
+    if !is_url(url) {
+        return words(url);
     }
-    url.contains(word)
+    let mut said: Vec<(String, String)> = Vec::new();
+    let mut say = |word: &str, value: &str| {
+        if !value.is_empty() {
+            said.push((word.to_owned(), percent_decoded(value)));
+        }
+    };
+    let mut rest = &url[url.find("://").map_or(url.len(), |at| at + 3)..];
+    if let Some(at) = rest
+        .find(['@', '/'])
+        .filter(|&at| rest[at..].starts_with('@'))
+    {
+        let (user, password) = rest[..at].split_once(':').unwrap_or((&rest[..at], ""));
+        say("user", user);
+        say("password", password);
+        rest = &rest[at + 1..];
+    }
+    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+    let split = |one: &str| match one.strip_prefix('[').and_then(|one| one.split_once(']')) {
+        Some((address, port)) => (address.to_owned(), port.trim_start_matches(':').to_owned()),
+        None => {
+            let (host, port) = one.split_once(':').unwrap_or((one, ""));
+            (host.to_owned(), port.to_owned())
+        }
+    };
+    let (hosts, ports): (Vec<String>, Vec<String>) = hosts.split(',').map(split).unzip();
+    let any = |list: &[String]| list.iter().any(|one| !one.is_empty());
+    if any(&hosts) {
+        say("host", &hosts.join(","));
+    }
+    if any(&ports) {
+        say("port", &ports.join(","));
+    }
+    say("dbname", database);
+    for parameter in parameters.split('&').filter(|one| !one.is_empty()) {
+        let (word, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        match (percent_decoded(word).as_str(), value) {
+            // As JDBC has it; libpq takes it, too.
+            ("ssl", "true") => say("sslmode", "require"),
+            (word, value) => say(word, value),
+        }
+    }
+    said
+}
+
+/// Each `%` that is not followed by two digits stays.
+fn percent_decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digits = after.get(..2).filter(|_| *first == b'%');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The same for libpq's environment variables (PostgreSQL manual, 34.15 "Environment Variables").
+pub(crate) fn variables(url: &str) -> Vec<(&'static str, String)> {
+    const VARIABLES: [(&str, &str); 28] = [
+        ("host", "PGHOST"),
+        ("hostaddr", "PGHOSTADDR"),
+        ("port", "PGPORT"),
+        ("dbname", "PGDATABASE"),
+        ("user", "PGUSER"),
+        ("password", "PGPASSWORD"),
+        ("passfile", "PGPASSFILE"),
+        ("require_auth", "PGREQUIREAUTH"),
+        ("channel_binding", "PGCHANNELBINDING"),
+        ("options", "PGOPTIONS"),
+        ("application_name", "PGAPPNAME"),
+        ("sslmode", "PGSSLMODE"),
+        ("sslnegotiation", "PGSSLNEGOTIATION"),
+        ("sslcompression", "PGSSLCOMPRESSION"),
+        ("sslcert", "PGSSLCERT"),
+        ("sslkey", "PGSSLKEY"),
+        ("sslcertmode", "PGSSLCERTMODE"),
+        ("sslrootcert", "PGSSLROOTCERT"),
+        ("sslcrl", "PGSSLCRL"),
+        ("sslcrldir", "PGSSLCRLDIR"),
+        ("sslsni", "PGSSLSNI"),
+        ("requirepeer", "PGREQUIREPEER"),
+        ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
+        ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
+        ("gssencmode", "PGGSSENCMODE"),
+        ("connect_timeout", "PGCONNECT_TIMEOUT"),
+        ("target_session_attrs", "PGTARGETSESSIONATTRS"),
+        ("load_balance_hosts", "PGLOADBALANCEHOSTS"),
+    ];
+    let said = VARIABLES.map(|(word, name)| Some((name, value(url, word)?)));
+    said.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{with_database, with_parameter};
+    use super::{read, sets, value, variables, with_database, with_parameter};
+
+    #[test]
+    fn urls_are_read_as_libpq_reads_them() {
+        for (url, expected) in [
+            (
+                "postgres://u%40:p%3Aw@h:1/d?sslmode=require",
+                &[
+                    ("user", "u@"),
+                    ("password", "p:w"),
+                    ("host", "h"),
+                    ("port", "1"),
+                    ("dbname", "d"),
+                    ("sslmode", "require"),
+                ][..],
+            ),
+            (
+                "postgresql://[::1]:1,h2,%2Frun%2Fpg:3/?dbname=d",
+                &[
+                    ("host", "::1,h2,/run/pg"),
+                    ("port", "1,,3"),
+                    ("dbname", "d"),
+                ],
+            ),
+            (
+                "postgres://u@/d?ssl=true&%6fptions=-c%20a%3Db",
+                &[
+                    ("user", "u"),
+                    ("dbname", "d"),
+                    ("sslmode", "require"),
+                    ("options", "-c a=b"),
+                ],
+            ),
+            ("postgres://h?host=/tmp", &[("host", "h"), ("host", "/tmp")]),
+            (
+                "postgres:///d?user=100%",
+                &[("dbname", "d"), ("user", "100%")],
+            ),
+            ("postgres://", &[]),
+            (
+                r"host = h password='o''s \\ \'x' options=",
+                &[("host", "h"), ("password", "o")],
+            ),
+        ] {
+            let read = read(url);
+            let read: Vec<_> = read
+                .iter()
+                .map(|(word, value)| (word.as_str(), value.as_str()))
+                .collect();
+            assert_eq!(read[..expected.len()], *expected, "{url}");
+            if url.starts_with("postgres") {
+                assert_eq!(read.len(), expected.len(), "{url}");
+            }
+        }
+        assert_eq!(
+            value("postgres://h?host=/tmp", "host").as_deref(),
+            Some("/tmp")
+        );
+        for url in [
+            "host=h dbname=customer_service",
+            "host=options password='service=x'",
+        ] {
+            assert!(!sets(url, "service") && !sets(url, "options"), "{url}");
+        }
+        assert!(sets("service = mine", "service"));
+        assert_eq!(
+            variables("postgres://u@h:1/d?keepalives=0"),
+            [
+                ("PGHOST", "h"),
+                ("PGPORT", "1"),
+                ("PGDATABASE", "d"),
+                ("PGUSER", "u")
+            ]
+            .map(|(name, value)| (name, value.to_owned()))
+        );
+    }
 
     #[test]
     fn another_database_is_named_in_every_form_of_url() {

@@ -229,10 +229,13 @@ pub use crate::{
         Selection, Target, TenantFilter, TenantMigration,
     },
     names::{SchemaName, TenantId},
-    pool::{PathMode, PoolCounters, PoolState, TenantPool, TenantPoolBuilder, WaitBucket},
+    pool::{
+        PathMode, PoolCounters, PoolState, TenantPool, TenantPoolBuilder, TenantUrl, WaitBucket,
+    },
     provision::{Deleted, NewTenant, Provisioner, ReadyChange, ReadySchemas},
     registry::{
-        CacheStats, Domain, DomainUse, Members, Membership, PgRegistry, RegistryCache, Route,
+        CacheStats, Domain, DomainUse, Members, Membership, MissingSchema, PgRegistry,
+        RegistryCache, Route,
     },
     replica::ReplicatedPool,
     scratch::ScratchDatabase,

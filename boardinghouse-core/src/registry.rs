@@ -4,6 +4,7 @@ mod addresses;
 mod cache;
 mod logins;
 mod members;
+mod missing;
 mod named;
 mod rows;
 mod state;
@@ -17,12 +18,14 @@ pub use self::{
     addresses::DomainUse,
     cache::{CacheStats, RegistryCache},
     members::{Members, Membership},
+    missing::MissingSchema,
 };
 pub(crate) use self::{
+    missing::without_schema,
     rows::{
         Registered, advance_all_epochs, claim_and_look, delete, find, find_by_schema, holder,
         insert, insert_and_look, list, lock_row, lock_row_of, names_are_free, not_found,
-        note_failed, pending, reclaim_and_look, rename, set_status, without_schema,
+        note_failed, pending, reclaim_and_look, rename, set_status,
     },
     state::{RegistryState, explain, require, state},
 };

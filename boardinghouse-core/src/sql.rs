@@ -446,13 +446,17 @@ pub(crate) fn claim_tenant(fingerprint: &str) -> String {
     )
 }
 
-/// The same of a tenant whose schema has gone missing. No row where it is there.
+/// The same of a tenant whose schema has gone missing. No row where it is there, or is known to have another
+/// name.
 pub(crate) fn reclaim_tenant(fingerprint: &str) -> String {
     with_ready_schema(
         "tenant AS (
-             UPDATE boardinghouse.tenants SET epoch = DEFAULT, adopted = false
+             UPDATE boardinghouse.tenants SET epoch = DEFAULT
              WHERE incarnation = $1 AND schema_name = $2 AND status IN ('ready', 'suspended')
-               AND kind IS NOT DISTINCT FROM $3 AND to_regnamespace(quote_ident($2)) IS NULL
+               AND kind IS NOT DISTINCT FROM $3 AND NOT adopted
+               AND to_regnamespace(quote_ident($2)) IS NULL
+               AND NOT EXISTS (SELECT FROM boardinghouse.ledger l
+                               JOIN pg_namespace n ON n.oid = l.schema_oid WHERE l.incarnation = $1)
              RETURNING epoch, incarnation
          )",
         fingerprint,

@@ -1,6 +1,6 @@
 //! `boardinghouse tenant …`
 
-use boardinghouse_core::{ForTenant, NewTenant, Provisioner, Tenant, TenantId};
+use boardinghouse_core::{ForTenant, MissingSchema, NewTenant, Provisioner, Tenant, TenantId};
 
 use crate::{
     args::{Create, Provision, Repair, TenantCommand},
@@ -9,7 +9,7 @@ use crate::{
     exit::{Exit, Failure},
     output::Output,
     render::tenant::{
-        DeletedReport, ProvisionReport, RepairReport, SelectedReport, TenantList, TenantReport,
+        DeletedReport, MissingReport, ProvisionReport, RepairReport, TenantList, TenantReport,
     },
 };
 
@@ -118,31 +118,48 @@ pub(super) fn provision(
 pub(super) fn repair(context: &Context, output: &Output, wanted: &Repair) -> Result<Exit, Failure> {
     let registry = context.registry()?;
     // All of them are looked for before anything is done.
-    for id in &wanted.tenants {
-        registry.get(id)?;
-    }
+    let named = wanted.tenants.iter().map(|id| registry.get(id));
+    let named: Vec<Tenant> = named.collect::<Result<_, _>>()?;
     let provisioner = Provisioner::new(context.pool()?);
     let mut missing = provisioner.missing_schemas()?;
-    if !wanted.tenants.is_empty() {
-        missing.retain(|tenant| wanted.tenants.contains(tenant.id()));
+    if !named.is_empty() {
+        missing.retain(|missing| wanted.tenants.contains(missing.tenant.id()));
     }
     if wanted.dry_run {
-        output.report(&SelectedReport(&missing))?;
+        output.report(&MissingReport(&missing))?;
         return Ok(Exit::Done);
     }
-    if !missing.is_empty() {
+    let made: Vec<&TenantId> = missing
+        .iter()
+        .filter(|missing| missing.now_called.is_none() && !missing.tenant.is_adopted())
+        .map(|missing| missing.tenant.id())
+        .collect();
+    if !made.is_empty() {
         let consequence = format!(
             "These tenants get new schemas, without the rows that they had: {}.",
-            names(&missing)
+            names(&made)
         );
         Consent::required(context.globals())?.for_word("repair", &consequence, output)?;
     }
-    let repair = |tenant: Tenant| {
+    let others = named.into_iter().filter(|tenant| {
+        let is_it = |missing: &MissingSchema| missing.tenant.id() == tenant.id();
+        !missing.iter().any(is_it)
+    });
+    let mut repaired: Vec<_> = others
+        .map(|tenant| ForTenant::new(tenant, Ok(None)))
+        .collect();
+    for MissingSchema { tenant, .. } in missing {
         let result = provisioner.repair(tenant.id());
-        ForTenant::new(tenant, result)
-    };
-    let repaired: Vec<_> = missing.into_iter().map(repair).collect();
+        repaired.push(ForTenant::new(tenant, result));
+    }
+    repaired.sort_by(|one, other| one.tenant.id().cmp(other.tenant.id()));
     output.report(&RepairReport(&repaired))?;
+    let any = repaired
+        .iter()
+        .any(|entry| matches!(entry.result, Ok(Some(_))));
+    if any && output.is_for_people() && context.template_has_tables().is_ok_and(|has| !has) {
+        output.note("note: the template has no tables: run `boardinghouse migrate`");
+    }
     Ok(match repaired.iter().all(|entry| entry.result.is_ok()) {
         true => Exit::Done,
         false => Exit::Failed,
@@ -150,14 +167,11 @@ pub(super) fn repair(context: &Context, output: &Output, wanted: &Repair) -> Res
 }
 
 /// The first few of them.
-fn names(tenants: &[Tenant]) -> String {
+fn names(ids: &[&TenantId]) -> String {
     const MOST: usize = 10;
-    let first = tenants
-        .iter()
-        .take(MOST)
-        .map(|tenant| tenant.id().to_string());
+    let first = ids.iter().take(MOST).map(ToString::to_string);
     let first = first.collect::<Vec<_>>().join(", ");
-    match tenants.len().checked_sub(MOST) {
+    match ids.len().checked_sub(MOST) {
         None | Some(0) => first,
         Some(more) => format!("{first} and {more} more"),
     }

@@ -1,10 +1,13 @@
 //! `boardinghouse who` and `boardinghouse exec`.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use boardinghouse_core::{Selection, Tenant, TenantStatus};
+use boardinghouse_core::{Selection, Tenant, TenantStatus, TenantUrl};
 
-use super::fleet::filter;
+use super::{
+    child::{self, Ended},
+    fleet::filter,
+};
 use crate::{
     args::{Exec, Selected},
     context::Context,
@@ -30,37 +33,50 @@ pub(super) fn exec(context: &Context, output: &Output, wanted: &Exec) -> Result<
         ));
     }
     let tenants = select(context, selected)?;
+    if tenants.is_empty() {
+        output.note("note: no tenant is what was asked for");
+    }
     let pool = context.pool()?;
-    let only_one = matches!((&*selected.who.tenant, &*tenants), ([_], [_]));
     let is_named = |tenant: &Tenant| selected.who.tenant.contains(tenant.id());
+    let only_one = matches!(&*tenants, [one] if is_named(one));
     let mut exit = Exit::Done;
     for tenant in &tenants {
         let id = tenant.id();
         if tenant.status() != TenantStatus::Ready && !is_named(tenant) {
-            output.note(&format!(
-                "note: tenant {id} is {}: skipped",
-                tenant.status()
-            ));
+            let status = tenant.status();
+            output.note(&format!("note: tenant {id} is {status}: skipped"));
             continue;
         }
         if !only_one {
             output.note(&format!("== {id}"));
         }
-        let ended = pool
-            .tenant_url(tenant)
-            .map_err(Failure::from)
-            .and_then(|url| run(&url, tenant, wanted));
-        match ended {
-            ended if only_one => return ended,
-            Ok(Exit::Child(0)) => continue,
-            Ok(Exit::Child(code)) => {
-                output.tell(&format!("error: tenant {id}: it ended with {code}"))
+        let url = pool.tenant_url(tenant).map_err(Failure::from);
+        let ended = url.and_then(|url| {
+            let mut command = command(&url, wanted);
+            if !only_one {
+                // The first one would read all of it.
+                command.stdin(Stdio::null());
             }
-            Ok(_) => {}
-            Err(error) => {
-                output.failure(&error, None);
+            child::run(&mut command)
+        });
+        let (failure, stop) = match ended {
+            Ok(ended) if only_one || ended.stop => return Ok(Exit::Child(ended.code)),
+            Err(failure) if only_one => return Err(failure),
+            Ok(Ended { code: 0, .. }) => continue,
+            Ok(Ended { code, .. }) => (
+                Failure::Tool(format!("tenant {id}: the program ended with {code}")),
+                false,
+            ),
+            // What cannot be run for one cannot be run for another.
+            Err(failure) => {
+                let stop = matches!(failure.exit(), Exit::Usage);
+                (failure, stop)
             }
+        };
+        if stop {
+            return Err(failure);
         }
+        output.failure(&failure, None);
         exit = Exit::Failed;
         if wanted.fail_fast {
             break;
@@ -69,18 +85,19 @@ pub(super) fn exec(context: &Context, output: &Output, wanted: &Exec) -> Result<
     Ok(exit)
 }
 
-fn run(url: &str, tenant: &Tenant, wanted: &Exec) -> Result<Exit, Failure> {
+/// The program, with the tenant in its environment.
+fn command(url: &TenantUrl, wanted: &Exec) -> Command {
     let (program, arguments) = wanted.command.split_first().expect("clap wants one");
-    let status = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
-        .env("DATABASE_URL", url)
-        .env("BOARDINGHOUSE_TENANT", tenant.id().as_str())
-        .env("BOARDINGHOUSE_SCHEMA", tenant.schema().as_str())
-        // It is in the URL, which wins.
-        .env_remove("PGOPTIONS")
-        .status()
-        .map_err(|error| Failure::usage(format!("could not run {}: {error}", program.display())))?;
-    Ok(Exit::of_child(status))
+        .envs(url.variables())
+        // It is stronger than the variables.
+        .env_remove("PGSERVICE")
+        .env("DATABASE_URL", url.as_str())
+        .env("BOARDINGHOUSE_TENANT", url.tenant().id().as_str())
+        .env("BOARDINGHOUSE_SCHEMA", url.tenant().schema().as_str());
+    command
 }
 
 fn select(context: &Context, selected: &Selected) -> Result<Vec<Tenant>, Failure> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use boardinghouse_core::{Deleted, Domain, ForTenant, Tenant, TenantId};
+use boardinghouse_core::{Deleted, Domain, ForTenant, MissingSchema, Tenant, TenantId};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
@@ -174,7 +174,30 @@ impl Report for SelectedReport<'_> {
     }
 }
 
-/// What became of tenants whose schemas were missing. Where there is no tenant, its schema had come back.
+/// Tenants whose schemas are missing.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct MissingReport<'a>(pub(crate) &'a [MissingSchema]);
+
+impl Report for MissingReport<'_> {
+    fn human(&self) -> String {
+        if self.0.is_empty() {
+            return "nothing to do".to_owned();
+        }
+        let row = |missing: &MissingSchema| {
+            let tenant = &missing.tenant;
+            let now = match (&missing.now_called, tenant.is_adopted()) {
+                (Some(name), _) => format!("it is called {name} now"),
+                (None, true) => "it was adopted, and is not made".to_owned(),
+                (None, false) => String::new(),
+            };
+            [tenant.id().to_string(), tenant.schema().to_string(), now]
+        };
+        table(["tenant", "missing", "note"], self.0.iter().map(row))
+    }
+}
+
+/// What became of tenants whose schemas were missing, or were thought to be.
 #[derive(Debug)]
 pub(crate) struct RepairReport<'a>(pub(crate) &'a [ForTenant<Option<Tenant>>]);
 
@@ -202,16 +225,17 @@ impl Report for RepairReport<'_> {
         if self.0.is_empty() {
             return "nothing to do".to_owned();
         }
-        let row = |entry: &ForTenant<Option<Tenant>>| {
-            let (result, reason) = match &entry.result {
+        let row = |ForTenant { tenant, result, .. }: &ForTenant<Option<Tenant>>| {
+            let (result, reason) = match result {
                 Ok(Some(_)) => ("repaired", String::new()),
-                Ok(None) => ("there already", String::new()),
+                Ok(None) if tenant.status().has_schema() => ("nothing to do", String::new()),
+                Ok(None) => (
+                    "nothing to do",
+                    format!("it is {}: see `boardinghouse provision`", tenant.status()),
+                ),
                 Err(error) => ("failed", error.chain()),
             };
-            let (id, schema) = (
-                entry.tenant.id().to_string(),
-                entry.tenant.schema().to_string(),
-            );
+            let (id, schema) = (tenant.id().to_string(), tenant.schema().to_string());
             [id, schema, result.to_owned(), reason]
         };
         table(

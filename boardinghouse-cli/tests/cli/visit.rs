@@ -118,7 +118,7 @@ fn a_program_finds_the_tenant_by_its_url() {
             "--",
             "sh",
             "-c",
-            "printf %s \"$DATABASE_URL\"",
+            "printf %s \"$DATABASE_URL\"; test -z \"$PGSERVICE\" && test -n \"$PGHOST\"",
         ];
         let run = fixture.run(&exec).expect(0);
         let mut conn = PgConnection::establish(&run.stdout).unwrap();
@@ -146,12 +146,39 @@ fn the_exit_code_tells_how_it_went() {
         .expect(2)
         .says(&["--all"]);
     fixture.run(&["exec", "--all"]).expect(2);
+    // Where it is one tenant that is named, however often; and where it is none.
+    let twice = [
+        "exec", "-s", "acme", "-s", "acme", "--", "sh", "-c", "exit 7",
+    ];
+    fixture.run(&twice).expect(7);
+    let nobody = ["exec", "--where", "plna=free", "--", "false"];
+    fixture
+        .run(&nobody)
+        .expect(0)
+        .says(&["no tenant is what was asked for"]);
+    // What cannot be run for one is not tried for the next.
+    let missing = fixture
+        .run(&["exec", "--all", "--", "./no-such-program"])
+        .expect(2);
+    assert_eq!(
+        missing.stderr.matches("no-such-program").count(),
+        1,
+        "{missing:?}"
+    );
+    // Nothing of stdin is lost to the first.
+    let all = ["exec", "--all", "--", "cat"];
+    assert_eq!(fixture.run_with_stdin(&all, "lost").expect(0).stdout, "");
+    let one = ["exec", "-s", "acme", "--", "cat"];
+    assert_eq!(
+        fixture.run_with_stdin(&one, "read").expect(0).stdout,
+        "read"
+    );
     // One that fails does not keep the others back.
     let program = "echo $BOARDINGHOUSE_TENANT; test $BOARDINGHOUSE_TENANT != globex";
     let some = ["exec", "--all", "--", "sh", "-c", program];
     let failed = fixture.run(&some).expect(1);
     assert_eq!(failed.stdout, "acme\nglobex\ninitech\numbrella\n");
-    failed.says(&["tenant globex: it ended with 1"]);
+    failed.says(&["tenant globex: the program ended with 1"]);
     let fast = ["exec", "--all", "--fail-fast", "--", "sh", "-c", program];
     assert_eq!(fixture.run(&fast).expect(1).stdout, "acme\nglobex\n");
     // E20: a tenant without its schema is named, and nothing runs for it.
@@ -190,9 +217,9 @@ fn schemas_that_are_missing_are_made_anew() {
     fixture.run(&["check"]).expect(2).says(&[]);
     let shown = fixture.run(&["repair", "--dry-run"]).expect(0);
     insta::assert_snapshot!(shown.stdout, @r"
-    ID      STATUS  SCHEMA
-    acme    ready   acme
-    globex  ready   globex
+    TENANT  MISSING  NOTE
+    acme    acme
+    globex  globex
     ");
     // Nobody can be asked.
     fixture.run(&["repair"]).expect(2).says(&["--yes"]);
@@ -207,8 +234,9 @@ fn schemas_that_are_missing_are_made_anew() {
         .run(&["repair", "acme", "initech", "--yes"])
         .expect(0);
     insta::assert_snapshot!(one.stdout, @r"
-    TENANT  SCHEMA  RESULT    REASON
-    acme    acme    repaired
+    TENANT   SCHEMA   RESULT         REASON
+    acme     acme     repaired
+    initech  initech  nothing to do
     ");
     assert!(fixture.has("acme.notes") && !fixture.has_schema("globex"));
     let others = fixture.run(&["--json", "repair", "--yes"]).expect(0).json();
@@ -219,4 +247,16 @@ fn schemas_that_are_missing_are_made_anew() {
         .expect(0);
     fixture.run(&["check"]).expect(0);
     assert_eq!(fixture.run(&["repair"]).expect(0).stdout, "nothing to do\n");
+    // What it is called now is known of tenants that were migrated.
+    fixture.run(&["migrate"]).expect(0);
+    fixture.execute("ALTER SCHEMA acme RENAME TO elsewhere");
+    fixture
+        .run(&["tenant", "create", "later", "--defer"])
+        .expect(0);
+    let moved = fixture.run(&["repair", "acme", "later"]).expect(1);
+    insta::assert_snapshot!(moved.stdout, @r"
+    TENANT  SCHEMA  RESULT         REASON
+    acme    acme    failed         the schema of tenant acme is called elsewhere now, not acme: give it its name back, or drop it
+    later   later   nothing to do  it is pending: see `boardinghouse provision`
+    ");
 }

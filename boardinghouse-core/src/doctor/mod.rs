@@ -205,10 +205,14 @@ fn tenants(conn: &mut PgConnection, layout: &Layout, checkup: &mut Checkup) -> R
     let tenants = registry::list(conn)?;
     let schemas: Vec<&SchemaName> = tenants.iter().map(Tenant::schema).collect();
     let presence = catalog::presence(conn, &schemas)?;
+    let moved: HashMap<TenantId, SchemaName> = registry::without_schema(conn)?
+        .into_iter()
+        .filter_map(|missing| Some((missing.tenant.id().clone(), missing.now_called?)))
+        .collect();
     checkup.tenants = tenants.len();
     for tenant in &tenants {
         let presence = presence.get(tenant.schema()).copied();
-        for (check, message) in one_tenant(layout, tenant, presence) {
+        for (check, message) in one_tenant(layout, tenant, presence, moved.get(tenant.id())) {
             checkup.add(check, Some(tenant.id()), message);
         }
     }
@@ -246,6 +250,7 @@ fn one_tenant(
     layout: &Layout,
     tenant: &Tenant,
     presence: Option<Presence>,
+    now_called: Option<&SchemaName>,
 ) -> Vec<(&'static Check, String)> {
     let (id, schema) = (tenant.id(), tenant.schema());
     let mut found = Vec::new();
@@ -266,7 +271,10 @@ fn one_tenant(
             found.push((&finding::SCHEMA_FORBIDDEN, message));
         }
         (TenantStatus::Ready | TenantStatus::Suspended, _) => {
-            let message = format!("tenant {id}: its schema {schema} is missing");
+            let mut message = format!("tenant {id}: its schema {schema} is missing");
+            if let Some(name) = now_called {
+                message += &format!("; it is called {name} now");
+            }
             found.push((&finding::SCHEMA_MISSING, message));
         }
         (status, _) => found.push((

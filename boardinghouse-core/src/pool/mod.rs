@@ -20,6 +20,7 @@ use std::{
 pub use self::{
     builder::TenantPoolBuilder,
     state::{PoolCounters, PoolState, WaitBucket},
+    tenant_url::TenantUrl,
 };
 pub(crate) use self::{
     checkout::PooledSession,

@@ -2,10 +2,10 @@
 
 use super::{Provisioner, ready};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     names::TenantId,
     pool::Subject,
-    registry,
+    registry::{self, MissingSchema},
     tenant::Tenant,
 };
 
@@ -15,10 +15,10 @@ impl Provisioner {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RegistryMissing`](crate::ErrorKind::RegistryMissing),
-    /// [`ErrorKind::Database`](crate::ErrorKind::Database), and the errors of
+    /// [`ErrorKind::RegistryMissing`],
+    /// [`ErrorKind::Database`], and the errors of
     /// [`TenantPool::get_shared`](crate::TenantPool::get_shared).
-    pub fn missing_schemas(&self) -> Result<Vec<Tenant>> {
+    pub fn missing_schemas(&self) -> Result<Vec<MissingSchema>> {
         self.pool.with_shared(|conn| {
             registry::require(conn)?;
             registry::without_schema(conn)
@@ -30,18 +30,20 @@ impl Provisioner {
     /// attributes. `None` where its schema is there, or is to be made by [`provision`](Self::provision): then
     /// nothing is done, so that any number of processes may do this at once.
     ///
-    /// Where there is a backup of the schema, or it only has another name, bring it back instead.
+    /// Where there is a backup of the schema, bring it back instead.
     ///
     /// # Errors
     ///
-    /// * [`ErrorKind::TenantNotFound`](crate::ErrorKind::TenantNotFound).
-    /// * [`ErrorKind::ReservedName`](crate::ErrorKind::ReservedName) when the name of its schema, or its id,
+    /// * [`ErrorKind::TenantNotFound`].
+    /// * [`ErrorKind::SchemaUnavailable`] when the schema only has another
+    ///   name now, as far as is known, or was adopted: then it is not ours to make.
+    /// * [`ErrorKind::ReservedName`] when the name of its schema, or its id,
     ///   has another role by now.
-    /// * [`ErrorKind::TemplateMissing`](crate::ErrorKind::TemplateMissing) and
-    ///   [`ErrorKind::TemplateUnsupported`](crate::ErrorKind::TemplateUnsupported).
-    /// * [`ErrorKind::Locked`](crate::ErrorKind::Locked) when the template was being migrated all the time.
-    /// * [`ErrorKind::RegistryMissing`](crate::ErrorKind::RegistryMissing),
-    ///   [`ErrorKind::Database`](crate::ErrorKind::Database), and the errors of
+    /// * [`ErrorKind::TemplateMissing`] and
+    ///   [`ErrorKind::TemplateUnsupported`].
+    /// * [`ErrorKind::Locked`] when the template was being migrated all the time.
+    /// * [`ErrorKind::RegistryMissing`],
+    ///   [`ErrorKind::Database`], and the errors of
     ///   [`TenantPool::get_shared`](crate::TenantPool::get_shared).
     ///
     /// # Examples
@@ -50,8 +52,8 @@ impl Provisioner {
     /// use boardinghouse_core::{Provisioner, TenantPool};
     ///
     /// let provisioner = Provisioner::new(TenantPool::builder().build("postgres://localhost/app")?);
-    /// for tenant in provisioner.missing_schemas()? {
-    ///     provisioner.repair(tenant.id())?;
+    /// for missing in provisioner.missing_schemas()? {
+    ///     provisioner.repair(missing.tenant.id())?;
     /// }
     /// # Ok::<(), boardinghouse_core::Error>(())
     /// ```
@@ -59,7 +61,14 @@ impl Provisioner {
         let layout = self.pool.layout();
         let mut conn = self.pool.get_shared()?;
         registry::require(&mut conn)?;
-        let tenant = registry::find(&mut conn, id)?.ok_or_else(|| registry::not_found(id))?;
+        if registry::find(&mut conn, id)?.is_none() {
+            return Err(registry::not_found(id));
+        }
+        let mut missing = registry::without_schema(&mut conn)?.into_iter();
+        let Some(missing) = missing.find(|missing| missing.tenant.id() == id) else {
+            return Ok(None);
+        };
+        let tenant = to_be_made(missing).map_err(|error| error.with_tenant(id))?;
         layout
             .tenant_schema(tenant.schema())
             .and_then(|()| layout.must_not_reserve(id))
@@ -77,4 +86,21 @@ impl Provisioner {
         }
         Ok(repaired)
     }
+}
+
+/// The tenant, unless its schema is still somewhere, or nobody's to make.
+fn to_be_made(missing: MissingSchema) -> Result<Tenant> {
+    let MissingSchema { tenant, now_called } = missing;
+    let (id, schema) = (tenant.id(), tenant.schema());
+    let message = match now_called {
+        Some(name) => format!(
+            "the schema of tenant {id} is called {name} now, not {schema}: give it its name back, or drop it"
+        ),
+        None if tenant.is_adopted() => format!(
+            "schema {schema} of tenant {id} was adopted, and is not ours to make: bring it back, or delete the \
+             tenant"
+        ),
+        None => return Ok(tenant),
+    };
+    Err(Error::new(ErrorKind::SchemaUnavailable, message))
 }

@@ -239,7 +239,7 @@ pub(crate) fn claim_and_look(
 }
 
 /// As [`claim_and_look`], for a tenant whose schema has gone missing; it keeps its status. `None` where its
-/// schema is there, or it is not as it was read.
+/// schema is there, if under another name, or was adopted, or the tenant is not as it was read.
 pub(crate) fn reclaim_and_look(
     conn: &mut PgConnection,
     tenant: &Tenant,
@@ -262,21 +262,6 @@ fn look_at_claimed(
         .optional()
         .map_err(|error| Error::database("provision the tenant", error))?;
     Ok(looked.map(|looked| looked.of(tenant.with_adopted(false))))
-}
-
-/// The tenants whose schemas should be there and are not, in the order of their ids.
-pub(crate) fn without_schema<C: PgQueries>(conn: &mut C) -> Result<Vec<Tenant>> {
-    let with_schema = [TenantStatus::Ready, TenantStatus::Suspended].map(TenantStatus::as_str);
-    let is_missing = sql::<sql_types::Bool>(
-        "pg_catalog.to_regnamespace(pg_catalog.quote_ident(schema_name)) IS NULL",
-    );
-    let rows = tenants::table
-        .filter(tenants::status.eq_any(with_schema))
-        .filter(is_missing)
-        .select(TenantRow::as_select())
-        .order(sql::<sql_types::Text>(BYTE_ORDER))
-        .load(conn);
-    listed(conn, rows)
 }
 
 /// The tenants that have no schema yet, who came first first.
