@@ -141,3 +141,36 @@ fn a_template_that_is_dropped_and_made_again_is_another_one() {
     assert_eq!(db.tables("two"), db.tables("__template__"));
     add_note(&mut pool.get(&tenant(&pool, "two")).unwrap(), "x").unwrap();
 }
+
+/// What clones bring with them is in the same catalogs.
+#[test]
+fn a_clone_leaves_the_plan_as_it_is() {
+    let db = TestDb::new();
+    db.sql(TEMPLATE);
+    db.sql(
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA __template__ GRANT SELECT ON TABLES TO pg_monitor;
+         COMMENT ON TABLE __template__.part IS 'commented'",
+    );
+    let provisioner = Provisioner::new(db.pool(1));
+    provisioner.keep_ready(3).unwrap();
+    let compiled = || db.value("SELECT compiled_at FROM boardinghouse.clone_plans");
+    let before = compiled();
+    for (id, left) in [("one", 2), ("two", 1), ("three", 0), ("four", 0)] {
+        provisioner
+            .create(&NewTenant::new(id.parse().unwrap()))
+            .unwrap();
+        let waiting = provisioner.ready_schemas().unwrap();
+        assert_eq!(
+            (waiting.ready.len(), waiting.stale.len()),
+            (left, 0),
+            "{id}"
+        );
+    }
+    assert_eq!(compiled(), before);
+    // Those that count for every schema do change what the next clone gets.
+    db.sql("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO pg_monitor");
+    provisioner
+        .create(&NewTenant::new("five".parse().unwrap()))
+        .unwrap();
+    assert_ne!(compiled(), before);
+}

@@ -176,14 +176,16 @@ WITH schema AS MATERIALIZED (
   UNION ALL SELECT 'pg_ts_template'::regclass, r.oid, 0, r.xmin::text FROM more, pg_ts_template r
     WHERE r.oid = ANY (more.own) AND r.tmplnamespace = (SELECT oid FROM schema)
   UNION ALL SELECT 'pg_default_acl'::regclass, r.oid, 0, r.xmin::text FROM pg_default_acl r
+    WHERE r.defaclnamespace = 0 OR r.defaclnamespace = (SELECT oid FROM schema)
   UNION ALL SELECT 'pg_publication_rel'::regclass, r.oid, 0, r.xmin::text FROM more, pg_publication_rel r
     WHERE r.prrelid = ANY (more.rels)
 ), object AS MATERIALIZED (
     SELECT DISTINCT class, oid FROM line
 ), described AS MATERIALIZED (
     SELECT l.class, l.oid, d.objsubid AS sub, d.xmin::text AS version
-    FROM object l
-    JOIN pg_description d ON d.objoid = l.oid AND d.classoid = l.class
+    FROM object l, LATERAL (
+        SELECT d.objsubid, d.xmin FROM pg_description d
+        WHERE d.objoid = l.oid AND d.classoid = l.class OFFSET 0) d
   UNION ALL
     SELECT l.class, l.oid, s.objsubid, s.label FROM pg_seclabel s
     JOIN object l ON s.objoid = l.oid AND s.classoid = l.class

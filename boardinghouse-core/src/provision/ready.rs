@@ -122,6 +122,10 @@ impl Provisioner {
                 Ok((there, Some(schema))) => {
                     change.created.push(schema);
                     progress(there);
+                    // Where the template changes all the time, those before are out of date already.
+                    if change.created.len() >= count {
+                        return Ok(change);
+                    }
                 }
                 Ok((_, None)) => return Ok(change),
                 Err(error) if error.kind() == ErrorKind::Locked && Instant::now() < deadline => {}
