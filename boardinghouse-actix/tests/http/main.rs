@@ -11,6 +11,7 @@ mod client;
 mod failures;
 mod files;
 mod fixture;
+mod flood;
 mod fuzz;
 mod kinds;
 mod links;
