@@ -63,6 +63,78 @@ fn where_there_is_nothing_else_static_tenants_alone_are_set_up() {
 }
 
 #[test]
+fn where_there_is_nothing_else_static_tenants_alone_are_looked_at() {
+    let fixture = Fixture::new().with_sites();
+    fixture.remove_all_migrations();
+    let check = || fixture.run(&["check"]).expect(0);
+    insta::assert_snapshot!(check().stdout, @r"
+    BH013 warning: static tenant blog: its schema is missing
+          hint: run `boardinghouse migrate`
+    BH013 warning: static tenant www: its schema is missing
+          hint: run `boardinghouse migrate`
+    2 findings, 0 tenants
+    ");
+    fixture.run(&["migrate"]).expect(0);
+    let run = check();
+    assert_eq!(run.stdout, "healthy: 0 tenants, nothing found\n");
+    assert_eq!(run.stderr, "");
+    fixture.site("www/2024-02-01-000000_menu", "menu");
+    insta::assert_snapshot!(check().stdout, @r"
+    BH013 warning: static tenant www lacks: 2024-02-01-000000_menu
+          hint: run `boardinghouse migrate`
+    1 finding, 0 tenants
+    ");
+    // Their schemas are looked at whatever this role may read.
+    let guest = fixture.guest();
+    fixture.execute(&format!(
+        "GRANT USAGE ON SCHEMA blog TO {guest}; GRANT SELECT ON ALL TABLES IN SCHEMA blog TO {guest}"
+    ));
+    let (_, rest) = fixture.url.split_once('@').unwrap();
+    let url = format!("postgres://{guest}@{rest}");
+    let checkup = fixture.run(&["check", "--database-url", &url]).expect(2);
+    insta::assert_snapshot!(checkup.stdout, @r"
+    BH008 error: static tenant www: this role may not use its schema www
+          hint: grant USAGE on the schema, and what the application needs on its tables, to this role
+    1 finding, 0 tenants
+    ");
+    fixture.execute(&format!("REVOKE ALL ON SCHEMA blog FROM {guest}"));
+    let checkup = fixture.run(&["check", "--database-url", &url]).expect(2);
+    assert_eq!(checkup.stdout.matches("BH008").count(), 2, "{checkup:?}");
+    // With anything of a registry's, all of it is missed.
+    fixture.execute("CREATE SCHEMA __template__");
+    let checkup = fixture.run(&["check"]).expect(2);
+    assert!(checkup.stdout.contains("BH001"), "{checkup:?}");
+}
+
+#[test]
+fn an_address_that_a_static_tenant_and_another_share_is_found() {
+    let fixture = Fixture::new().with_sites();
+    fixture.execute("DROP TABLE public.notes");
+    fixture.run(&["migrate"]).expect(0);
+    fixture.run(&["tenant", "create", "acme"]).expect(0);
+    // What the command line refuses: rows that were there before the configuration, or come from elsewhere.
+    fixture.execute(
+        "INSERT INTO boardinghouse.domains (domain, folder, tenant_id, is_primary) VALUES \
+         ('my.test', 'acme', 'acme', true), ('blog.test', '', 'acme', false)",
+    );
+    fixture.run(&["check"]).expect(0);
+    fixture.execute(
+        "INSERT INTO boardinghouse.domains (domain, folder, tenant_id, is_primary) VALUES \
+         ('my.test', '', 'acme', false), ('my.test', 'blog', 'acme', false)",
+    );
+    let checkup = fixture.run(&["check"]).expect(2);
+    insta::assert_snapshot!(checkup.stdout, @r"
+    BH018 error: my.test is of static tenant www and of tenant acme: it leads to the tenant, because the static one is a fallback
+          hint: take the address from one of the two: requests for it reach the other alone
+    BH018 error: my.test/blog is of static tenant blog and of tenant acme: it leads to the static one
+          hint: take the address from one of the two: requests for it reach the other alone
+    2 findings, 1 tenant
+    ");
+    let json = fixture.run(&["check", "--json"]).expect(2).json();
+    assert_eq!(json["findings"][0]["tenant"], "acme");
+}
+
+#[test]
 fn static_tenants_are_migrated_with_the_fleet_and_alone() {
     let fixture = Fixture::new().with_sites();
     let migrated = fixture.run(&["migrate", "--json"]).expect(0).json();

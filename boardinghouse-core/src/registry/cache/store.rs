@@ -220,7 +220,7 @@ mod tests {
         let f = Fixture::new();
         let remembers = |key: &str| f.store.remembers(key, |reads| *reads == 1);
         assert!(!remembers("a"));
-        (f.get("a"), f.get("b"));
+        assert_eq!((f.get("a"), f.get("b")), (1, 2));
         f.changes.changed(None);
         assert_eq!(f.store.peek("a", &f.changes, LONG), None);
         assert!(remembers("a") && !remembers("b"));
