@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use boardinghouse_core::{Layout, SchemaName, TenantId};
+use boardinghouse_core::{LayoutNames, TenantId};
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, SeqAccess, Visitor, value},
@@ -29,41 +29,13 @@ pub(crate) struct Config {
     pub(crate) file: Option<PathBuf>,
     /// The directory that holds the folders `shared` and `tenant`.
     pub(crate) migrations: Option<PathBuf>,
-    pub(crate) layout: Names,
+    pub(crate) layout: LayoutNames,
     pub(crate) print_schema: PrintSchema,
     /// The kinds of tenants that have migrations of their own, and the folders of those.
     pub(crate) kinds: BTreeMap<String, PathBuf>,
     /// The parts of the fleet that are migrated one after the other, in this order. Empty where the fleet
     /// is one. Only the last may have no `wanted`; tenants that no group wants come after the last.
     pub(crate) groups: Vec<Group>,
-}
-
-/// Section `[layout]`: the names of schemas.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Names {
-    pub(crate) shared: Option<SchemaName>,
-    pub(crate) template: Option<SchemaName>,
-    pub(crate) extra: Vec<SchemaName>,
-    pub(crate) prefix: Option<String>,
-    pub(crate) reserved: Vec<TenantId>,
-}
-
-impl Names {
-    /// The layout of these names, and of the usual ones for the rest.
-    pub(crate) fn layout(&self) -> boardinghouse_core::Result<Layout> {
-        let mut layout = Layout::default();
-        if let Some(shared) = &self.shared {
-            layout = layout.with_shared(shared.clone())?;
-        }
-        if let Some(template) = &self.template {
-            layout = layout.with_template(template.clone())?;
-        }
-        Ok(layout
-            .with_extra(self.extra.iter().cloned())?
-            .with_prefix(self.prefix.clone().unwrap_or_default())?
-            .with_reserved(self.reserved.iter().cloned()))
-    }
 }
 
 /// Section `[print_schema]`. How the code looks is said in diesel.toml.
@@ -201,7 +173,7 @@ fn check(groups: &[Spanned<Group>]) -> Result<(), (Range<usize>, String)> {
 struct File {
     migrations: Option<PathBuf>,
     #[serde(default = "nothing")]
-    layout: Spanned<Names>,
+    layout: Spanned<LayoutNames>,
     #[serde(default)]
     print_schema: PrintSchema,
     #[serde(default)]
@@ -220,8 +192,8 @@ struct Kind {
     migrations: PathBuf,
 }
 
-fn nothing() -> Spanned<Names> {
-    Spanned::new(0..0, Names::default())
+fn nothing() -> Spanned<LayoutNames> {
+    Spanned::new(0..0, LayoutNames::default())
 }
 
 /// A group as it is written.
@@ -351,6 +323,7 @@ fn holds_date(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use boardinghouse_core::Layout;
     use serde_json::json;
 
     use super::*;
@@ -377,8 +350,7 @@ mod tests {
 
     #[test]
     fn everything_that_can_be_said_is_read() {
-        let config = parsed(
-            r#"
+        let text = r#"
             migrations = "db"
             [layout]
             shared = "common"
@@ -409,10 +381,12 @@ mod tests {
             [[group]]
             name = "rest"
             on_error = "continue"
-            "#,
-        );
+            "#;
+        let config = parsed(text);
         assert_eq!(config.migrations, Some("dir/db".into()));
         let layout = config.layout.layout().ok();
+        // As an application reads it.
+        assert_eq!(Layout::from_toml(text).ok(), layout);
         let layout = layout.as_ref();
         assert_eq!(layout.map(|l| l.shared().as_str()), Some("common"));
         assert_eq!(layout.map(|l| l.template().as_str()), Some("pattern"));
