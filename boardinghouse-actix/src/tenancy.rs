@@ -386,7 +386,8 @@ impl Tenancy {
         &self.0
     }
 
-    /// The middleware, for [`App::wrap`](actix_web::App::wrap).
+    /// The middleware, for [`App::wrap`](actix_web::App::wrap). It is all that there is to install: it serves
+    /// what switches tenants, and the answers where there is no tenant to serve, itself.
     ///
     /// Middleware that is added to the `App` later runs earlier, and sees the path as the client
     /// sent it: add sessions and token checks that a resolver reads after this one.
