@@ -22,5 +22,6 @@ mod routing;
 mod sites;
 mod sockets;
 mod statics;
+mod templates;
 mod testing;
 mod unknown;
