@@ -44,6 +44,8 @@ pub(crate) struct Config {
 pub(crate) struct PrintSchema {
     /// Whether `migrate` prints anew after it has changed something.
     pub(crate) after_migrate: bool,
+    /// The kinds whose tables are printed with those of all tenants. `None`: all kinds.
+    pub(crate) kinds: Option<Vec<String>>,
     /// Extensions that are there before the first migration runs.
     pub(crate) extensions: Vec<String>,
 }
@@ -121,12 +123,18 @@ impl Config {
             }
             kinds.insert(kind, beside.join(section.into_inner().migrations));
         }
+        let print_schema = file.print_schema;
+        let mut printed = print_schema.get_ref().kinds.iter().flatten();
+        if let Some(kind) = printed.find(|kind| !kinds.contains_key(*kind)) {
+            let message = format!("there is no section [kind.{kind}]");
+            return Err(wrong(Some(print_schema.span()), &message));
+        }
         Ok(Self {
             kinds,
             file: Some(path.to_owned()),
             migrations: file.migrations.map(|dir| beside.join(dir)),
             layout: names.into_inner(),
-            print_schema: file.print_schema,
+            print_schema: print_schema.into_inner(),
             groups: file.group.into_iter().map(Spanned::into_inner).collect(),
         })
     }
@@ -174,8 +182,8 @@ struct File {
     migrations: Option<PathBuf>,
     #[serde(default = "nothing")]
     layout: Spanned<LayoutNames>,
-    #[serde(default)]
-    print_schema: PrintSchema,
+    #[serde(default = "nothing")]
+    print_schema: Spanned<PrintSchema>,
     #[serde(default)]
     group: Vec<Spanned<Group>>,
     #[serde(default)]
@@ -192,8 +200,8 @@ struct Kind {
     migrations: PathBuf,
 }
 
-fn nothing() -> Spanned<LayoutNames> {
-    Spanned::new(0..0, LayoutNames::default())
+fn nothing<T: Default>() -> Spanned<T> {
+    Spanned::new(0..0, T::default())
 }
 
 /// A group as it is written.
@@ -360,6 +368,7 @@ mod tests {
             reserved = ["www"]
             [print_schema]
             after_migrate = true
+            kinds = ["shop"]
             extensions = ["citext"]
             [kind.shop]
             migrations = "db/shop"
@@ -396,6 +405,7 @@ mod tests {
         );
         assert_eq!(config.layout.reserved.len(), 1);
         assert!(config.print_schema.after_migrate);
+        assert_eq!(config.print_schema.kinds, Some(vec!["shop".to_owned()]));
         assert_eq!(config.print_schema.extensions, ["citext"]);
         let kinds = BTreeMap::from([("shop".to_owned(), "dir/db/shop".into())]);
         assert_eq!(config.kinds, kinds);
@@ -455,6 +465,10 @@ mod tests {
             (
                 "[print_schema]\nafter_migrate = 1",
                 "b.toml:2: invalid type",
+            ),
+            (
+                "\n[print_schema]\nkinds = [\"shop\"]",
+                "b.toml:2: there is no section [kind.shop]",
             ),
             ("[kind.shop]", "b.toml:1: missing field `migrations`"),
             (

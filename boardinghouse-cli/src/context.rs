@@ -200,12 +200,20 @@ impl Context {
         !self.statics.is_empty() && !others && !usual.iter().any(|path| path.is_dir())
     }
 
-    /// The shared migrations, and those of tenants: the ones that all have, and what kinds have besides.
-    pub(crate) fn sources(&self) -> Result<[Vec<FileBasedMigrations>; 2]> {
+    /// The migrations whose tables are printed, shared ones first: those of tenants are the ones that all have,
+    /// and what kinds have besides.
+    pub(crate) fn printed_sources(&self) -> Result<[Vec<FileBasedMigrations>; 2]> {
         let dir = self.migrations_dir();
         let shared = source(dir, SHARED)?;
         let mut tenants = vec![source(dir, TENANT)?];
-        for (kind, dir) in &self.config.kinds {
+        let printed = self.config.print_schema.kinds.as_ref();
+        let is_printed = |kind: &String| printed.is_none_or(|printed| printed.contains(kind));
+        for (kind, dir) in self
+            .config
+            .kinds
+            .iter()
+            .filter(|(kind, _)| is_printed(kind))
+        {
             tenants.push(kind_source(kind, dir)?);
         }
         Ok([vec![shared], tenants])

@@ -33,7 +33,7 @@ pub(super) fn print_schema(
     }
     let sources = || match &wanted.own {
         Some(id) => context.static_sources(id),
-        None => context.sources(),
+        None => context.printed_sources(),
     };
     let to_stdout = match &wanted.output {
         Some(path) => path == Path::new("-"),
@@ -88,7 +88,13 @@ pub(super) fn after_migrate(
                 "diesel.toml names no `file` in its section [print_schema]",
             ));
         }
-        generate(context, &diesel, &printings, context.sources()?, false)
+        generate(
+            context,
+            &diesel,
+            &printings,
+            context.printed_sources()?,
+            false,
+        )
     };
     match written() {
         Ok(report) => {

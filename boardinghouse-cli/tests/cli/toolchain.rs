@@ -466,6 +466,17 @@ fn tables_of_kinds_are_printed_with_the_others_and_those_of_static_tenants_alone
     print_schema(&fixture, &[])
         .expect(1)
         .says(&["2024-01-04-000000_items", "already exists"]);
+    let chosen = format!("{config}[print_schema]\nkinds = ['shop']\n");
+    write(dir, "boardinghouse.toml", &chosen);
+    print_schema(&fixture, &["--check"]).expect(0);
+    let none = format!("{config}[print_schema]\nkinds = []\n");
+    write(dir, "boardinghouse.toml", &none);
+    print_schema(&fixture, &[]).expect(0);
+    let code = read(dir, "schema.rs");
+    assert!(
+        code.contains(" notes (id)") && !code.contains("items"),
+        "{code}"
+    );
     // Where there are static tenants alone.
     fixture.remove_migrations("shared");
     fixture.remove_migrations("tenant");
