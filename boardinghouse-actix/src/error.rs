@@ -1,6 +1,6 @@
 //! The one error type of this crate, and the status that a client sees for it.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -32,7 +32,7 @@ const RETRY_AFTER: u64 = 5;
 /// | no tenant was chosen, and there is a [page to choose one] | 302 to it; 409 for programs |
 /// | the tenant is suspended | [`Tenancy::suspended`], 403 |
 /// | the tenant is being created or deleted, or creating it failed | 503, `Retry-After` |
-/// | the registry, or a resolver, cannot tell | 503, `Retry-After` |
+/// | the registry, or a resolver, cannot tell, or [does not in time](crate::Tenancy::lookup_timeout) | 503, `Retry-After` |
 /// | no connection; schema missing or locked | 503, `Retry-After` |
 /// | a resolver refused the request | what it chose |
 /// | anything else: a failed query, a panic, no middleware | 500 |
@@ -63,6 +63,11 @@ pub(crate) enum Cause {
     Core(boardinghouse_core::Error),
     #[error("could not find out which tenant the request is for")]
     Lookup(#[source] BoxError),
+    #[error(
+        "the registry did not say within {0:?} which tenant the request is for: it is slow, or too many \
+         names are looked up at once"
+    )]
+    Crowded(Duration),
     #[error("there is no tenant for host {host:?} and path {path:?}", host = host.as_deref().unwrap_or_default())]
     Unknown {
         status: StatusCode,
@@ -201,7 +206,9 @@ impl ResponseError for Error {
             Cause::NoSession(_) | Cause::Session(_) => StatusCode::INTERNAL_SERVER_ERROR,
             #[cfg(feature = "session")]
             Cause::Switch(refusal) => refusal.status(),
-            Cause::Lookup(_) | Cause::User(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Cause::Lookup(_) | Cause::User(_) | Cause::Crowded(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Cause::Forbidden { .. } => StatusCode::FORBIDDEN,
             Cause::NotChosen { chooser: Some(_) } => StatusCode::FOUND,
             Cause::NotChosen { chooser: None } => StatusCode::CONFLICT,

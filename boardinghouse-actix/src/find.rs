@@ -3,7 +3,10 @@
 use actix_web::{
     HttpResponse,
     dev::ServiceRequest,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, HeaderName},
+    },
 };
 use boardinghouse_core::{Address, Route, Tenant, TenantStatus, User};
 
@@ -29,6 +32,8 @@ pub(crate) struct Found {
     pub(crate) redirect_to: Option<Address>,
     /// What the user is there, where that was asked.
     pub(crate) role: Option<String>,
+    /// The header that named it.
+    pub(crate) named_in: Option<HeaderName>,
 }
 
 impl Found {
@@ -39,6 +44,7 @@ impl Found {
             base: None,
             redirect_to: None,
             role: None,
+            named_in: routing.is_by_cookie().then_some(header::COOKIE),
         }
     }
 
@@ -224,6 +230,7 @@ impl Tenancy {
             Some(tenant) => Named::Tenant(
                 Found {
                     base,
+                    named_in: resolver.varies_by(),
                     ..Found::new(tenant, routing)
                 }
                 .into(),

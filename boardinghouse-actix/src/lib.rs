@@ -165,6 +165,7 @@ mod location;
 mod lookup;
 mod middleware;
 mod mount;
+mod queue;
 mod request;
 mod resolver;
 #[cfg(feature = "session")]

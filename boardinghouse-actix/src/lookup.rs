@@ -15,6 +15,47 @@ use crate::{
     tenancy::Tenancy,
 };
 
+/// What can be asked of the registry, and of what is remembered of it.
+pub(crate) struct Question<K, T> {
+    /// What is known.
+    pub(crate) peek: fn(&RegistryCache, &K) -> Option<T>,
+    /// The same, asked if need be.
+    pub(crate) read: fn(&RegistryCache, &K) -> boardinghouse_core::Result<T>,
+    /// Whether it was not made up.
+    pub(crate) remembers: fn(&RegistryCache, &K) -> bool,
+}
+
+const TENANT: Question<TenantId, Option<Tenant>> = Question {
+    peek: RegistryCache::peek,
+    read: RegistryCache::find,
+    remembers: RegistryCache::remembers,
+};
+
+const ROUTE: Question<Address, Option<Route>> = Question {
+    peek: RegistryCache::peek_by_address,
+    read: RegistryCache::find_by_address,
+    remembers: RegistryCache::remembers_address,
+};
+
+const HAS_FOLDERS: Question<DomainName, bool> = Question {
+    peek: RegistryCache::peek_has_folders,
+    read: RegistryCache::has_folders,
+    remembers: RegistryCache::remembers_domain,
+};
+
+const MEMBERSHIPS: Question<String, Arc<[Membership]>> = Question {
+    peek: |cache, user| cache.peek_memberships(user),
+    read: |cache, user| cache.memberships(user),
+    remembers: |cache, user| cache.remembers_user(user),
+};
+
+pub(crate) const PRIMARY: Question<TenantId, Option<Address>> = Question {
+    peek: RegistryCache::peek_primary_address,
+    read: RegistryCache::primary_address,
+    // It is asked of tenants that were found.
+    remembers: |_, _| true,
+};
+
 impl Tenancy {
     /// The tenant of the configuration whose domain it is, or whose folder of it.
     pub(crate) fn static_at(&self, host: &DomainName, path: &str) -> Option<Found> {
@@ -52,11 +93,8 @@ impl Tenancy {
         path: &str,
         routing: Routing,
     ) -> Result<Option<Found>, Error> {
-        let has_folders = RegistryCache::has_folders;
         if let Some(folder) = first_folder(path)
-            && self
-                .cached(&domain, RegistryCache::peek_has_folders, has_folders)
-                .await?
+            && self.cached(HAS_FOLDERS, &domain).await?
         {
             let base = format!("/{folder}");
             let address = Address::new(domain.clone(), Some(folder));
@@ -69,11 +107,7 @@ impl Tenancy {
     }
 
     async fn at_address(&self, address: Address) -> Result<Option<Route>, Error> {
-        let (peek, find) = (
-            RegistryCache::peek_by_address,
-            RegistryCache::find_by_address,
-        );
-        let route = self.cached(&address, peek, find).await?;
+        let route = self.cached(ROUTE, &address).await?;
         Ok(route.filter(|route| self.can_be_served(&route.tenant)))
     }
 
@@ -85,8 +119,7 @@ impl Tenancy {
         if reserved.is_err_and(|error| error.kind() == ErrorKind::ReservedName) {
             return Ok(None);
         }
-        let tenant = self.cached(&id, RegistryCache::peek, RegistryCache::find);
-        let tenant = tenant.await?;
+        let tenant = self.cached(TENANT, &id).await?;
         Ok(tenant.filter(|tenant| self.can_be_served(tenant)))
     }
 
@@ -119,9 +152,7 @@ impl Tenancy {
 
     /// The tenants of a user; for one of a tenant's own, that tenant at most.
     pub(crate) async fn memberships(&self, user: &User) -> Result<Arc<[Membership]>, Error> {
-        let peek = |cache: &RegistryCache, user: &String| cache.peek_memberships(user);
-        let read = |cache: &RegistryCache, user: &String| cache.memberships(user);
-        let known = self.cached(&user.id, peek, read).await?;
+        let known = self.cached(MEMBERSHIPS, &user.id).await?;
         if user.of_tenant.is_none() {
             return Ok(known);
         }
@@ -129,22 +160,33 @@ impl Tenancy {
         Ok(own.cloned().collect())
     }
 
-    /// What the cache knows; else what the registry says, asked off the worker thread.
-    pub(crate) async fn cached<K, T>(
-        &self,
-        key: &K,
-        peek: impl FnOnce(&RegistryCache, &K) -> Option<T>,
-        read: impl FnOnce(&RegistryCache, &K) -> boardinghouse_core::Result<T> + Send + 'static,
-    ) -> Result<T, Error>
+    /// What the cache knows; else what the registry says, asked off the worker thread, as soon as there are
+    /// not too many who ask.
+    pub(crate) async fn cached<K, T>(&self, what: Question<K, T>, key: &K) -> Result<T, Error>
     where
         K: Clone + Send + 'static,
         T: Send + 'static,
     {
-        if let Some(known) = peek(self.cache(), key) {
+        let cache = self.cache();
+        if let Some(known) = (what.peek)(cache, key) {
             return Ok(known);
         }
-        let key = key.clone();
-        self.look_up(move |cache| read(&cache, &key)).await
+        let queue = &self.inner().queue;
+        let asked = async {
+            let turn = queue.turn((what.remembers)(cache, key)).await;
+            // Somebody may have asked for the same meanwhile.
+            if let Some(known) = (what.peek)(cache, key) {
+                return Ok(known);
+            }
+            let key = key.clone();
+            self.look_up(move |cache| {
+                // Kept until the registry has answered, also where nobody waits for it any more.
+                let _turn = turn;
+                (what.read)(&cache, &key)
+            })
+            .await
+        };
+        queue.at_most(asked).await
     }
 
     /// Asks the registry, off the worker thread.

@@ -4,7 +4,7 @@ use actix_web::{
     Error as ActixError, HttpMessage as _, HttpRequest,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header,
+    http::header::{self, HeaderName},
     middleware::Next,
 };
 use boardinghouse_core::{TenantPool, User};
@@ -18,6 +18,8 @@ use crate::{
     tenancy::Tenancy,
     tenant::Tenant,
 };
+#[cfg(feature = "session")]
+use crate::{resolver::Asked, session::session_of};
 
 /// What the middleware leaves in the extensions of a request, for extractors, guards and links.
 pub(crate) struct Seen {
@@ -26,6 +28,8 @@ pub(crate) struct Seen {
     pub(crate) user: Option<User>,
     /// What was put in front of the path, for routing alone.
     pub(crate) added: String,
+    /// The header that named the tenant.
+    named_in: Option<HeaderName>,
 }
 
 impl Seen {
@@ -48,7 +52,10 @@ impl Tenancy {
             return Ok(self.seen(None, None, String::new()));
         }
         #[cfg(feature = "session")]
-        self.switched(request).await?;
+        {
+            self.has_session(request)?;
+            self.switched(request).await?;
+        }
         let (found, user) = self.find(request).await?;
         let Some(found) = found else {
             let added = &self.inner().site_prefix;
@@ -60,6 +67,7 @@ impl Tenancy {
             routing,
             base,
             role,
+            named_in,
             ..
         } = found;
         let mount = match base {
@@ -67,7 +75,21 @@ impl Tenancy {
             None => Mount::at_root(request.uri().clone()),
         };
         let tenant = Tenant::new(tenant, routing, mount, role);
-        Ok(self.seen(Some(tenant), user, String::new()))
+        Ok(Seen {
+            named_in,
+            ..self.seen(Some(tenant), user, String::new())
+        })
+    }
+
+    /// Fails where sessions are needed and their middleware has not run: on the first request, and not on the
+    /// first that somebody who has logged in makes.
+    #[cfg(feature = "session")]
+    fn has_session(&self, request: &ServiceRequest) -> Result<(), Error> {
+        let inner = self.inner();
+        if inner.switch.is_some() || inner.resolvers.iter().any(Asked::needs_session) {
+            session_of(request).map_err(Cause::from)?;
+        }
+        Ok(())
     }
 
     fn seen(&self, tenant: Option<Tenant>, user: Option<User>, added: String) -> Seen {
@@ -76,6 +98,7 @@ impl Tenancy {
             tenant,
             user,
             added,
+            named_in: None,
         }
     }
 }
@@ -103,16 +126,15 @@ pub(crate) async fn serve<B: MessageBody>(
         |tenant| info_span!("tenant", tenant = %tenant.id(), routed_by = %tenant.routed_by()),
     );
     let base = tenant.map_or("", Tenant::base_path).to_owned();
-    let by_cookie = tenant.is_some_and(|tenant| tenant.routed_by().is_by_cookie());
+    let named_in = seen.named_in.clone();
     request.extensions_mut().insert(seen);
     let mut response = next.call(request).instrument(span).await?;
     if tenancy.inner().rewrite_locations {
         location::keep_below(response.headers_mut(), &base);
     }
-    if by_cookie {
+    if let Some(name) = named_in {
         // So that a cache does not show one tenant's page to another (RFC 9110, section 12.5.5).
-        let cookie = header::HeaderValue::from_static("Cookie");
-        response.headers_mut().append(header::VARY, cookie);
+        response.headers_mut().append(header::VARY, name.into());
     }
     Ok(response.map_into_left_body())
 }

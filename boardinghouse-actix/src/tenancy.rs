@@ -1,6 +1,6 @@
 //! `Tenancy`: what is registered with an `App`.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use actix_web::{
     Error as ActixError, HttpRequest, HttpResponse,
@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use crate::{
     error::BoxError,
     middleware, mount,
+    queue::Queue,
     request::Incoming,
     resolver::{Asked, Resolution, Routing, TenantResolver},
     unknown::Unknown,
@@ -69,6 +70,7 @@ pub struct Tenancy(Arc<Inner>);
 #[derive(Clone)]
 pub(crate) struct Inner {
     pub(crate) cache: RegistryCache,
+    pub(crate) queue: Queue,
     pub(crate) resolvers: Vec<Asked>,
     exempt: Vec<String>,
     pub(crate) statics: StaticTenants,
@@ -99,8 +101,10 @@ impl Tenancy {
     /// A [`PgRegistry`] gets a cache of its own. Give a [`RegistryCache`] where others use the same.
     #[must_use]
     pub fn new(registry: impl Into<RegistryCache>) -> Self {
+        let cache = registry.into();
         Self(Arc::new(Inner {
-            cache: registry.into(),
+            queue: Queue::for_pool(cache.registry().pool().max_size()),
+            cache,
             resolvers: Vec::new(),
             exempt: Vec::new(),
             statics: StaticTenants::default(),
@@ -347,6 +351,25 @@ impl Tenancy {
         self.with(|inner| inner.rewrite_locations = false)
     }
 
+    /// Sets how many names are looked up in the registry at once, for requests whose tenant is not cached.
+    /// Others wait, so that whoever makes up hosts takes no more than so many threads and connections. As
+    /// many again may ask for what was found before, and do not wait behind those. Clones share the
+    /// limit. Defaults to a quarter of the pool's connections, and one at least.
+    ///
+    /// What is cached is answered at once, however many wait.
+    #[must_use]
+    pub fn lookup_limit(self, at_once: usize) -> Self {
+        self.with(|inner| inner.queue = inner.queue.with_most(at_once))
+    }
+
+    /// Sets for how long a request waits for its turn and the registry's answer together, each time that it
+    /// has to ask. It is then answered with 503 and `Retry-After`, whatever [`unknown`](Self::unknown)
+    /// says. Defaults to 5 seconds.
+    #[must_use]
+    pub fn lookup_timeout(self, wait: Duration) -> Self {
+        self.with(|inner| inner.queue = inner.queue.clone().with_timeout(wait))
+    }
+
     /// The registry, which asks the database each time.
     #[must_use]
     pub fn registry(&self) -> &PgRegistry {
@@ -363,7 +386,8 @@ impl Tenancy {
         &self.0
     }
 
-    /// The middleware, for [`App::wrap`](actix_web::App::wrap).
+    /// The middleware, for [`App::wrap`](actix_web::App::wrap). It is all that there is to install: it serves
+    /// what switches tenants, and the answers where there is no tenant to serve, itself.
     ///
     /// Middleware that is added to the `App` later runs earlier, and sees the path as the client
     /// sent it: add sessions and token checks that a resolver reads after this one.

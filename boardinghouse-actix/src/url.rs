@@ -1,10 +1,11 @@
 //! Links: to a route of the same site, and to another tenant.
 
 use actix_web::{HttpMessage as _, HttpRequest};
-use boardinghouse_core::{RegistryCache, Tenant};
+use boardinghouse_core::Tenant;
 
 use crate::{
     error::{Cause, Error},
+    lookup::PRIMARY,
     middleware::{Seen, tenancy_of},
     mount::with_query,
     request::port,
@@ -113,11 +114,7 @@ impl Tenancy {
             if !resolver.reads_domains() {
                 continue;
             }
-            let (peek, read) = (
-                RegistryCache::peek_primary_address,
-                RegistryCache::primary_address,
-            );
-            let primary = self.cached(tenant.id(), peek, read).await?;
+            let primary = self.cached(PRIMARY, tenant.id()).await?;
             if let Some(address) = primary {
                 return Ok(Some(address.url_on_port(port, path)));
             }

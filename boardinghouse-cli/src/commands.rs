@@ -21,7 +21,7 @@ use boardinghouse_core::{Doctor, PoolerCheckup, Selection, console};
 
 use crate::{
     args::{Command, Init, MigrationCommand, Whom},
-    context::Context,
+    context::{Context, Need},
     exit::{Exit, Failure},
     output::Output,
     render::{
@@ -69,13 +69,19 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
 
 fn check(context: &Context, output: &Output) -> Result<Exit, Failure> {
     let pool = context.pool()?;
-    let migrator = context.migrator_if_any()?;
-    let mut doctor = Doctor::new(pool);
-    match &migrator {
-        Some(migrator) => doctor = doctor.migrations(migrator),
-        None => output.note("note: there are no folders migrations/shared and migrations/tenant, so versions were not looked at"),
+    let alone = context.has_static_tenants_alone();
+    let migrator = match alone {
+        true => Some(context.migrator(Need::Static)?),
+        false => context.migrator_if_any()?,
+    };
+    let mut doctor = Doctor::new(pool).statics(context.statics());
+    if let Some(migrator) = &migrator {
+        doctor = doctor.migrations(migrator);
     }
     let checkup = doctor.check()?;
+    if migrator.is_none() || (alone && checkup.tenants > 0) {
+        output.note("note: there are no folders migrations/shared and migrations/tenant, so versions were not looked at");
+    }
     output.report(&CheckupReport(&checkup))?;
     Ok(if checkup.has_errors() {
         Exit::Usage

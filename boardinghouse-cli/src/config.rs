@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use boardinghouse_core::{Layout, SchemaName, TenantId};
+use boardinghouse_core::{LayoutNames, TenantId};
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, SeqAccess, Visitor, value},
@@ -29,7 +29,7 @@ pub(crate) struct Config {
     pub(crate) file: Option<PathBuf>,
     /// The directory that holds the folders `shared` and `tenant`.
     pub(crate) migrations: Option<PathBuf>,
-    pub(crate) layout: Names,
+    pub(crate) layout: LayoutNames,
     pub(crate) print_schema: PrintSchema,
     /// The kinds of tenants that have migrations of their own, and the folders of those.
     pub(crate) kinds: BTreeMap<String, PathBuf>,
@@ -38,40 +38,14 @@ pub(crate) struct Config {
     pub(crate) groups: Vec<Group>,
 }
 
-/// Section `[layout]`: the names of schemas.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Names {
-    pub(crate) shared: Option<SchemaName>,
-    pub(crate) template: Option<SchemaName>,
-    pub(crate) extra: Vec<SchemaName>,
-    pub(crate) prefix: Option<String>,
-    pub(crate) reserved: Vec<TenantId>,
-}
-
-impl Names {
-    /// The layout of these names, and of the usual ones for the rest.
-    pub(crate) fn layout(&self) -> boardinghouse_core::Result<Layout> {
-        let mut layout = Layout::default();
-        if let Some(shared) = &self.shared {
-            layout = layout.with_shared(shared.clone())?;
-        }
-        if let Some(template) = &self.template {
-            layout = layout.with_template(template.clone())?;
-        }
-        Ok(layout
-            .with_extra(self.extra.iter().cloned())?
-            .with_prefix(self.prefix.clone().unwrap_or_default())?
-            .with_reserved(self.reserved.iter().cloned()))
-    }
-}
-
 /// Section `[print_schema]`. How the code looks is said in diesel.toml.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct PrintSchema {
     /// Whether `migrate` prints anew after it has changed something.
     pub(crate) after_migrate: bool,
+    /// The kinds whose tables are printed with those of all tenants. `None`: all kinds.
+    pub(crate) kinds: Option<Vec<String>>,
     /// Extensions that are there before the first migration runs.
     pub(crate) extensions: Vec<String>,
 }
@@ -149,12 +123,18 @@ impl Config {
             }
             kinds.insert(kind, beside.join(section.into_inner().migrations));
         }
+        let print_schema = file.print_schema;
+        let mut printed = print_schema.get_ref().kinds.iter().flatten();
+        if let Some(kind) = printed.find(|kind| !kinds.contains_key(*kind)) {
+            let message = format!("there is no section [kind.{kind}]");
+            return Err(wrong(Some(print_schema.span()), &message));
+        }
         Ok(Self {
             kinds,
             file: Some(path.to_owned()),
             migrations: file.migrations.map(|dir| beside.join(dir)),
             layout: names.into_inner(),
-            print_schema: file.print_schema,
+            print_schema: print_schema.into_inner(),
             groups: file.group.into_iter().map(Spanned::into_inner).collect(),
         })
     }
@@ -201,9 +181,9 @@ fn check(groups: &[Spanned<Group>]) -> Result<(), (Range<usize>, String)> {
 struct File {
     migrations: Option<PathBuf>,
     #[serde(default = "nothing")]
-    layout: Spanned<Names>,
-    #[serde(default)]
-    print_schema: PrintSchema,
+    layout: Spanned<LayoutNames>,
+    #[serde(default = "nothing")]
+    print_schema: Spanned<PrintSchema>,
     #[serde(default)]
     group: Vec<Spanned<Group>>,
     #[serde(default)]
@@ -220,8 +200,8 @@ struct Kind {
     migrations: PathBuf,
 }
 
-fn nothing() -> Spanned<Names> {
-    Spanned::new(0..0, Names::default())
+fn nothing<T: Default>() -> Spanned<T> {
+    Spanned::new(0..0, T::default())
 }
 
 /// A group as it is written.
@@ -351,6 +331,7 @@ fn holds_date(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use boardinghouse_core::Layout;
     use serde_json::json;
 
     use super::*;
@@ -377,8 +358,7 @@ mod tests {
 
     #[test]
     fn everything_that_can_be_said_is_read() {
-        let config = parsed(
-            r#"
+        let text = r#"
             migrations = "db"
             [layout]
             shared = "common"
@@ -388,6 +368,7 @@ mod tests {
             reserved = ["www"]
             [print_schema]
             after_migrate = true
+            kinds = ["shop"]
             extensions = ["citext"]
             [kind.shop]
             migrations = "db/shop"
@@ -409,10 +390,12 @@ mod tests {
             [[group]]
             name = "rest"
             on_error = "continue"
-            "#,
-        );
+            "#;
+        let config = parsed(text);
         assert_eq!(config.migrations, Some("dir/db".into()));
         let layout = config.layout.layout().ok();
+        // As an application reads it.
+        assert_eq!(Layout::from_toml(text).ok(), layout);
         let layout = layout.as_ref();
         assert_eq!(layout.map(|l| l.shared().as_str()), Some("common"));
         assert_eq!(layout.map(|l| l.template().as_str()), Some("pattern"));
@@ -422,6 +405,7 @@ mod tests {
         );
         assert_eq!(config.layout.reserved.len(), 1);
         assert!(config.print_schema.after_migrate);
+        assert_eq!(config.print_schema.kinds, Some(vec!["shop".to_owned()]));
         assert_eq!(config.print_schema.extensions, ["citext"]);
         let kinds = BTreeMap::from([("shop".to_owned(), "dir/db/shop".into())]);
         assert_eq!(config.kinds, kinds);
@@ -481,6 +465,10 @@ mod tests {
             (
                 "[print_schema]\nafter_migrate = 1",
                 "b.toml:2: invalid type",
+            ),
+            (
+                "\n[print_schema]\nkinds = [\"shop\"]",
+                "b.toml:2: there is no section [kind.shop]",
             ),
             ("[kind.shop]", "b.toml:1: missing field `migrations`"),
             (

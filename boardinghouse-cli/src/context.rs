@@ -200,10 +200,47 @@ impl Context {
         !self.statics.is_empty() && !others && !usual.iter().any(|path| path.is_dir())
     }
 
-    /// Both sets of migrations, the shared one first.
-    pub(crate) fn sources(&self) -> Result<(FileBasedMigrations, FileBasedMigrations)> {
+    /// The migrations whose tables are printed, shared ones first: those of tenants are the ones that all have,
+    /// and what kinds have besides.
+    pub(crate) fn printed_sources(&self) -> Result<[Vec<FileBasedMigrations>; 2]> {
         let dir = self.migrations_dir();
-        Ok((source(dir, SHARED)?, source(dir, TENANT)?))
+        let shared = source(dir, SHARED)?;
+        let mut tenants = vec![source(dir, TENANT)?];
+        let printed = self.config.print_schema.kinds.as_ref();
+        let is_printed = |kind: &String| printed.is_none_or(|printed| printed.contains(kind));
+        for (kind, dir) in self
+            .config
+            .kinds
+            .iter()
+            .filter(|(kind, _)| is_printed(kind))
+        {
+            tenants.push(kind_source(kind, dir)?);
+        }
+        Ok([vec![shared], tenants])
+    }
+
+    /// The shared migrations, where there are any, and those of a static tenant.
+    pub(crate) fn static_sources(&self, id: &TenantId) -> Result<[Vec<FileBasedMigrations>; 2]> {
+        let own = migrations_in(&self.static_migrations(id)?)?;
+        let shared = match self.has_static_tenants_alone() {
+            true => Vec::new(),
+            false => vec![source(self.migrations_dir(), SHARED)?],
+        };
+        Ok([shared, vec![own]])
+    }
+
+    /// The folder of a static tenant's migrations, whether it is there or not.
+    pub(crate) fn static_migrations(&self, id: &TenantId) -> Result<PathBuf> {
+        let found = self.statics.get(id).ok_or_else(|| {
+            let message = format!(
+                "there is no static tenant {id}: boardinghouse.toml names them, in sections such as [static.www]"
+            );
+            Error::new(ErrorKind::TenantNotFound, message).with_tenant(id)
+        })?;
+        found.migrations.clone().ok_or_else(|| {
+            let message = format!("static tenant {id} names no `migrations` in boardinghouse.toml");
+            Error::new(ErrorKind::InvalidInput, message).with_tenant(id)
+        })
     }
 
     /// The two folders of migrations, the shared one first.

@@ -15,6 +15,8 @@ const FILE: &str = "diesel.toml";
 const PRINT_SCHEMA: &str = "print_schema";
 /// The one option that is a table. All other tables in the section are sections of their own.
 const FILTER: &str = "filter";
+/// What is changed in the code afterwards.
+const PATCH: &str = "patch_file";
 
 /// How one file of code is printed.
 #[derive(Debug, PartialEq)]
@@ -101,13 +103,21 @@ impl Printing {
             .as_ref()
             .and_then(Value::as_str)
             .map(|file| beside.join(file));
-        if let Some(Value::String(patch)) = options.get_mut("patch_file") {
+        if let Some(Value::String(patch)) = options.get_mut(PATCH) {
             let path = beside.join(&*patch);
             // Diesel is given another file, elsewhere.
             let path = std::path::absolute(&path).unwrap_or(path);
             *patch = path.display().to_string();
         }
         Self { file, options }
+    }
+
+    /// Forgets the file, and what is said of the tables in it.
+    pub(crate) fn forget_tables(&mut self) {
+        self.file = None;
+        for about_tables in [FILTER, PATCH] {
+            self.options.remove(about_tables);
+        }
     }
 
     /// The file that makes Diesel print this, and nothing else.

@@ -1,5 +1,8 @@
 //! Which schema plays which role in a database.
 
+mod file;
+
+pub use self::file::LayoutNames;
 use crate::{
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},

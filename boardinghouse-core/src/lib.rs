@@ -178,6 +178,7 @@ mod gauge;
 mod job;
 mod keys;
 mod kinds;
+mod labels;
 mod layout;
 mod lifecycle;
 pub mod lint;
@@ -222,7 +223,8 @@ pub use crate::{
     gauge::ConnectionLoad,
     job::TenantJob,
     keys::tenant_key,
-    layout::Layout,
+    labels::TenantLabels,
+    layout::{Layout, LayoutNames},
     migrate::{
         FailedMigration, Goal, Group, Limit, LockUse, MigrationContext, MigrationPlan,
         MigrationReport, Migrator, OnError, Outcome, PlannedTarget, ReportEntry, RunEvent,

@@ -223,6 +223,7 @@ impl fmt::Display for LintFinding {
 pub struct Lint {
     layout: Layout,
     kinds: Vec<PathBuf>,
+    statics: Vec<PathBuf>,
 }
 
 impl Lint {
@@ -247,8 +248,16 @@ impl Lint {
         self
     }
 
+    /// Adds the folder of a [static tenant](crate::StaticTenants), which [`run`](Self::run) looks over together
+    /// with what is shared. Defaults to none.
+    #[must_use]
+    pub fn static_tenant(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.statics.push(folder.into());
+        self
+    }
+
     /// Looks over the folders `shared` and `tenant` of a directory, of which one may be missing, and those of
-    /// kinds.
+    /// kinds and of static tenants.
     ///
     /// # Errors
     ///
@@ -260,6 +269,30 @@ impl Lint {
         for folder in &self.kinds {
             let mut texts = read::of_folder(Set::Tenant, folder)?;
             texts.extend(of_all.iter().cloned());
+            let found = self.run_texts(&texts).into_iter();
+            findings.extend(found.filter(|finding| finding.file.starts_with(folder)));
+        }
+        let mut shared = of_all;
+        shared.retain(|text| text.set == Set::Shared);
+        findings.extend(self.own(&shared)?);
+        Ok(findings)
+    }
+
+    /// Looks over the folders of static tenants alone, where there are no other migrations.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run), where Diesel would not take what is in them.
+    pub fn run_static(&self) -> Result<Vec<LintFinding>> {
+        self.own(&[])
+    }
+
+    /// What is found in the folders of static tenants.
+    fn own(&self, shared: &[MigrationText]) -> Result<Vec<LintFinding>> {
+        let mut findings = Vec::new();
+        for folder in &self.statics {
+            let mut texts = read::of_folder(Set::Tenant, folder)?;
+            texts.extend(shared.iter().cloned());
             let found = self.run_texts(&texts).into_iter();
             findings.extend(found.filter(|finding| finding.file.starts_with(folder)));
         }

@@ -21,6 +21,7 @@ pub use self::{
     missing::MissingSchema,
 };
 pub(crate) use self::{
+    addresses::holders,
     missing::without_schema,
     rows::{
         Registered, advance_all_epochs, claim_and_look, delete, find, find_by_schema, holder,

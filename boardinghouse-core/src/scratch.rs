@@ -8,7 +8,7 @@ use crate::{
     conninfo,
     error::{Error, ErrorKind, Result},
     layout::Layout,
-    migrate::Migrator,
+    migrate::{Migrator, Several},
     names::SchemaName,
     pool::TenantPool,
     sql,
@@ -141,6 +141,29 @@ impl ScratchDatabase {
                 Error::new(error.kind(), message).with_source(error)
             })?;
         gather(&mut pg, layout)
+    }
+
+    /// As [`migrate`](Self::migrate), for sets that are in several places each, or in none: what kinds of tenants
+    /// have besides is in the tenants' set, and a static tenant's own migrations can take its place. What a kind
+    /// changes in a table that all tenants have is then changed there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`migrate`](Self::migrate); two kinds cannot have a table, or a version, in common here.
+    pub fn migrate_sets<S>(
+        &self,
+        layout: &Layout,
+        shared: impl IntoIterator<Item = S>,
+        tenants: impl IntoIterator<Item = S>,
+    ) -> Result<()>
+    where
+        S: MigrationSource<Pg> + Send + Sync + 'static,
+    {
+        let [shared, tenants] = [
+            Several(shared.into_iter().collect()),
+            Several(tenants.into_iter().collect()),
+        ];
+        self.migrate(layout, shared, tenants)
     }
 
     /// Drops the database, whoever is connected to it.

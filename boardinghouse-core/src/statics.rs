@@ -1,6 +1,6 @@
 //! Tenants that the configuration names, and no registry.
 
-mod file;
+pub(crate) mod file;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -208,10 +208,7 @@ impl StaticTenants {
     /// [`from_toml`](Self::from_toml).
     pub fn load(path: impl AsRef<Path>, layout: &Layout) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let message = format!("could not read the configuration {}", path.display());
-            Error::new(ErrorKind::InvalidInput, message).with_source(error)
-        })?;
+        let text = file::read(path)?;
         let beside = path.parent().unwrap_or(Path::new(""));
         file::parse(&text, layout, beside)
             .map_err(|wrong| wrong.error(|line| format!("{}:{line}: ", path.display())))

@@ -99,6 +99,10 @@ impl TenantResolver for Header {
     fn needs_access(&self) -> bool {
         self.anybody
     }
+
+    fn varies_by(&self) -> Option<HeaderName> {
+        Some(self.name.clone())
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use actix_web::http::StatusCode;
+use actix_web::http::{
+    StatusCode,
+    header::{COOKIE, HeaderName},
+};
 use boardinghouse_core::{DomainName, Tenant, TenantId};
 use futures_core::future::LocalBoxFuture;
 use serde::Serialize;
@@ -96,6 +99,19 @@ pub trait TenantResolver: Send + Sync + 'static {
         let _ = request;
     }
 
+    /// The header that it reads, which answers for the tenant are said to vary by, so that a cache does not show
+    /// one tenant's page to another. Defaults to `Cookie` where [`routing`](Self::routing) is by cookie or
+    /// session, else to none.
+    fn varies_by(&self) -> Option<HeaderName> {
+        self.routing().is_by_cookie().then_some(COOKIE)
+    }
+
+    /// Whether it needs the middleware of actix-session. Where that has not run, every request fails, that is
+    /// not exempt, whichever resolver it is for. Defaults to `false`.
+    fn needs_session(&self) -> bool {
+        false
+    }
+
     /// What the URLs of a tenant begin with that this resolver leads to, without a slash at the end:
     /// `//acme.example.com`, `/t/acme`. `None` where no URL leads to one. Defaults to `None`.
     fn base_of(&self, tenant: &TenantId, port: Option<u16>) -> Option<String> {
@@ -167,6 +183,15 @@ impl Asked {
         if let Some(resolver) = self.now() {
             resolver.forget(request);
         }
+    }
+
+    pub(crate) fn varies_by(&self) -> Option<HeaderName> {
+        self.now()?.varies_by()
+    }
+
+    #[cfg(feature = "session")]
+    pub(crate) fn needs_session(&self) -> bool {
+        self.now().is_some_and(TenantResolver::needs_session)
     }
 
     pub(crate) fn base_of(&self, tenant: &TenantId, port: Option<u16>) -> Option<String> {

@@ -19,8 +19,8 @@ use crate::{
 /// the one that was chosen. That, a tenant that is gone, and one that the user may not enter any more leave
 /// the session at the next request. [`Tenancy::access`](crate::Tenancy::access) is asked on every request.
 ///
-/// The middleware of actix-session must run earlier, so it is added later: see the example. Without it,
-/// requests that come to this resolver get 500, and the log says what to add.
+/// The middleware of actix-session must run earlier, so it is added later: see the example. Without it, all
+/// requests but those for exempt paths get 500, and the log says what to add.
 ///
 /// # Examples
 ///
@@ -130,6 +130,10 @@ impl TenantResolver for SessionTenant {
     }
 
     fn needs_access(&self) -> bool {
+        true
+    }
+
+    fn needs_session(&self) -> bool {
         true
     }
 

@@ -174,11 +174,8 @@ fn what_anybody_can_write_counts_as_far_as_the_user_has_a_right() {
     for how in ["X-Tenant: acme", "Cookie: tenant=acme"] {
         let answer = ask("ada", how);
         answer.is(200, "from-acme");
-        let by_cookie = how.starts_with("Cookie");
-        assert_eq!(
-            answer.header("vary").as_deref() == Some("Cookie"),
-            by_cookie
-        );
+        let named_in = how.split_once(':').map(|(name, _)| name.to_lowercase());
+        assert_eq!(answer.header("vary"), named_in);
         ask("bob", how).is(403, "");
         ask("nobody", how).is(403, "");
         get_with(server.at, "/notes", &["Host: globex.test", how]).is(403, "");

@@ -93,7 +93,10 @@ impl Fixture {
     }
 
     pub(crate) fn tenancy(&self) -> Tenancy {
-        Tenancy::new(PgRegistry::new(self.pool.clone())).exempt("/healthz")
+        Tenancy::new(PgRegistry::new(self.pool.clone()))
+            .exempt("/healthz")
+            // As long as a checkout may: what keeps the machine busy makes no test fail.
+            .lookup_timeout(Duration::from_secs(60))
     }
 
     /// A connection that the pool knows nothing of.

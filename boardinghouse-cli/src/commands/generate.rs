@@ -26,21 +26,44 @@ pub(super) fn generate(
     output: &Output,
     wanted: &Generate,
 ) -> Result<Exit, Failure> {
-    let folders = context.folders()?;
-    let [shared, tenant] = &folders;
     let metadata = [("metadata.toml", NO_TRANSACTION)];
     let mut files = vec![("up.sql", UP), ("down.sql", DOWN)];
     if wanted.no_transaction {
         files.extend(metadata);
     }
-    let folder = if wanted.shared { shared } else { tenant };
-    // A tenant has those of its kind, too, and no version twice.
-    let of_kinds = context.config().kinds.values();
-    let of_kinds = of_kinds.filter(|folder| folder.is_dir()).cloned();
-    let all: Vec<PathBuf> = folders.iter().cloned().chain(of_kinds).collect();
-    let created = create(folder, &all, &wanted.name, &files)?;
+    let (folder, all) = match &wanted.own {
+        Some(id) => {
+            let folder = context.static_migrations(id)?;
+            (folder.clone(), vec![folder])
+        }
+        None => of_tenants(context, wanted)?,
+    };
+    // One that the configuration names may be new.
+    fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
+    let created = create(&folder, &all, &wanted.name, &files)?;
     output.report(&FilesReport::new(&created, &[]))?;
     Ok(Exit::Done)
+}
+
+/// The folder that a migration goes into, and those with which it has an order.
+fn of_tenants(context: &Context, wanted: &Generate) -> Result<(PathBuf, Vec<PathBuf>), Failure> {
+    let kinds = &context.config().kinds;
+    let [shared, tenant] = context.folders()?;
+    let folder = match &wanted.kind {
+        Some(kind) => kinds.get(kind).ok_or_else(|| {
+            Failure::usage(format!(
+                "kind {kind:?} has no migrations of its own: boardinghouse.toml names them, in a section \
+                 [kind.{kind}]"
+            ))
+        })?,
+        None if wanted.shared => &shared,
+        None => &tenant,
+    };
+    let folder = folder.clone();
+    // A tenant has those of its kind, too, and no version twice.
+    let mut all = vec![shared, tenant];
+    all.extend(kinds.values().filter(|dir| dir.is_dir()).cloned());
+    Ok((folder, all))
 }
 
 /// Creates the directory of a migration in `folder`, with these files. Its version comes after all in

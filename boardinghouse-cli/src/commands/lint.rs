@@ -1,10 +1,8 @@
 //! `boardinghouse lint` and `migrate --lint`.
 
-use std::path::Path;
-
 use boardinghouse_core::{
     Severity,
-    lint::{Lint, RULES},
+    lint::{Lint, LintFinding, RULES},
 };
 
 use crate::{
@@ -26,38 +24,38 @@ pub(super) fn lint(
         return Ok(Exit::Done);
     }
     match &wanted.dir {
-        Some(dir) => look_over(output, &lint, dir, wanted.deny_warnings),
-        None => {
-            let lint = with_kinds(context, lint);
-            look_over(
-                output,
-                &lint,
-                context.migrations_dir(),
-                wanted.deny_warnings,
-            )
-        }
+        Some(dir) => report(output, &lint.run(dir)?, wanted.deny_warnings),
+        None => look_over(context, output, lint, wanted.deny_warnings),
     }
 }
 
 pub(super) fn migrate(context: &Context, output: &Output) -> Result<Exit, Failure> {
-    let lint = with_kinds(context, Lint::new().layout(context.layout().clone()));
-    look_over(output, &lint, context.migrations_dir(), false)
+    let lint = Lint::new().layout(context.layout().clone());
+    look_over(context, output, lint, false)
 }
 
-fn with_kinds(context: &Context, lint: Lint) -> Lint {
-    context.config().kinds.values().fold(lint, Lint::kind)
-}
-
+/// All migrations of the application.
 fn look_over(
+    context: &Context,
     output: &Output,
-    lint: &Lint,
-    dir: &Path,
+    lint: Lint,
     deny_warnings: bool,
 ) -> Result<Exit, Failure> {
-    let findings = lint.run(dir)?;
-    output.report(&LintReport {
-        findings: &findings,
-    })?;
+    let statics = context.statics().iter();
+    let own = statics.filter_map(|own| own.migrations.as_ref());
+    let lint = own.fold(lint, Lint::static_tenant);
+    let findings = match context.has_static_tenants_alone() {
+        true => lint.run_static()?,
+        false => {
+            let lint = context.config().kinds.values().fold(lint, Lint::kind);
+            lint.run(context.migrations_dir())?
+        }
+    };
+    report(output, &findings, deny_warnings)
+}
+
+fn report(output: &Output, findings: &[LintFinding], deny_warnings: bool) -> Result<Exit, Failure> {
+    output.report(&LintReport { findings })?;
     let refused = findings.iter().any(|finding| match finding.severity {
         Severity::Error => true,
         Severity::Warning => deny_warnings,

@@ -3,6 +3,7 @@
 use std::{env, fs, io, path::Path};
 
 use boardinghouse_core::{MigrationReport, SchemaName, ScratchDatabase, Target};
+use diesel_migrations::FileBasedMigrations;
 use similar::TextDiff;
 
 use super::generate::unwritable;
@@ -24,7 +25,16 @@ pub(super) fn print_schema(
     output: &Output,
     wanted: &PrintSchema,
 ) -> Result<Exit, Failure> {
-    let printings = Printing::all()?;
+    let mut printings = Printing::all()?;
+    if wanted.own.is_some() {
+        // What the first section says of the look of code, and not what it says of tenants' tables.
+        printings.truncate(1);
+        printings.iter_mut().for_each(Printing::forget_tables);
+    }
+    let sources = || match &wanted.own {
+        Some(id) => context.static_sources(id),
+        None => context.printed_sources(),
+    };
     let to_stdout = match &wanted.output {
         Some(path) => path == Path::new("-"),
         None => printings.iter().all(|printing| printing.file.is_none()),
@@ -37,14 +47,14 @@ pub(super) fn print_schema(
     }
     let diesel = Diesel::find(wanted.diesel.as_deref())?;
     if to_stdout {
-        let codes = codes(context, &diesel, &printings)?;
+        let codes = codes(context, &diesel, &printings, sources()?)?;
         output.report(&CodeReport {
             schema: codes.concat(),
         })?;
         return Ok(Exit::Done);
     }
     let printings = with_files(printings, wanted.output.as_deref())?;
-    let report = generate(context, &diesel, &printings, wanted.check)?;
+    let report = generate(context, &diesel, &printings, sources()?, wanted.check)?;
     let stale = |generated: &Generated| matches!(generated.outcome, GeneratedOutcome::Stale { .. });
     let pending = report.files.iter().any(stale);
     output.report(&report)?;
@@ -78,7 +88,13 @@ pub(super) fn after_migrate(
                 "diesel.toml names no `file` in its section [print_schema]",
             ));
         }
-        generate(context, &diesel, &printings, false)
+        generate(
+            context,
+            &diesel,
+            &printings,
+            context.printed_sources()?,
+            false,
+        )
     };
     match written() {
         Ok(report) => {
@@ -127,9 +143,10 @@ fn generate(
     context: &Context,
     diesel: &Diesel,
     printings: &[Printing],
+    sources: [Vec<FileBasedMigrations>; 2],
     check: bool,
 ) -> Result<GeneratedReport, Failure> {
-    let codes = codes(context, diesel, printings)?;
+    let codes = codes(context, diesel, printings, sources)?;
     let files = printings
         .iter()
         .zip(codes)
@@ -144,8 +161,8 @@ fn codes(
     context: &Context,
     diesel: &Diesel,
     printings: &[Printing],
+    [shared, tenants]: [Vec<FileBasedMigrations>; 2],
 ) -> Result<Vec<String>, Failure> {
-    let (shared, tenants) = context.sources()?;
     let layout = context.layout();
     // The scratch database is dropped also then.
     let interrupt = Interrupt::watch()?;
@@ -154,7 +171,7 @@ fn codes(
     for extension in &context.config().print_schema.extensions {
         scratch.create_extension(extension, layout.extra().first().unwrap_or(&usual))?;
     }
-    scratch.migrate(layout, shared, tenants)?;
+    scratch.migrate_sets(layout, shared, tenants)?;
     let mut codes = Vec::new();
     for printing in printings {
         interrupt.check()?;

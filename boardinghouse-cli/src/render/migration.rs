@@ -225,7 +225,7 @@ impl Report for RunReport<'_> {
                 Outcome::Failed(_) => "failed",
                 Outcome::Skipped(_) => "skipped",
                 _ if entry.applied.is_empty() => "up to date",
-                _ => "migrated",
+                _ => done(&entry.applied),
             };
             [
                 entry.target.to_string(),
@@ -283,20 +283,28 @@ impl Report for RunReport<'_> {
     }
 }
 
+/// What a step is that applies no migration, and what is said of it afterwards.
+const OTHERS: [(&str, &str); 3] = [
+    ("revert ", "reverted"),
+    ("mark ", "marked"),
+    ("forget ", "forgotten"),
+];
+
+/// What was done to a schema, where all of it was the same.
+fn done(steps: &[String]) -> &'static str {
+    let all = |(word, _): &&(&str, &str)| steps.iter().all(|step| step.starts_with(word));
+    OTHERS.iter().find(all).map_or("migrated", |(_, done)| done)
+}
+
 impl RunReport<'_> {
     fn totals(&self) -> String {
         let entries = &self.0.entries;
         let steps = || entries.iter().flat_map(|entry| &entry.applied);
         let begins = |word: &'static str| steps().filter(move |s| s.starts_with(word)).count();
-        let other = [
-            ("revert ", "reverted"),
-            ("mark ", "marked"),
-            ("forget ", "forgotten"),
-        ];
-        let others: usize = other.iter().map(|(word, _)| begins(word)).sum();
+        let others: usize = OTHERS.iter().map(|(word, _)| begins(word)).sum();
         let applied = steps().count() - others;
         let mut text = count(entries.len(), "schema", "schemas");
-        for (word, done) in other {
+        for (word, done) in OTHERS {
             match begins(word) {
                 0 => {}
                 many => text.push_str(&format!(", {many} {done}")),

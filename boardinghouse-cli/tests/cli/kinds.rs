@@ -122,6 +122,15 @@ fn tenants_of_each_kind_get_its_migrations() {
     );
     let generate = fixture.run(&["migration", "generate", "more"]).expect(0);
     assert!(generate.stdout.contains("2990-01-01-"), "{generate:?}");
+    // And one of a kind after those of all.
+    let of_kind = ["migration", "generate", "its", "--kind", "shop"];
+    let generate = fixture.run(&of_kind).expect(0);
+    let its = "migrations/shop/2990-01-01-000000-0001_its/up.sql";
+    assert!(generate.stdout.contains(its), "{generate:?}");
+    fixture
+        .run(&["migration", "generate", "its", "--kind", "garage"])
+        .expect(2)
+        .says(&["[kind.garage]"]);
 }
 
 #[test]

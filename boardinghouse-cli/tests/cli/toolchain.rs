@@ -384,6 +384,119 @@ fn several_files_are_written_where_diesel_toml_has_several() {
 }
 
 #[test]
+fn tables_of_kinds_are_printed_with_the_others_and_those_of_static_tenants_alone() {
+    let fixture = printable();
+    let dir = fixture.dir();
+    let put = |path: &str, up: &str| {
+        fs::create_dir_all(dir.join(path)).unwrap();
+        write(dir, &format!("{path}/up.sql"), up);
+    };
+    // One that needs a table of all tenants as it was at the time.
+    put(
+        "migrations/shop/2024-01-03-000000_items",
+        "CREATE TABLE items (id int PRIMARY KEY, note int REFERENCES notes, mood mood)",
+    );
+    put(
+        "migrations/www/2024-01-01-000000_pages",
+        "CREATE TABLE pages (id int PRIMARY KEY, plan int REFERENCES public.plans)",
+    );
+    write(
+        dir,
+        "boardinghouse.toml",
+        "[kind.shop]\nmigrations = 'migrations/shop'\n[static.www]\nmigrations = 'migrations/www'\n",
+    );
+    write(
+        dir,
+        "diesel.toml",
+        "[print_schema]\nfile = 'schema.rs'\nfilter = { except_tables = ['^plans$', '^pages$'] }\n\
+         custom_type_derives = ['Debug']\n",
+    );
+    print_schema(&fixture, &[]).expect(0);
+    let code = read(dir, "schema.rs");
+    for expected in [
+        " items (id)",
+        " notes (id)",
+        "joinable!(items -> notes (note))",
+    ] {
+        assert!(code.contains(expected), "{code}");
+    }
+    assert!(
+        !code.contains("plans (id)") && !code.contains("pages"),
+        "{code}"
+    );
+    let run = print_schema(&fixture, &["--static", "www"]).expect(0);
+    insta::assert_snapshot!(run.stdout, @r"
+    // @generated automatically by Diesel CLI.
+
+    diesel::table! {
+        pages (id) {
+            id -> Int4,
+            plan -> Nullable<Int4>,
+        }
+    }
+
+    diesel::table! {
+        plans (id) {
+            id -> Int4,
+            name -> Text,
+        }
+    }
+
+    diesel::joinable!(pages -> plans (plan));
+
+    diesel::allow_tables_to_appear_in_same_query!(pages, plans,);
+    ");
+    assert_eq!(read(dir, "schema.rs"), code);
+    let to_file = ["--static", "www", "--output", "www.rs"];
+    print_schema(&fixture, &[&to_file[..], &["--check"]].concat()).expect(3);
+    print_schema(&fixture, &to_file).expect(0);
+    print_schema(&fixture, &[&to_file[..], &["--check"]].concat()).expect(0);
+    assert_eq!(read(dir, "www.rs"), run.stdout);
+    print_schema(&fixture, &["--static", "nobody"])
+        .expect(2)
+        .says(&["no static tenant nobody"]);
+    // Both at once have no room for what two kinds have.
+    put(
+        "migrations/clinic/2024-01-04-000000_items",
+        "CREATE TABLE items (id int PRIMARY KEY)",
+    );
+    let config = read(dir, "boardinghouse.toml");
+    let config = format!("{config}[kind.clinic]\nmigrations = 'migrations/clinic'\n");
+    write(dir, "boardinghouse.toml", &config);
+    print_schema(&fixture, &[])
+        .expect(1)
+        .says(&["2024-01-04-000000_items", "already exists"]);
+    let chosen = format!("{config}[print_schema]\nkinds = ['shop']\n");
+    write(dir, "boardinghouse.toml", &chosen);
+    print_schema(&fixture, &["--check"]).expect(0);
+    let none = format!("{config}[print_schema]\nkinds = []\n");
+    write(dir, "boardinghouse.toml", &none);
+    print_schema(&fixture, &[]).expect(0);
+    let code = read(dir, "schema.rs");
+    assert!(
+        code.contains(" notes (id)") && !code.contains("items"),
+        "{code}"
+    );
+    // Where there are static tenants alone.
+    fixture.remove_migrations("shared");
+    fixture.remove_migrations("tenant");
+    put(
+        "migrations/www/2024-01-01-000000_pages",
+        "CREATE TABLE pages (id int PRIMARY KEY)",
+    );
+    write(
+        dir,
+        "boardinghouse.toml",
+        "[static.www]\nmigrations = 'migrations/www'\n",
+    );
+    let run = print_schema(&fixture, &["--static", "www"]).expect(0);
+    assert!(
+        run.stdout.contains("pages (id)") && !run.stdout.contains("plans"),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn what_cannot_be_printed_is_told() {
     let fixture = printable();
     fixture.migration(

@@ -171,3 +171,7 @@ pub(super) const SHARED_REFERS_TENANT: Check = error(
     "drop the foreign key: it holds for one tenant's rows alone, and refer from the tenants' table to \
      the shared one instead",
 );
+pub(super) const ADDRESS_TWICE: Check = error(
+    "BH018",
+    "take the address from one of the two: requests for it reach the other alone",
+);

@@ -3,6 +3,7 @@
 mod catalog;
 mod finding;
 mod pooler;
+mod statics;
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,6 +25,7 @@ use crate::{
     pool::TenantPool,
     registry::{self, RegistryState},
     session::Session,
+    statics::StaticTenants,
     template::Template,
     tenant::{Tenant, TenantStatus},
 };
@@ -47,6 +49,7 @@ use crate::{
 pub struct Doctor<'a> {
     pool: TenantPool,
     migrator: Option<&'a Migrator>,
+    statics: Option<&'a StaticTenants>,
 }
 
 impl<'a> Doctor<'a> {
@@ -56,6 +59,7 @@ impl<'a> Doctor<'a> {
         Self {
             pool,
             migrator: None,
+            statics: None,
         }
     }
 
@@ -64,6 +68,14 @@ impl<'a> Doctor<'a> {
     #[must_use]
     pub fn migrations(mut self, migrator: &'a Migrator) -> Self {
         self.migrator = Some(migrator);
+        self
+    }
+
+    /// Sets the tenants of the configuration, whose addresses and schemas are to be theirs alone. Defaults to
+    /// none. Where the [`migrations`](Self::migrations) are theirs alone, too, nothing else needs to be there.
+    #[must_use]
+    pub fn statics(mut self, statics: &'a StaticTenants) -> Self {
+        self.statics = Some(statics);
         self
     }
 
@@ -92,7 +104,12 @@ impl<'a> Doctor<'a> {
 
         let registry = registry::state(conn)
             .map_err(|error| Error::database("look for the registry", error))?;
+        // A site of static tenants needs nothing else.
+        let alone = registry == RegistryState::Missing
+            && presence.get(layout.template()) == Some(&Presence::Missing)
+            && self.migrator.is_some_and(Migrator::has_statics_alone);
         let fault = match registry {
+            RegistryState::Missing if alone => None,
             RegistryState::Missing => Some("this database has no registry"),
             RegistryState::Older => Some("the registry is older than this program"),
             RegistryState::Current => None,
@@ -100,7 +117,7 @@ impl<'a> Doctor<'a> {
         if let Some(fault) = fault {
             checkup.add(&finding::REGISTRY_MISSING, None, fault.to_owned());
         }
-        own_schemas(layout, &presence, &mut checkup);
+        own_schemas(layout, &presence, alone, &mut checkup);
         // One of a kind that is missing is told of with the migrations that it lacks.
         for schema in of_kinds.iter().filter(|schema| usable(schema)) {
             template(conn, schema, &mut checkup)?;
@@ -120,11 +137,20 @@ impl<'a> Doctor<'a> {
         if usable(layout.shared()) {
             foreign_keys(conn, layout, &tenants, &mut checkup)?;
         }
+        let mut forbidden = Vec::new();
+        if let Some(named) = self.statics {
+            forbidden = statics::forbidden(conn, named, &mut checkup)?;
+            if registry == RegistryState::Current {
+                statics::addresses(conn, named, &mut checkup)?;
+            }
+        }
         let both = in_both(&template, &shared);
-        if let Some(migrator) = self.migrator.filter(|_| usable(layout.shared())) {
+        if let Some(migrator) = self.migrator.filter(|_| usable(layout.shared()))
+            && let Some(selection) = whom(migrator, &forbidden)
+        {
             versions(
                 layout,
-                &migrator.plan_by(&Selection::All, true)?,
+                &migrator.plan_by(&selection, true)?,
                 &both,
                 &mut checkup,
             );
@@ -150,7 +176,12 @@ impl<'a> Doctor<'a> {
 }
 
 /// The shared schema, the template and the extra schemas.
-fn own_schemas(layout: &Layout, presence: &HashMap<SchemaName, Presence>, checkup: &mut Checkup) {
+fn own_schemas(
+    layout: &Layout,
+    presence: &HashMap<SchemaName, Presence>,
+    alone: bool,
+    checkup: &mut Checkup,
+) {
     let own = [
         (
             &finding::SHARED_MISSING,
@@ -170,6 +201,7 @@ fn own_schemas(layout: &Layout, presence: &HashMap<SchemaName, Presence>, checku
     for (check, role, schema) in own.into_iter().chain(extra) {
         match presence.get(schema) {
             Some(Presence::Usable) => {}
+            Some(Presence::Missing) if alone && schema == layout.template() => {}
             Some(Presence::Forbidden) => checkup.add(
                 check,
                 None,
@@ -294,6 +326,18 @@ fn in_both(template: &Tables, shared: &Tables) -> Vec<String> {
         .collect();
     both.sort_unstable();
     both
+}
+
+/// Whose versions are looked at. Where the migrations are those of static tenants, whom this role may not read
+/// is left out.
+fn whom(migrator: &Migrator, forbidden: &[TenantId]) -> Option<Selection> {
+    if !migrator.has_statics_alone() {
+        return Some(Selection::All);
+    }
+    let readable = migrator.static_ids().filter(|id| !forbidden.contains(id));
+    let readable: Vec<TenantId> = readable.cloned().collect();
+    // An empty selection would be all of them.
+    (!readable.is_empty()).then_some(Selection::Static(readable))
 }
 
 /// What is pending, and what was applied that nobody knows.

@@ -56,6 +56,17 @@ impl fmt::Display for SetName {
     }
 }
 
+/// Several sources as one: what is in them runs in the order of the versions.
+pub(crate) struct Several<S>(pub(crate) Vec<S>);
+
+impl<S: MigrationSource<Pg>> MigrationSource<Pg> for Several<S> {
+    fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<Pg>>>> {
+        let each: diesel::migration::Result<Vec<_>> =
+            self.0.iter().map(MigrationSource::migrations).collect();
+        Ok(each?.into_iter().flatten().collect())
+    }
+}
+
 /// Where migrations come from.
 pub(super) struct Source {
     source: Box<dyn MigrationSource<Pg> + Send + Sync>,
@@ -68,6 +79,7 @@ impl Source {
         let text = [
             TypeId::of::<EmbeddedMigrations>(),
             TypeId::of::<FileBasedMigrations>(),
+            TypeId::of::<Several<FileBasedMigrations>>(),
         ];
         Self {
             source: Box::new(source),

@@ -71,6 +71,16 @@ impl Migrator {
         self.statics.push(set);
     }
 
+    pub(crate) fn static_ids(&self) -> impl Iterator<Item = &TenantId> {
+        self.statics.iter().map(|set| &set.id)
+    }
+
+    /// Whether there are migrations of static tenants, and no others.
+    pub(crate) fn has_statics_alone(&self) -> bool {
+        let others = self.shared.is_some() || self.tenants.is_some() || !self.kinds.is_empty();
+        !self.statics.is_empty() && !others
+    }
+
     pub(super) fn static_set(&self, id: &TenantId) -> Option<&StaticSet> {
         self.statics.iter().find(|set| set.id == *id)
     }

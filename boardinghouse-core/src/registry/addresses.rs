@@ -60,6 +60,19 @@ impl fmt::Display for Domain {
     }
 }
 
+/// The addresses on these domains, and whose they are: domain, folder, tenant.
+pub(crate) fn holders<'a>(
+    conn: &mut PgConnection,
+    on: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<(String, String, String)>> {
+    domains::table
+        .filter(domains::domain.eq_any(on))
+        .select((domains::domain, domains::folder, domains::tenant_id))
+        .order((domains::domain, domains::folder))
+        .load(conn)
+        .map_err(|error| Error::database("look for addresses", error))
+}
+
 impl PgRegistry {
     /// Makes an address lead to a tenant. The first one of a tenant is its primary one, whatever it is to be
     /// used for.

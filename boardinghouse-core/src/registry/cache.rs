@@ -271,6 +271,33 @@ impl RegistryCache {
         })
     }
 
+    /// Whether there was such a tenant when it was last asked for, however long ago that is. It says who is
+    /// to be asked about before names that somebody made up, and nothing else. The same goes for the others
+    /// whose names begin so. None of them blocks.
+    #[must_use]
+    pub fn remembers(&self, id: &TenantId) -> bool {
+        self.0.tenants.remembers(id, Option::is_some)
+    }
+
+    /// As [`remembers`](Self::remembers), of an address that led to a tenant.
+    #[must_use]
+    pub fn remembers_address(&self, address: &Address) -> bool {
+        self.0.addresses.remembers(address, Option::is_some)
+    }
+
+    /// As [`remembers`](Self::remembers), of a domain that led to a tenant, or some of whose folders did.
+    #[must_use]
+    pub fn remembers_domain(&self, domain: &DomainName) -> bool {
+        self.0.folders.remembers(domain, |has| *has)
+            || self.remembers_address(&Address::from(domain.clone()))
+    }
+
+    /// As [`remembers`](Self::remembers), of a user who belonged to a tenant.
+    #[must_use]
+    pub fn remembers_user(&self, user: &str) -> bool {
+        self.0.users.remembers(user, |of| !of.is_empty())
+    }
+
     fn belief(&self) -> Duration {
         self.0.registry.pool().belief()
     }

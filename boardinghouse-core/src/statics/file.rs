@@ -22,25 +22,39 @@ use crate::{
 };
 
 /// What is wrong, and on which line.
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     line: usize,
     error: Error,
 }
 
 impl Wrong {
     /// The error, which says where in its text it is.
-    pub(super) fn error(self, place: impl FnOnce(usize) -> String) -> Error {
+    pub(crate) fn error(self, place: impl FnOnce(usize) -> String) -> Error {
         let message = format!("{}{}", place(self.line), self.error);
         self.error.reworded(message)
     }
 
-    fn at(text: &str, span: Option<Range<usize>>, error: Error) -> Self {
+    /// What is no TOML, or not ours.
+    pub(crate) fn toml(text: &str, error: &toml::de::Error) -> Self {
+        let wrong = Error::new(ErrorKind::InvalidInput, error.message().trim_end());
+        Self::at(text, error.span(), wrong)
+    }
+
+    pub(crate) fn at(text: &str, span: Option<Range<usize>>, error: Error) -> Self {
         let before = span.and_then(|span| text.get(..span.start)).unwrap_or("");
         Self {
             line: before.matches('\n').count() + 1,
             error,
         }
     }
+}
+
+/// The text of a configuration.
+pub(crate) fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("could not read the configuration {}", path.display());
+        Error::new(ErrorKind::InvalidInput, message).with_source(error)
+    })
 }
 
 /// The whole file; what is not ours is not looked at.
@@ -122,11 +136,7 @@ fn holds_date(value: &Value) -> bool {
 
 /// Reads the text of a file in directory `beside`.
 pub(super) fn parse(text: &str, layout: &Layout, beside: &Path) -> Result<StaticTenants, Wrong> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let message = toml::de::Error::message(&error).trim_end();
-        let wrong = Error::new(ErrorKind::InvalidInput, message);
-        Wrong::at(text, error.span(), wrong)
-    })?;
+    let file: File = toml::from_str(text).map_err(|error| Wrong::toml(text, &error))?;
     let mut spans = BTreeMap::new();
     let mut tenants = Vec::new();
     for (id, section) in file.tenants {

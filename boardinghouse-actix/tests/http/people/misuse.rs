@@ -10,7 +10,8 @@ use actix_web::{
     web,
 };
 use boardinghouse_actix::{
-    Error, FormToken, HostTable, LoginToken, SessionUser, Tenant, TenantForm, TenantMenu, Unknown,
+    Error, FormToken, HostTable, LoginToken, SessionTenant, SessionUser, Tenant, TenantForm,
+    TenantMenu, Unknown,
 };
 use boardinghouse_core::{Access, PgRegistry};
 use sha2::{Digest as _, Sha256};
@@ -72,6 +73,33 @@ async fn without_the_middleware_of_sessions_nothing_is_served_but_exempt_paths()
         "{}",
         answers[1].1
     );
+}
+
+/// Also for those that would not come to the resolver that reads it, so that it is seen at once.
+#[actix_web::test]
+async fn what_needs_sessions_serves_nothing_without_them_whoever_asks() {
+    let fixture = Fixture::new();
+    let by_host = || fixture.tenancy().resolver(HostTable);
+    let needy = [
+        by_host().resolver(SessionTenant),
+        by_host().switching(new_switch()),
+    ];
+    for tenancy in needy {
+        let app = App::new().wrap(tenancy.middleware()).configure(routes);
+        let app = init_service(app).await;
+        let get = |host: &str, path: &str| {
+            let request = TestRequest::get().uri(path);
+            request.insert_header(("host", host)).to_request()
+        };
+        for host in ["acme.test", "nobody.test"] {
+            let response = call_service(&app, get(host, "/notes")).await;
+            assert_eq!(response.status(), 500, "{host}");
+            let error = response.response().error().unwrap().to_string();
+            assert!(error.contains("SessionMiddleware"), "{error}");
+        }
+        let exempt = call_service(&app, get("acme.test", "/healthz")).await;
+        assert_eq!(exempt.status(), 200);
+    }
 }
 
 #[actix_web::test]

@@ -98,7 +98,17 @@ where
         kept.believed(changes, belief).cloned()
     }
 
-    /// The same, read if need be: by one of those who want it at the same time.
+    /// Whether such a value was read the last time, believed or not.
+    pub(super) fn remembers<Q>(&self, key: &Q, is: impl FnOnce(&V) -> bool) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        let kept = self.kept.get(key);
+        kept.is_some_and(|kept| kept.read.as_ref().is_ok_and(|read| is(&read.value)))
+    }
+
+    /// What is known and believed; else read: by one of those who want it at the same time.
     pub(super) fn get<Q>(
         &self,
         key: &Q,
@@ -203,6 +213,17 @@ mod tests {
         let f = Fixture::new();
         f.get("a");
         assert_eq!(f.store.peek("a", &f.changes, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn what_is_not_believed_any_more_is_remembered() {
+        let f = Fixture::new();
+        let remembers = |key: &str| f.store.remembers(key, |reads| *reads == 1);
+        assert!(!remembers("a"));
+        assert_eq!((f.get("a"), f.get("b")), (1, 2));
+        f.changes.changed(None);
+        assert_eq!(f.store.peek("a", &f.changes, LONG), None);
+        assert!(remembers("a") && !remembers("b"));
     }
 
     #[test]
