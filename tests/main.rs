@@ -39,6 +39,7 @@ mod races;
 mod ready;
 mod registry;
 mod replica;
+mod rivals;
 mod scratch;
 #[cfg(unix)]
 mod soak;

@@ -19,6 +19,7 @@ pub use self::{
     members::{Members, Membership},
 };
 pub(crate) use self::{
+    named::must_not_be_a_template,
     rows::{
         Registered, advance_all_epochs, claim_and_look, delete, find, find_by_schema, holder,
         insert, insert_and_look, list, lock_row, lock_row_of, names_are_free, not_found,

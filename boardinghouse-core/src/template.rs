@@ -25,7 +25,7 @@ mod text;
 mod tokens;
 mod write;
 
-pub(crate) use kept::KeptPlans;
+pub(crate) use kept::{KeptPlans, Known};
 pub use plan::{ClonePlan, ObjectKind, Step};
 pub(crate) use session::prepare_to_read;
 pub use shape::PartKind;
