@@ -187,10 +187,10 @@ fn a_template_that_is_changed_twice_in_a_transaction_is_not_cloned_as_it_was_onc
     let provisioner = Provisioner::new(pool.clone());
     let mut conn = pool.get_shared().unwrap();
     conn.transaction::<_, boardinghouse_core::Error, _>(|conn| {
-        conn.batch_execute("ALTER TABLE __template__.notes ADD COLUMN more int")?;
+        conn.batch_execute("ALTER TABLE __template__.notes ADD COLUMN more text")?;
         provisioner.create_in(conn, &new("one"))?;
         conn.batch_execute(
-            "ALTER TABLE __template__.notes ALTER COLUMN more SET NOT NULL, ALTER COLUMN more TYPE bigint",
+            "ALTER TABLE __template__.notes ALTER COLUMN more SET STORAGE EXTERNAL",
         )?;
         provisioner.create_in(conn, &new("two"))?;
         Ok(())
@@ -198,14 +198,9 @@ fn a_template_that_is_changed_twice_in_a_transaction_is_not_cloned_as_it_was_onc
     .unwrap();
     provisioner.create(&new("three")).unwrap();
     Provisioner::new(db.pool(1)).create(&new("four")).unwrap();
-    for (id, wanted) in [
-        ("one", "integer false"),
-        ("two", "bigint true"),
-        ("three", "bigint true"),
-        ("four", "bigint true"),
-    ] {
+    for (id, wanted) in [("one", "x"), ("two", "e"), ("three", "e"), ("four", "e")] {
         let found = db.value(&format!(
-            "SELECT format_type(atttypid, atttypmod) || ' ' || attnotnull FROM pg_attribute
+            "SELECT attstorage FROM pg_attribute
              WHERE attrelid = '{id}.notes'::regclass AND attname = 'more'"
         ));
         assert_eq!(found, wanted, "{id}");
