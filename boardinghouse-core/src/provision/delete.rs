@@ -69,11 +69,38 @@ impl Provisioner {
     /// * [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
     ///   [`TenantPool::get_shared`](crate::TenantPool::get_shared).
     pub fn delete(&self, id: &TenantId) -> Result<Deleted> {
+        self.delete_one(id, None)
+    }
+
+    /// As [`delete`](Self::delete), of the very tenant that was read: not of another that has been given its id
+    /// since, while somebody thought about it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`delete`](Self::delete). [`ErrorKind::TenantNotFound`] also when the id is another tenant's by
+    /// now, or the tenant has another id.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use boardinghouse_core::{PgRegistry, Provisioner, TenantPool};
+    ///
+    /// let pool = TenantPool::builder().build("postgres://localhost/app")?;
+    /// let acme = PgRegistry::new(pool.clone()).get(&"acme".parse()?)?;
+    /// // Somebody is asked whether they mean it; and then:
+    /// Provisioner::new(pool).delete_this(&acme)?;
+    /// # Ok::<(), boardinghouse_core::Error>(())
+    /// ```
+    pub fn delete_this(&self, tenant: &Tenant) -> Result<Deleted> {
+        self.delete_one(tenant.id(), Some(tenant.incarnation()))
+    }
+
+    fn delete_one(&self, id: &TenantId, mut wanted: Option<i64>) -> Result<Deleted> {
         let mut begun: Option<Tenant> = None;
         loop {
             let next = self.in_transaction(id, |conn| {
-                let Some(tenant) = self.lock_to_delete(conn, id, begun.as_ref())? else {
-                    // Between two bits somebody else has done the rest.
+                let Some(tenant) = self.lock_to_delete(conn, id, wanted)? else {
+                    // Between two bits somebody else may have done the rest.
                     let tenant = begun.clone().ok_or_else(|| registry::not_found(id))?;
                     return Ok(Next::Done(Deleted {
                         tenant,
@@ -112,6 +139,7 @@ impl Provisioner {
                 Next::Done(deleted) => return Ok(deleted),
                 Next::InBatches(tenant, tables) => {
                     self.drop_some(&tenant, tables)?;
+                    wanted = Some(tenant.incarnation());
                     begun.get_or_insert(tenant);
                 }
             }
@@ -119,17 +147,15 @@ impl Provisioner {
     }
 
     /// The tenant, whose schema and row nobody else can write to until the transaction ends. `None` where it
-    /// is not, or no longer, there; whoever has its id then is another, if it is to be the one that has
-    /// `begun` to go.
+    /// is not, or no longer, there, or is another than the one of the incarnation that is `wanted`.
     fn lock_to_delete(
         &self,
         conn: &mut PgConnection,
         id: &TenantId,
-        begun: Option<&Tenant>,
+        wanted: Option<i64>,
     ) -> Result<Option<Tenant>> {
-        let wanted =
-            |tenant: &Tenant| begun.is_none_or(|begun| begun.incarnation() == tenant.incarnation());
-        let Some(read) = registry::find(conn, id)?.filter(wanted) else {
+        let is_it = |tenant: &Tenant| wanted.is_none_or(|wanted| wanted == tenant.incarnation());
+        let Some(read) = registry::find(conn, id)?.filter(is_it) else {
             return Ok(None);
         };
         // The schema's lock before the row's: a migrator holds the one when it wants the other.
@@ -138,8 +164,8 @@ impl Provisioner {
         match registry::lock_row_of(conn, &read) {
             Ok(tenant) => Ok(Some(tenant)),
             // It may have gone while its lock was waited for.
-            Err(error) => match (begun, registry::find(conn, id)) {
-                (Some(_), Ok(found)) if !found.as_ref().is_some_and(wanted) => Ok(None),
+            Err(error) => match (wanted, registry::find(conn, id)) {
+                (Some(_), Ok(found)) if !found.as_ref().is_some_and(is_it) => Ok(None),
                 _ => Err(error),
             },
         }
@@ -149,7 +175,8 @@ impl Provisioner {
     /// from one table to the next, then tables.
     fn drop_some(&self, begun: &Tenant, most: i64) -> Result<()> {
         self.in_transaction(begun.id(), |conn| {
-            let Some(tenant) = self.lock_to_delete(conn, begun.id(), Some(begun))? else {
+            let Some(tenant) = self.lock_to_delete(conn, begun.id(), Some(begun.incarnation()))?
+            else {
                 return Ok(());
             };
             let schema = tenant.schema();
