@@ -248,3 +248,29 @@ fn a_named_template_does_not_become_a_tenants() {
         );
     });
 }
+
+/// Whoever registers a tenant has its row before the schema's lock. Two who have one of them each would wait
+/// until one of them gives up.
+#[test]
+fn a_copy_that_waits_for_a_row_does_not_have_the_lock() {
+    let db = TestDb::new();
+    let provisioner = Provisioner::new(db.pool(1));
+    let mut conn = db.connect();
+    let mut rival = db.connect();
+    rival
+        .batch_execute(
+            "BEGIN; INSERT INTO boardinghouse.tenants (id, schema_name, display_name, status)
+                 VALUES ('acme', 'acme', 'acme', 'pending')",
+        )
+        .unwrap();
+    let copy = new("acme").copy_of(schema("a"));
+    let copy = thread::spawn(move || provisioner.create(&copy));
+    until_there_wait(&mut conn, 1);
+    let lock = writers_lock("pg_try_advisory_xact_lock", "acme");
+    assert_eq!(value(&mut rival, &lock), "true");
+    rival.batch_execute("ROLLBACK").unwrap();
+    copy.join().unwrap().unwrap();
+    let pool = db.pool(1);
+    let acme = tenant(&pool, "acme");
+    assert_eq!(bodies(&mut pool.get(&acme).unwrap()).unwrap(), ["from-a"]);
+}
