@@ -40,6 +40,7 @@ mod ready;
 mod registry;
 mod repair;
 mod replica;
+mod rivals;
 mod scratch;
 #[cfg(unix)]
 mod soak;

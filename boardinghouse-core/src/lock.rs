@@ -232,16 +232,13 @@ fn try_schema(conn: &mut PgConnection, schema: &SchemaName, function: &str) -> Q
     .get_result(conn)
 }
 
-/// Takes the right to write to `target`, and keeps writers away from `source`, until the connection is
-/// returned: it is cleaned then.
-pub(crate) fn schemas_for_copy(
+/// Keeps writers away from a schema that is being read, until the connection is returned: it is cleaned then.
+pub(crate) fn schema_shared_for_checkout(
     conn: &mut SharedConnection,
-    target: &SchemaName,
-    source: &SchemaName,
+    schema: &SchemaName,
     wait: Duration,
 ) -> Result<()> {
-    poll(conn, target, wait, "pg_try_advisory_lock")?;
-    poll(conn, source, wait, "pg_try_advisory_lock_shared")
+    poll(conn, schema, wait, "pg_try_advisory_lock_shared")
 }
 
 /// As [`schema_for_session`], for a session that others use meanwhile, and that must not wait in the server:

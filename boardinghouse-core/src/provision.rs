@@ -385,6 +385,7 @@ impl Provisioner {
             if ready::is_listed(conn, tenant.schema())? {
                 return Err(ready::waits(tenant.schema()));
             }
+            registry::must_not_be_a_template(conn, tenant.schema())?;
             lock::restore_waiting(conn, &waiting)?;
             return Ok(created);
         }

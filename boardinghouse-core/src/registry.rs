@@ -23,6 +23,7 @@ pub use self::{
 pub(crate) use self::{
     addresses::holders,
     missing::without_schema,
+    named::must_not_be_a_template,
     rows::{
         Registered, advance_all_epochs, claim_and_look, delete, find, find_by_schema, holder,
         insert, insert_and_look, list, lock_row, lock_row_of, names_are_free, not_found,

@@ -3,7 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use diesel::{
-    Connection, PgConnection, connection::TransactionManager, result::Error as DieselError,
+    Connection, PgConnection,
+    connection::{SimpleConnection, TransactionManager},
+    result::Error as DieselError,
 };
 
 use crate::{
@@ -25,7 +27,7 @@ mod text;
 mod tokens;
 mod write;
 
-pub(crate) use kept::KeptPlans;
+pub(crate) use kept::{KeptPlans, Known};
 pub use plan::{ClonePlan, ObjectKind, Step};
 pub(crate) use session::prepare_to_read;
 pub use shape::PartKind;
@@ -77,6 +79,33 @@ impl Template {
             rows: Rows::Planned,
             without_rows: BTreeSet::new(),
         }
+    }
+
+    /// Opens a connection to clone with, on a path that sees no schema but PostgreSQL's own. Neither a
+    /// registry nor a shared schema need be there, so that any schema of any database can be cloned.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ConnectionFailed`], and [`ErrorKind::Database`] when the session cannot be set up.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use boardinghouse_core::{ErrorKind, SchemaName, Template};
+    /// let mut conn = Template::connect("postgres://localhost/legacy")?;
+    /// Template::new(SchemaName::parse("shop")?)
+    ///     .with_data()
+    ///     .clone_to(&mut conn, &SchemaName::parse("shop_copy")?)?;
+    ///
+    /// let nobody = Template::connect("postgres://127.0.0.1:1/legacy");
+    /// assert_eq!(nobody.err().unwrap().kind(), ErrorKind::ConnectionFailed);
+    /// # Ok::<(), boardinghouse_core::Error>(())
+    /// ```
+    pub fn connect(url: &str) -> Result<PgConnection> {
+        let mut conn = PgConnection::establish(url).map_err(Error::connect)?;
+        conn.batch_execute("SET search_path TO pg_catalog, pg_temp")
+            .map_err(|error| Error::database("prepare a new connection", error))?;
+        Ok(conn)
     }
 
     /// Gives the clone all rows that the schema has when the plan is applied. The server copies them

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use boardinghouse_core::Template;
+use boardinghouse_core::{Layout, Template};
 
 use crate::{
     args::CloneSchema,
@@ -28,8 +28,13 @@ pub(super) fn clone(
     for object in &wanted.allow {
         template = template.allow(object);
     }
-    let pool = context.pool()?;
-    let mut conn = pool.get_shared()?;
+    if target.as_str() == Layout::REGISTRY {
+        return Err(Failure::usage(format!(
+            "schema {target} cannot be a clone: it is the registry, which `init` makes"
+        )));
+    }
+    // Not by the pool: nothing of ours need be in the database, nor a shared schema.
+    let mut conn = Template::connect(context.url()?)?;
     if wanted.dry_run {
         let plan = template.compile(&mut conn)?;
         output.report(&ScriptReport::new(&plan, target))?;

@@ -219,7 +219,8 @@ fn delete(context: &Context, output: &Output, id: &TenantId) -> Result<Exit, Fai
         format!("This deletes tenant {id} and drops schema {schema} with all its rows.")
     };
     consent.for_tenant(id, &consequence, output)?;
-    let deleted = Provisioner::new(context.pool()?).delete(id)?;
+    // Whoever has the id by now may be another.
+    let deleted = Provisioner::new(context.pool()?).delete_this(&tenant)?;
     output.report(&DeletedReport(&deleted))?;
     Ok(Exit::Done)
 }

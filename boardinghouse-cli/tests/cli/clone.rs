@@ -52,6 +52,41 @@ fn any_schema_is_cloned_without_a_registry() {
 }
 
 #[test]
+fn a_database_without_a_shared_schema_is_as_good_as_any() {
+    let fixture = legacy();
+    fixture.execute(
+        "ALTER SCHEMA public RENAME TO main;
+         CREATE FUNCTION main.short(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT length($1) < 9';
+         ALTER TABLE legacy.sessions ADD CHECK (main.short(token))",
+    );
+    fixture.run(&["clone", "legacy", "copy"]).expect(0);
+    fixture
+        .run(&["clone", "main", "we \"ird", "--data"])
+        .expect(0);
+    let copied = "SELECT count(*) FROM \"we \"\"ird\".notes WHERE body = 'PUBLIC'";
+    assert_eq!(fixture.number(copied), 1);
+    let run = fixture
+        .run(&["clone", "legacy", "third", "--data", "--dry-run"])
+        .expect(0);
+    fixture.execute(&run.stdout);
+    assert_eq!(fixture.number("SELECT count(*) FROM third.people"), 2);
+    // What the layout says of its schemas is no matter here, except that nobody makes the registry so.
+    let shared = ["--shared-schema", "nowhere", "clone", "legacy", "fourth"];
+    fixture.run(&shared).expect(0);
+    fixture
+        .run(&["clone", "legacy", "boardinghouse"])
+        .expect(2)
+        .says(&["it is the registry"]);
+    fixture
+        .run(&["clone", "public", "fifth"])
+        .expect(2)
+        .says(&["\"public\" is not there"]);
+    for schema in ["fifth", "boardinghouse"] {
+        assert!(!fixture.has_schema(schema));
+    }
+}
+
+#[test]
 fn a_dry_run_prints_the_script_that_would_do_it() {
     let fixture = legacy();
     let run = fixture

@@ -41,6 +41,12 @@ pub(crate) struct Run {
 }
 
 #[derive(QueryableByName)]
+struct Words {
+    #[diesel(sql_type = sql_types::Text)]
+    words: String,
+}
+
+#[derive(QueryableByName)]
 struct Number {
     #[diesel(sql_type = sql_types::BigInt)]
     number: i64,
@@ -156,6 +162,56 @@ impl Fixture {
             .get_result::<Number>(&mut conn)
             .unwrap()
             .number
+    }
+
+    pub(crate) fn text(&self, sql: &str) -> String {
+        let mut conn = PgConnection::establish(&self.url).unwrap();
+        let sql = format!("SELECT ({sql})::text AS words");
+        sql_query(sql).get_result::<Words>(&mut conn).unwrap().words
+    }
+
+    /// The rows of a tenant, its row in the registry, and which schema it is.
+    pub(crate) fn kept(&self, id: &str) -> String {
+        self.text(&format!(
+            "SELECT concat_ws(' ', (SELECT to_jsonb(t) FROM boardinghouse.tenants AS t WHERE id = '{id}'),
+                 '{id}'::regnamespace::oid, md5((SELECT coalesce(jsonb_agg(to_jsonb(n) ORDER BY id), '[]')
+                                                 FROM {id}.notes AS n)::text))"
+        ))
+    }
+
+    /// Fails unless each tenant that is served has all that the template has, nobody else has a schema, and
+    /// no schema is left over.
+    #[track_caller]
+    pub(crate) fn nobody_is_half_made(&self) {
+        let wrong = self.text(
+            "SELECT coalesce(string_agg(concat_ws(' ', schema_name, what), ', '), '') FROM (
+                 SELECT schema_name, status AS what FROM boardinghouse.tenants
+                 WHERE (status IN ('ready', 'suspended', 'dropping'))
+                     <> (to_regnamespace(quote_ident(schema_name)) IS NOT NULL)
+                    OR status NOT IN ('ready', 'suspended', 'pending')
+               UNION ALL
+                 SELECT schema_name, 'waits, and is not there' FROM boardinghouse.ready_schemas
+                 WHERE to_regnamespace(quote_ident(schema_name)) IS NULL
+               UNION ALL
+                 SELECT nspname, 'is nobody''s' FROM pg_namespace
+                 WHERE nspname !~ '^pg_'
+                   AND nspname NOT IN ('information_schema', 'public', 'boardinghouse', '__template__')
+                   AND nspname NOT IN (SELECT schema_name FROM boardinghouse.tenants)
+                   AND nspname NOT IN (SELECT schema_name FROM boardinghouse.ready_schemas)
+               UNION ALL
+                 SELECT nspname, 'lacks something' FROM pg_namespace AS n
+                 WHERE nspname IN (SELECT schema_name FROM boardinghouse.tenants
+                                   UNION ALL SELECT schema_name FROM boardinghouse.ready_schemas)
+                   AND (SELECT array_agg(ROW(relname, relkind, attname, atttypid, attnotnull) ORDER BY relname, attnum)
+                        FROM pg_class AS c LEFT JOIN pg_attribute AS a ON attrelid = c.oid AND attnum > 0
+                        WHERE relnamespace = n.oid)
+                     IS DISTINCT FROM
+                       (SELECT array_agg(ROW(relname, relkind, attname, atttypid, attnotnull) ORDER BY relname, attnum)
+                        FROM pg_class AS c LEFT JOIN pg_attribute AS a ON attrelid = c.oid AND attnum > 0
+                        WHERE relnamespace = '__template__'::regnamespace)
+             ) AS wrong (schema_name, what)",
+        );
+        assert_eq!(wrong, "");
     }
 
     pub(crate) fn has(&self, table: &str) -> bool {

@@ -1,8 +1,13 @@
 //! `boardinghouse tenant …`
 
+use std::{
+    io::{Read as _, Write as _},
+    process::Stdio,
+};
+
 use serde_json::json;
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, terminal};
 
 #[test]
 fn a_tenant_is_created_listed_shown_and_deleted() {
@@ -178,6 +183,35 @@ fn the_id_must_be_typed_before_a_tenant_is_deleted() {
     assert!(error.stderr.contains("\"Cancelled\""), "{error:?}");
     fixture.run_on_terminal(&delete, "acme\n").expect(0);
     assert!(!fixture.has_schema("acme"));
+}
+
+/// Whoever has the id by the time of the answer is not who was asked about.
+#[test]
+fn a_tenant_that_took_the_id_while_somebody_thought_about_it_is_kept() {
+    let fixture = Fixture::with_tenants(&["acme"]);
+    let (mut terminal, stdin) = terminal();
+    let mut child = fixture
+        .command(&["tenant", "delete", "acme"])
+        .stdin(stdin)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains("Type acme") {
+        let mut byte = [0];
+        stderr.read_exact(&mut byte).unwrap();
+        said.extend(byte);
+    }
+    fixture.run(&["tenant", "rename", "acme", "old"]).expect(0);
+    fixture.run(&["tenant", "create", "acme"]).expect(0);
+    terminal.write_all(b"acme\n").unwrap();
+    stderr.read_to_end(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("there is no tenant acme"), "{said}");
+    assert!(fixture.has("acme.notes") && fixture.has("old.notes"));
 }
 
 #[test]

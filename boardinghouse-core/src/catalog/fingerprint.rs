@@ -1,8 +1,9 @@
 //! Whether a schema is still what it was when it was last read.
 //!
 //! Each row of a catalog knows the transaction that wrote it (`xmin`, PostgreSQL manual, 5.5 "System
-//! Columns"). A hash of those, over every row that a plan is made of, is another as soon as anybody changes
-//! anything about the schema; to take it costs a fraction of reading the definitions.
+//! Columns"), and where it is (`ctid`), which changes also where one transaction writes it twice. A hash of
+//! those, over every row that a plan is made of, is another as soon as anybody changes anything about the
+//! schema; to take it costs a fraction of reading the definitions.
 
 use diesel::{
     Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection,
@@ -107,84 +108,84 @@ WITH schema AS MATERIALIZED (
             AS row_types
     FROM arrays a
 ), line (class, oid, sub, version) AS MATERIALIZED (
-    SELECT 'pg_namespace'::regclass::oid, n.oid, 0, n.xmin::text FROM pg_namespace n, schema
+    SELECT 'pg_namespace'::regclass::oid, n.oid, 0, n.xmin::text || n.ctid::text FROM pg_namespace n, schema
     WHERE n.oid = schema.oid
   UNION ALL SELECT 'pg_class'::regclass, r.oid, CASE WHEN r.relkind = 'r' AND r.relname <> ALL (ARRAY[{tables}]::text[])
-                   THEN pg_relation_size(r.oid) END::int, r.xmin::text FROM more, pg_class r
+                   THEN pg_relation_size(r.oid) END::int, r.xmin::text || r.ctid::text FROM more, pg_class r
     WHERE r.oid = ANY (more.rels || more.indexes || more.composites)
   UNION ALL SELECT 'pg_class'::regclass, t.oid, 0, t.reloptions::text FROM more, pg_class r, pg_class t
     WHERE r.oid = ANY (more.rels) AND t.oid = r.reltoastrelid AND t.reloptions IS NOT NULL
-  UNION ALL SELECT 'pg_class'::regclass, r.attrelid, r.attnum, r.xmin::text FROM more, pg_attribute r
+  UNION ALL SELECT 'pg_class'::regclass, r.attrelid, r.attnum, r.xmin::text || r.ctid::text FROM more, pg_attribute r
     WHERE r.attrelid = ANY (more.rels || more.indexes || more.composites) AND r.attnum > 0
-  UNION ALL SELECT 'pg_attrdef'::regclass, r.oid, 0, r.xmin::text FROM more, pg_attrdef r
+  UNION ALL SELECT 'pg_attrdef'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_attrdef r
     WHERE r.adrelid = ANY (more.rels)
-  UNION ALL SELECT 'pg_constraint'::regclass, r.oid, 0, r.xmin::text FROM more, pg_constraint r
+  UNION ALL SELECT 'pg_constraint'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_constraint r
     WHERE r.conrelid = ANY (more.rels)
-  UNION ALL SELECT 'pg_constraint'::regclass, r.oid, 0, r.xmin::text FROM more, pg_constraint r
+  UNION ALL SELECT 'pg_constraint'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_constraint r
     WHERE r.contypid = ANY (more.types) AND r.contypid <> 0
-  UNION ALL SELECT 'pg_index'::regclass, r.indexrelid, 0, r.xmin::text FROM more, pg_index r
+  UNION ALL SELECT 'pg_index'::regclass, r.indexrelid, 0, r.xmin::text || r.ctid::text FROM more, pg_index r
     WHERE r.indexrelid = ANY (more.indexes)
-  UNION ALL SELECT 'pg_inherits'::regclass, r.inhrelid, r.inhseqno, r.xmin::text FROM more, pg_inherits r
+  UNION ALL SELECT 'pg_inherits'::regclass, r.inhrelid, r.inhseqno, r.xmin::text || r.ctid::text FROM more, pg_inherits r
     WHERE r.inhrelid = ANY (more.rels || more.indexes)
-  UNION ALL SELECT 'pg_partitioned_table'::regclass, r.partrelid, 0, r.xmin::text
+  UNION ALL SELECT 'pg_partitioned_table'::regclass, r.partrelid, 0, r.xmin::text || r.ctid::text
     FROM more, pg_partitioned_table r WHERE r.partrelid = ANY (more.rels)
-  UNION ALL SELECT 'pg_trigger'::regclass, r.oid, 0, r.xmin::text FROM more, pg_trigger r
+  UNION ALL SELECT 'pg_trigger'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_trigger r
     WHERE r.tgrelid = ANY (more.rels)
-  UNION ALL SELECT 'pg_rewrite'::regclass, r.oid, 0, r.xmin::text FROM more, pg_rewrite r
+  UNION ALL SELECT 'pg_rewrite'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_rewrite r
     WHERE r.ev_class = ANY (more.rels)
-  UNION ALL SELECT 'pg_policy'::regclass, r.oid, 0, r.xmin::text FROM more, pg_policy r
+  UNION ALL SELECT 'pg_policy'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_policy r
     WHERE r.polrelid = ANY (more.rels)
-  UNION ALL SELECT 'pg_sequence'::regclass, r.seqrelid, 0, r.xmin::text FROM more, pg_sequence r
+  UNION ALL SELECT 'pg_sequence'::regclass, r.seqrelid, 0, r.xmin::text || r.ctid::text FROM more, pg_sequence r
     WHERE r.seqrelid = ANY (more.rels)
-  UNION ALL SELECT 'pg_statistic_ext'::regclass, r.oid, 0, r.xmin::text FROM more, pg_statistic_ext r
+  UNION ALL SELECT 'pg_statistic_ext'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_statistic_ext r
     WHERE r.stxrelid = ANY (more.rels) OR r.oid = ANY (more.own)
-  UNION ALL SELECT 'pg_type'::regclass, r.oid, 0, r.xmin::text FROM more, pg_type r
+  UNION ALL SELECT 'pg_type'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_type r
     WHERE r.oid = ANY (more.types || more.row_types)
-  UNION ALL SELECT 'pg_enum'::regclass, r.oid, 0, r.xmin::text FROM more, pg_enum r
+  UNION ALL SELECT 'pg_enum'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_enum r
     WHERE r.enumtypid = ANY (more.types)
-  UNION ALL SELECT 'pg_range'::regclass, r.rngtypid, 0, r.xmin::text FROM more, pg_range r
+  UNION ALL SELECT 'pg_range'::regclass, r.rngtypid, 0, r.xmin::text || r.ctid::text FROM more, pg_range r
     WHERE r.rngtypid = ANY (more.types)
-  UNION ALL SELECT 'pg_cast'::regclass, r.oid, 0, r.xmin::text FROM more, pg_cast r
+  UNION ALL SELECT 'pg_cast'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_cast r
     WHERE r.castsource = ANY (more.types || more.row_types)
        OR r.casttarget = ANY (more.types || more.row_types)
-  UNION ALL SELECT 'pg_proc'::regclass, r.oid, 0, r.xmin::text FROM more, pg_proc r
+  UNION ALL SELECT 'pg_proc'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_proc r
     WHERE r.oid = ANY (more.procs)
-  UNION ALL SELECT 'pg_aggregate'::regclass, r.aggfnoid, 0, r.xmin::text FROM more, pg_aggregate r
+  UNION ALL SELECT 'pg_aggregate'::regclass, r.aggfnoid, 0, r.xmin::text || r.ctid::text FROM more, pg_aggregate r
     WHERE r.aggfnoid = ANY (more.procs)
-  UNION ALL SELECT 'pg_operator'::regclass, r.oid, 0, r.xmin::text FROM more, pg_operator r
+  UNION ALL SELECT 'pg_operator'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_operator r
     WHERE r.oid = ANY (more.own) AND r.oprnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_opclass'::regclass, r.oid, 0, r.xmin::text FROM more, pg_opclass r
+  UNION ALL SELECT 'pg_opclass'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_opclass r
     WHERE r.oid = ANY (more.own) AND r.opcnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_opfamily'::regclass, r.oid, 0, r.xmin::text FROM more, pg_opfamily r
+  UNION ALL SELECT 'pg_opfamily'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_opfamily r
     WHERE r.oid = ANY (more.families)
-  UNION ALL SELECT 'pg_amop'::regclass, r.oid, 0, r.xmin::text FROM more, pg_amop r
+  UNION ALL SELECT 'pg_amop'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_amop r
     WHERE r.amopfamily = ANY (more.families)
-  UNION ALL SELECT 'pg_amproc'::regclass, r.oid, 0, r.xmin::text FROM more, pg_amproc r
+  UNION ALL SELECT 'pg_amproc'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_amproc r
     WHERE r.amprocfamily = ANY (more.families)
-  UNION ALL SELECT 'pg_collation'::regclass, r.oid, 0, r.xmin::text FROM more, pg_collation r
+  UNION ALL SELECT 'pg_collation'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_collation r
     WHERE r.oid = ANY (more.own) AND r.collnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_conversion'::regclass, r.oid, 0, r.xmin::text FROM more, pg_conversion r
+  UNION ALL SELECT 'pg_conversion'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_conversion r
     WHERE r.oid = ANY (more.own) AND r.connamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_ts_config'::regclass, r.oid, 0, r.xmin::text FROM more, pg_ts_config r
+  UNION ALL SELECT 'pg_ts_config'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_ts_config r
     WHERE r.oid = ANY (more.configurations)
-  UNION ALL SELECT 'pg_ts_config_map'::regclass, r.mapcfg, r.mapseqno, r.xmin::text
+  UNION ALL SELECT 'pg_ts_config_map'::regclass, r.mapcfg, r.mapseqno, r.xmin::text || r.ctid::text
     FROM more, pg_ts_config_map r WHERE r.mapcfg = ANY (more.configurations)
-  UNION ALL SELECT 'pg_ts_dict'::regclass, r.oid, 0, r.xmin::text FROM more, pg_ts_dict r
+  UNION ALL SELECT 'pg_ts_dict'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_ts_dict r
     WHERE r.oid = ANY (more.own) AND r.dictnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_ts_parser'::regclass, r.oid, 0, r.xmin::text FROM more, pg_ts_parser r
+  UNION ALL SELECT 'pg_ts_parser'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_ts_parser r
     WHERE r.oid = ANY (more.own) AND r.prsnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_ts_template'::regclass, r.oid, 0, r.xmin::text FROM more, pg_ts_template r
+  UNION ALL SELECT 'pg_ts_template'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_ts_template r
     WHERE r.oid = ANY (more.own) AND r.tmplnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_default_acl'::regclass, r.oid, 0, r.xmin::text FROM pg_default_acl r
+  UNION ALL SELECT 'pg_default_acl'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM pg_default_acl r
     WHERE r.defaclnamespace = 0 OR r.defaclnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_publication_rel'::regclass, r.oid, 0, r.xmin::text FROM more, pg_publication_rel r
+  UNION ALL SELECT 'pg_publication_rel'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_publication_rel r
     WHERE r.prrelid = ANY (more.rels)
 ), object AS MATERIALIZED (
     SELECT DISTINCT class, oid FROM line
 ), described AS MATERIALIZED (
-    SELECT l.class, l.oid, d.objsubid AS sub, d.xmin::text AS version
+    SELECT l.class, l.oid, d.objsubid AS sub, d.version
     FROM object l, LATERAL (
-        SELECT d.objsubid, d.xmin FROM pg_description d
+        SELECT d.objsubid, d.xmin::text || d.ctid::text AS version FROM pg_description d
         WHERE d.objoid = l.oid AND d.classoid = l.class OFFSET 0) d
   UNION ALL
     SELECT l.class, l.oid, s.objsubid, s.label FROM pg_seclabel s

@@ -293,7 +293,7 @@ const TABLES: &str = "
            CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key,
            CASE WHEN c.relispartition THEN pg_catalog.pg_get_expr(c.relpartbound, c.oid) END AS bound,
            (SELECT m.amname::pg_catalog.text FROM pg_catalog.pg_am m
-            WHERE m.oid = c.relam AND m.amname <> 'heap') AS access_method,
+            WHERE m.oid = c.relam AND (m.amname <> 'heap' OR c.relkind = 'p')) AS access_method,
            (SELECT s.spcname::pg_catalog.text FROM pg_catalog.pg_tablespace s
             WHERE s.oid = c.reltablespace) AS tablespace,
            c.relreplident::pg_catalog.text AS replica_identity,

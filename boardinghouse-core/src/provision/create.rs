@@ -84,11 +84,16 @@ impl Provisioner {
         registry::require(conn)?;
         // Before the transaction, whose first query fixes what it sees; and before the locks on tables,
         // which a migrator wants when it has this one.
-        lock::schemas_for_copy(conn, tenant.schema(), source, self.lock_wait)?;
+        lock::schema_shared_for_checkout(conn, source, self.lock_wait)?;
         let template = Template::new(source.clone()).with_data();
         let register = |conn: &mut PgConnection| {
             must_be_whole(conn, source)?;
+            // The row before the lock, as everywhere where it is waited for: two who want one name must not
+            // have one of them each.
+            let waiting = lock::bound_waiting(conn, self.lock_wait)?;
             let registered = registry::insert(conn, tenant, addresses)?;
+            lock::schema_for_transaction(conn, tenant.schema(), self.lock_wait)?;
+            lock::restore_waiting(conn, &waiting)?;
             match schema_exists(conn, tenant.schema())? {
                 true => Err(is_no_tenants(tenant.schema())),
                 false => Ok(registered),

@@ -37,8 +37,9 @@ const RELATIONS_A_TABLE: f64 = 6.0;
 /// What to do next.
 enum Next {
     Done(Deleted),
-    /// There are too many relations to drop at once. So many tables, or foreign keys, fit in a transaction.
-    InBatches(i64),
+    /// There are too many relations to drop at once. So many tables, or foreign keys, of the tenant's fit in a
+    /// transaction.
+    InBatches(Tenant, i64),
 }
 
 impl Provisioner {
@@ -68,9 +69,44 @@ impl Provisioner {
     /// * [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
     ///   [`TenantPool::get_shared`](crate::TenantPool::get_shared).
     pub fn delete(&self, id: &TenantId) -> Result<Deleted> {
+        self.delete_one(id, None)
+    }
+
+    /// As [`delete`](Self::delete), of the very tenant that was read: not of another that has been given its id
+    /// since, while somebody thought about it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`delete`](Self::delete). [`ErrorKind::TenantNotFound`] also when the id is another tenant's by
+    /// now, or the tenant has another id.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use boardinghouse_core::{PgRegistry, Provisioner, TenantPool};
+    ///
+    /// let pool = TenantPool::builder().build("postgres://localhost/app")?;
+    /// let acme = PgRegistry::new(pool.clone()).get(&"acme".parse()?)?;
+    /// // Somebody is asked whether they mean it; and then:
+    /// Provisioner::new(pool).delete_this(&acme)?;
+    /// # Ok::<(), boardinghouse_core::Error>(())
+    /// ```
+    pub fn delete_this(&self, tenant: &Tenant) -> Result<Deleted> {
+        self.delete_one(tenant.id(), Some(tenant.incarnation()))
+    }
+
+    fn delete_one(&self, id: &TenantId, mut wanted: Option<i64>) -> Result<Deleted> {
+        let mut begun: Option<Tenant> = None;
         loop {
             let next = self.in_transaction(id, |conn| {
-                let tenant = self.lock_to_delete(conn, id)?;
+                let Some(tenant) = self.lock_to_delete(conn, id, wanted)? else {
+                    // Between two bits somebody else may have done the rest.
+                    let tenant = begun.clone().ok_or_else(|| registry::not_found(id))?;
+                    return Ok(Next::Done(Deleted {
+                        tenant,
+                        schema_dropped: true,
+                    }));
+                };
                 // A schema that has the name of one that was never made is somebody else's.
                 let is_ours = !tenant.is_adopted() && tenant.status().has_schema();
                 let schema_dropped = is_ours && schema_exists(conn, tenant.schema())?;
@@ -86,7 +122,7 @@ impl Provisioner {
                         if tenant.status() != TenantStatus::Dropping {
                             registry::set_status(conn, id, TenantStatus::Dropping)?;
                         }
-                        return Ok(Next::InBatches(budget.tables()));
+                        return Ok(Next::InBatches(tenant, budget.tables()));
                     }
                     drop_schema(conn, tenant.schema())?;
                 }
@@ -101,25 +137,48 @@ impl Provisioner {
             })?;
             match next {
                 Next::Done(deleted) => return Ok(deleted),
-                Next::InBatches(tables) => self.drop_some(id, tables)?,
+                Next::InBatches(tenant, tables) => {
+                    self.drop_some(&tenant, tables)?;
+                    wanted = Some(tenant.incarnation());
+                    begun.get_or_insert(tenant);
+                }
             }
         }
     }
 
-    /// The tenant, whose schema and row nobody else can write to until the transaction ends.
-    fn lock_to_delete(&self, conn: &mut PgConnection, id: &TenantId) -> Result<Tenant> {
+    /// The tenant, whose schema and row nobody else can write to until the transaction ends. `None` where it
+    /// is not, or no longer, there, or is another than the one of the incarnation that is `wanted`.
+    fn lock_to_delete(
+        &self,
+        conn: &mut PgConnection,
+        id: &TenantId,
+        wanted: Option<i64>,
+    ) -> Result<Option<Tenant>> {
+        let is_it = |tenant: &Tenant| wanted.is_none_or(|wanted| wanted == tenant.incarnation());
+        let Some(read) = registry::find(conn, id)?.filter(is_it) else {
+            return Ok(None);
+        };
         // The schema's lock before the row's: a migrator holds the one when it wants the other.
-        let read = registry::find(conn, id)?.ok_or_else(|| registry::not_found(id))?;
         self.pool.layout().tenant_schema(read.schema())?;
         lock::schema_for_transaction(conn, read.schema(), self.lock_wait)?;
-        registry::lock_row_of(conn, &read)
+        match registry::lock_row_of(conn, &read) {
+            Ok(tenant) => Ok(Some(tenant)),
+            // It may have gone while its lock was waited for.
+            Err(error) => match (wanted, registry::find(conn, id)) {
+                (Some(_), Ok(found)) if !found.as_ref().is_some_and(is_it) => Ok(None),
+                _ => Err(error),
+            },
+        }
     }
 
     /// Drops some of what is in the schema of a tenant that is being dropped: foreign keys, which would lead
     /// from one table to the next, then tables.
-    fn drop_some(&self, id: &TenantId, most: i64) -> Result<()> {
-        self.in_transaction(id, |conn| {
-            let tenant = self.lock_to_delete(conn, id)?;
+    fn drop_some(&self, begun: &Tenant, most: i64) -> Result<()> {
+        self.in_transaction(begun.id(), |conn| {
+            let Some(tenant) = self.lock_to_delete(conn, begun.id(), Some(begun.incarnation()))?
+            else {
+                return Ok(());
+            };
             let schema = tenant.schema();
             let is_ours = tenant.status() == TenantStatus::Dropping && !tenant.is_adopted();
             let Some(oid) = catalog::schema_oid(conn, schema)?.filter(|_| is_ours) else {

@@ -129,6 +129,7 @@ impl Provisioner {
                 if ready::is_listed(conn, tenant.schema())? {
                     return Err(ready::waits(tenant.schema()));
                 }
+                registry::must_not_be_a_template(conn, tenant.schema())?;
                 registry::set_status(conn, id, TenantStatus::Ready)
             });
             return Ok(adopted?);

@@ -13,7 +13,7 @@ use crate::{
     lock,
     names::SchemaName,
     registry,
-    template::Template,
+    template::{Known, Template},
 };
 
 /// What there is of schemas that wait for a tenant.
@@ -22,7 +22,7 @@ use crate::{
 pub struct ReadySchemas {
     /// Those that are clones of the template as it is, the oldest first. They are handed out in this order.
     pub ready: Vec<SchemaName>,
-    /// Those that are clones of the template as it was. They are never handed out.
+    /// Those that are clones of the template as it was, or are gone. They are never handed out.
     pub stale: Vec<SchemaName>,
 }
 
@@ -42,11 +42,16 @@ struct ReadyRow {
     id: i64,
     #[diesel(sql_type = sql_types::Text)]
     schema_name: String,
-    #[diesel(sql_type = sql_types::Text)]
-    fingerprint: String,
+    /// None where the schema is gone.
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+    fingerprint: Option<String>,
 }
 
 impl ReadyRow {
+    fn is_like(&self, known: &Known) -> bool {
+        self.fingerprint.as_deref() == Some(known.fingerprint())
+    }
+
     fn schema(&self) -> Result<SchemaName> {
         SchemaName::existing(&self.schema_name)
     }
@@ -177,7 +182,7 @@ impl Provisioner {
         })?;
         let (mut ready, mut stale) = (Vec::new(), Vec::new());
         for row in rows {
-            match known.fingerprint() == row.fingerprint {
+            match row.is_like(&known) {
                 true => ready.push(row.schema()?),
                 false => stale.push(row.schema()?),
             }
@@ -196,10 +201,7 @@ impl Provisioner {
         let known = self.plans.current(conn, &template)?;
         known.can_be_renamed()?;
         let there = rows(conn)?;
-        let there = there
-            .iter()
-            .filter(|row| row.fingerprint == known.fingerprint());
-        let there = there.count();
+        let there = there.iter().filter(|row| row.is_like(&known)).count();
         if there >= count {
             return Ok((there, None));
         }
@@ -223,6 +225,8 @@ impl Provisioner {
     fn drop_ready(&self, conn: &mut SharedConnection, schema: &SchemaName) -> Result<bool> {
         conn.build_transaction().read_committed().run(|conn| {
             let conn: &mut PgConnection = conn;
+            // Foreign keys have it wait for shared tables, and whoever uses those wait for it.
+            lock::bound_waiting(conn, self.lock_wait)?;
             let mine = sql_query(
                 "DELETE FROM boardinghouse.ready_schemas WHERE id IN (
                      SELECT id FROM boardinghouse.ready_schemas WHERE schema_name = $1
@@ -287,7 +291,10 @@ pub(super) fn forget(conn: &mut PgConnection, schema: &SchemaName) -> Result<()>
 /// Not those that a tenant's row names, whoever wrote it.
 fn rows(conn: &mut PgConnection) -> Result<Vec<ReadyRow>> {
     sql_query(
-        "SELECT id, schema_name, fingerprint FROM boardinghouse.ready_schemas r
+        "SELECT id, schema_name,
+             CASE WHEN pg_catalog.to_regnamespace(pg_catalog.quote_ident(schema_name)) IS NOT NULL
+                  THEN fingerprint END AS fingerprint
+         FROM boardinghouse.ready_schemas r
          WHERE NOT EXISTS (SELECT FROM boardinghouse.tenants t
                            WHERE lower(t.schema_name) = lower(r.schema_name))
          ORDER BY id",

@@ -1,14 +1,36 @@
 //! Named templates: schemas with rows, from which tenants are cloned, and which are migrated with the fleet.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 
 use super::{PgRegistry, explain};
 use crate::{
     error::{Error, ErrorKind, Result},
+    lock,
     names::SchemaName,
     provision::schema_exists,
     schema::boardinghouse::{named_templates, tenants},
 };
+
+/// How long another writer of the schema is waited for.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+
+/// Fails for a schema that is a named template. Whoever calls this has its lock.
+pub(crate) fn must_not_be_a_template(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    let is_one: bool = diesel::select(diesel::dsl::exists(
+        named_templates::table.find(schema.as_str()),
+    ))
+    .get_result(conn)
+    .map_err(|error| Error::database("look among the named templates", error))?;
+    if !is_one {
+        return Ok(());
+    }
+    let message = format!(
+        "schema {schema} cannot be a tenant's: it is a named template, from which others are cloned"
+    );
+    Err(Error::new(ErrorKind::ReservedName, message))
+}
 
 impl PgRegistry {
     /// The named templates, in the order of their names.
@@ -36,12 +58,15 @@ impl PgRegistry {
     ///
     /// [`ErrorKind::ReservedName`] for the shared schema, the template and the like,
     /// [`ErrorKind::SchemaUnavailable`] where there is no such schema, [`ErrorKind::TenantExists`] where it
-    /// is a tenant's, and those of [`find`](Self::find).
+    /// is a tenant's, [`ErrorKind::Locked`] where it was being written to all the time, and those of
+    /// [`find`](Self::find).
     pub fn add_named_template(&self, schema: &SchemaName) -> Result<()> {
         self.pool().layout().tenant_schema(schema)?;
         self.with_shared(|conn| {
             conn.build_transaction().read_committed().run(|conn| {
                 super::require(conn)?;
+                // Whoever makes it a tenant's has this lock, too, and looks then.
+                lock::schema_for_transaction(conn, schema, LOCK_WAIT)?;
                 if !schema_exists(conn, schema)? {
                     return Err(Error::new(
                         ErrorKind::SchemaUnavailable,

@@ -381,14 +381,19 @@ pub(crate) fn lock_row(conn: &mut PgConnection, id: &TenantId) -> Result<Option<
     row.map(Tenant::try_from).transpose()
 }
 
-/// As [`lock_row`], for a tenant that was read before, and whose schema's lock is held.
+/// As [`lock_row`], for a tenant that was read before, and whose schema's lock is held: not for another one
+/// that has its id by now.
 pub(crate) fn lock_row_of(conn: &mut PgConnection, read: &Tenant) -> Result<Tenant> {
     let tenant = lock_row(conn, read.id())?.ok_or_else(|| not_found(read.id()))?;
-    if tenant.schema() != read.schema() {
-        let message = format!("tenant {} was renamed meanwhile: try again", read.id());
-        return Err(Error::new(ErrorKind::Locked, message));
-    }
-    Ok(tenant)
+    let what = if tenant.incarnation() != read.incarnation() {
+        "deleted and created anew"
+    } else if tenant.schema() != read.schema() {
+        "renamed"
+    } else {
+        return Ok(tenant);
+    };
+    let message = format!("tenant {} was {what} meanwhile: try again", read.id());
+    Err(Error::new(ErrorKind::Locked, message))
 }
 
 pub(crate) fn delete(conn: &mut PgConnection, id: &TenantId) -> QueryResult<usize> {

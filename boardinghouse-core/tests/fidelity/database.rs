@@ -58,6 +58,14 @@ fn words(conn: &mut PgConnection, sql: &str) -> String {
     found.t
 }
 
+/// Runs a statement beside all databases of tests.
+pub(crate) fn admin(sql: &str) {
+    let mut admin = PgConnection::establish(SERVER.url()).unwrap();
+    // A test that has failed already is not to be hidden by this.
+    let done = admin.batch_execute(sql);
+    assert!(std::thread::panicking() || done.is_ok(), "{sql}: {done:?}");
+}
+
 pub(crate) struct Database {
     admin: PgConnection,
     name: String,

@@ -5,6 +5,7 @@ mod behaviour;
 mod compare;
 mod database;
 mod planted;
+mod storage;
 
 use compare::{differences, quoted, shape, unnamed};
 use database::Database;
