@@ -274,3 +274,57 @@ fn a_copy_that_waits_for_a_row_does_not_have_the_lock() {
     let acme = tenant(&pool, "acme");
     assert_eq!(bodies(&mut pool.get(&acme).unwrap()).unwrap(), ["from-a"]);
 }
+
+/// To drop a foreign key takes the strongest lock on the table that it refers to: who waits for that must not
+/// make everybody else wait.
+#[test]
+fn a_deletion_that_waits_for_shared_tables_holds_up_nobody() {
+    let db = TestDb::new();
+    db.sql(
+        "CREATE TABLE public.tariffs (id int PRIMARY KEY); INSERT INTO public.tariffs VALUES (1);
+         CREATE TABLE __template__.orders (tariff int REFERENCES public.tariffs)",
+    );
+    let pool = db.pool(2);
+    let provisioner = Provisioner::new(pool.clone());
+    for id in ["one", "two"] {
+        let id = id.parse().unwrap();
+        provisioner.create(&NewTenant::new(id)).unwrap();
+    }
+    for (id, first, second) in [("one", "users", "tariffs"), ("two", "tariffs", "users")] {
+        let write = |table: &str| match table {
+            "users" => "INSERT INTO public.users (email) SELECT clock_timestamp()::text",
+            _ => "INSERT INTO public.tariffs VALUES (nextval('public.users_id_seq') + 1)",
+        };
+        let mut busy = db.connect();
+        busy.batch_execute(&format!("BEGIN; {}", write(first)))
+            .unwrap();
+        std::thread::scope(|scope| {
+            let deleted = scope.spawn(|| provisioner.delete(&id.parse().unwrap()));
+            until(|| {
+                db.value(
+                    "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND NOT granted
+                     AND relation IN ('public.users'::regclass, 'public.tariffs'::regclass)",
+                ) != "0"
+            });
+            // Whoever wants that table has it soon, and in far less than the deletion would wait for it.
+            let mut other = db.connect();
+            other.batch_execute("SET lock_timeout TO '10s'").unwrap();
+            other.batch_execute(write(first)).unwrap();
+            // Who uses both is not a deadlock's victim.
+            busy.batch_execute(write(second)).unwrap();
+            busy.batch_execute("COMMIT").unwrap();
+            assert!(deleted.join().unwrap().unwrap().schema_dropped);
+        });
+    }
+    // For as long as it may, and not for ever.
+    let mut busy = db.connect();
+    busy.batch_execute("BEGIN; LOCK TABLE public.users IN ROW EXCLUSIVE MODE")
+        .unwrap();
+    let hasty = Provisioner::new(pool.clone()).lock_wait(std::time::Duration::from_millis(300));
+    let error = hasty.delete(&"a".parse().unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+    assert!(error.to_string().contains("in use by others"), "{error}");
+    assert_eq!(db.tables("a"), db.tables("b"));
+    drop(busy);
+    hasty.delete(&"a".parse().unwrap()).unwrap();
+}

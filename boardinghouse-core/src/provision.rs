@@ -6,6 +6,7 @@ mod kinds;
 mod pending;
 mod ready;
 mod repair;
+mod turns;
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use diesel::{
     PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types,
 };
 
-use super::{Provisioner, ready, schema_exists};
+use super::{Provisioner, ready, schema_exists, turns::Turn};
 use crate::{
     catalog,
     error::{Error, ErrorKind, Result},
@@ -62,8 +62,8 @@ impl Provisioner {
     /// * [`ErrorKind::TenantNotFound`] when the registry has no such tenant.
     /// * [`ErrorKind::ReservedName`] when its schema is the shared one, the template or the
     ///   registry, which are never dropped.
-    /// * [`ErrorKind::Locked`] when the schema was being migrated, or used by a checkout, all the
-    ///   time.
+    /// * [`ErrorKind::Locked`] when the schema was being migrated, or used by a checkout, or shared tables that
+    ///   its foreign keys refer to were in use, all the time.
     /// * [`ErrorKind::HasDependents`] when something outside the schema depends on something in it;
     ///   the message has one line for each.
     /// * [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
@@ -98,52 +98,63 @@ impl Provisioner {
     fn delete_one(&self, id: &TenantId, mut wanted: Option<i64>) -> Result<Deleted> {
         let mut begun: Option<Tenant> = None;
         loop {
-            let next = self.in_transaction(id, |conn| {
-                let Some(tenant) = self.lock_to_delete(conn, id, wanted)? else {
-                    // Between two bits somebody else may have done the rest.
-                    let tenant = begun.clone().ok_or_else(|| registry::not_found(id))?;
-                    return Ok(Next::Done(Deleted {
-                        tenant,
-                        schema_dropped: true,
-                    }));
-                };
-                // A schema that has the name of one that was never made is somebody else's.
-                let is_ours = !tenant.is_adopted() && tenant.status().has_schema();
-                let schema_dropped = is_ours && schema_exists(conn, tenant.schema())?;
-                if schema_dropped {
-                    if self.lock_wait.is_zero() {
-                        lock::end_of_use_now(conn, tenant.schema())?;
-                    } else {
-                        lock::end_of_use(conn, tenant.schema())?;
-                    }
-                    nobody_depends_on(conn, tenant.schema())?;
-                    let budget = Budget::read(conn, tenant.schema())?;
-                    if !budget.is_enough() {
-                        if tenant.status() != TenantStatus::Dropping {
-                            registry::set_status(conn, id, TenantStatus::Dropping)?;
-                        }
-                        return Ok(Next::InBatches(tenant, budget.tables()));
-                    }
-                    drop_schema(conn, tenant.schema())?;
-                }
-                registry::delete(conn, id)
-                    .map_err(|error| Error::database("delete the tenant's row", error))?;
-                // What was a tenant's, and is kept, is not to be handed out.
-                ready::forget(conn, tenant.schema())?;
-                Ok(Next::Done(Deleted {
-                    tenant,
-                    schema_dropped,
-                }))
-            })?;
-            match next {
+            match self.in_turns(|turn| self.drop_or_begin(id, wanted, begun.as_ref(), turn))? {
                 Next::Done(deleted) => return Ok(deleted),
                 Next::InBatches(tenant, tables) => {
-                    self.drop_some(&tenant, tables)?;
+                    self.in_turns(|turn| self.drop_some(&tenant, tables, turn))?;
                     wanted = Some(tenant.incarnation());
                     begun.get_or_insert(tenant);
                 }
             }
         }
+    }
+
+    /// Deletes the tenant, or marks it as one that is being dropped where that takes several transactions.
+    /// `begun` is the tenant as it was at the first of them.
+    fn drop_or_begin(
+        &self,
+        id: &TenantId,
+        wanted: Option<i64>,
+        begun: Option<&Tenant>,
+        turn: &mut Turn,
+    ) -> Result<Next> {
+        self.in_transaction(id, |conn| {
+            let Some(tenant) = self.lock_to_delete(conn, id, wanted)? else {
+                // Between two bits somebody else may have done the rest.
+                let tenant = begun.cloned().ok_or_else(|| registry::not_found(id))?;
+                return Ok(Next::Done(Deleted {
+                    tenant,
+                    schema_dropped: true,
+                }));
+            };
+            // A schema that has the name of one that was never made is somebody else's.
+            let is_ours = !tenant.is_adopted() && tenant.status().has_schema();
+            let schema_dropped = is_ours && schema_exists(conn, tenant.schema())?;
+            if schema_dropped {
+                if self.lock_wait.is_zero() {
+                    lock::end_of_use_now(conn, tenant.schema())?;
+                } else {
+                    lock::end_of_use(conn, tenant.schema())?;
+                }
+                nobody_depends_on(conn, tenant.schema())?;
+                let budget = Budget::read(conn, tenant.schema())?;
+                if !budget.is_enough() {
+                    if tenant.status() != TenantStatus::Dropping {
+                        registry::set_status(conn, id, TenantStatus::Dropping)?;
+                    }
+                    return Ok(Next::InBatches(tenant, budget.tables()));
+                }
+                turn.take(conn, |conn| drop_schema(conn, tenant.schema()))?;
+            }
+            registry::delete(conn, id)
+                .map_err(|error| Error::database("delete the tenant's row", error))?;
+            // What was a tenant's, and is kept, is not to be handed out.
+            ready::forget(conn, tenant.schema())?;
+            Ok(Next::Done(Deleted {
+                tenant,
+                schema_dropped,
+            }))
+        })
     }
 
     /// The tenant, whose schema and row nobody else can write to until the transaction ends. `None` where it
@@ -173,7 +184,7 @@ impl Provisioner {
 
     /// Drops some of what is in the schema of a tenant that is being dropped: foreign keys, which would lead
     /// from one table to the next, then tables.
-    fn drop_some(&self, begun: &Tenant, most: i64) -> Result<()> {
+    fn drop_some(&self, begun: &Tenant, most: i64, turn: &mut Turn) -> Result<()> {
         self.in_transaction(begun.id(), |conn| {
             let Some(tenant) = self.lock_to_delete(conn, begun.id(), Some(begun.incarnation()))?
             else {
@@ -199,7 +210,8 @@ impl Provisioner {
                 }
             };
             tracing::debug!(%schema, statements = statements.len(), "dropping a part of a schema");
-            conn.batch_execute(&statements.join("; ")).map_err(failed)
+            let statements = statements.join("; ");
+            turn.take(conn, |conn| conn.batch_execute(&statements).map_err(failed))
         })
     }
 }

@@ -223,29 +223,29 @@ impl Provisioner {
 
     /// Drops a schema if it still waits for a tenant.
     fn drop_ready(&self, conn: &mut SharedConnection, schema: &SchemaName) -> Result<bool> {
-        conn.build_transaction().read_committed().run(|conn| {
-            let conn: &mut PgConnection = conn;
-            // Foreign keys have it wait for shared tables, and whoever uses those wait for it.
-            lock::bound_waiting(conn, self.lock_wait)?;
-            let mine = sql_query(
-                "DELETE FROM boardinghouse.ready_schemas WHERE id IN (
+        self.in_turns(|turn| {
+            conn.build_transaction().read_committed().run(|conn| {
+                let conn: &mut PgConnection = conn;
+                let mine = sql_query(
+                    "DELETE FROM boardinghouse.ready_schemas WHERE id IN (
                      SELECT id FROM boardinghouse.ready_schemas WHERE schema_name = $1
                      AND NOT EXISTS (SELECT FROM boardinghouse.tenants
                                      WHERE lower(tenants.schema_name) = lower($1))
                      FOR UPDATE SKIP LOCKED)
                  RETURNING id, schema_name, fingerprint",
-            )
-            .bind::<sql_types::Text, _>(schema.as_str())
-            .get_result::<ReadyRow>(conn)
-            .optional()
-            .map_err(|error| Error::database("take a schema that waits for a tenant", error))?;
-            let Some(mine) = mine else { return Ok(false) };
-            let exists = catalog::schema_oid(conn, schema)?.is_some();
-            let is_ours = mine.own_name()? == *schema;
-            if exists && is_ours {
-                drop_schema(conn, schema)?;
-            }
-            Ok(is_ours)
+                )
+                .bind::<sql_types::Text, _>(schema.as_str())
+                .get_result::<ReadyRow>(conn)
+                .optional()
+                .map_err(|error| Error::database("take a schema that waits for a tenant", error))?;
+                let Some(mine) = mine else { return Ok(false) };
+                let exists = catalog::schema_oid(conn, schema)?.is_some();
+                let is_ours = mine.own_name()? == *schema;
+                if exists && is_ours {
+                    turn.take(conn, |conn| drop_schema(conn, schema))?;
+                }
+                Ok(is_ours)
+            })
         })
     }
 }

@@ -1,0 +1,74 @@
+//! Waiting for tables that everybody uses, in short turns.
+//!
+//! To drop a foreign key takes the strongest lock on the table that it refers to. Whoever waits for that makes
+//! all later users of the table wait, too; and with two such tables, whoever uses both can be waiting for us.
+
+use std::time::{Duration, Instant};
+
+use diesel::PgConnection;
+
+use super::Provisioner;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    lock,
+};
+
+/// How long a statement waits for a lock before everything is undone and tried again. Less than after what
+/// time the server looks for deadlocks, and ends somebody else (`deadlock_timeout`, PostgreSQL manual, 20.12
+/// "Lock Management").
+const TURN: Duration = Duration::from_millis(200);
+
+/// In between, everybody else has their turn.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// One try.
+pub(super) struct Turn {
+    longest: Duration,
+    was_busy: bool,
+}
+
+impl Turn {
+    /// Runs what may have to wait, inside a transaction. From then on, nothing in it waits for longer.
+    pub(super) fn take<T>(
+        &mut self,
+        conn: &mut PgConnection,
+        work: impl FnOnce(&mut PgConnection) -> Result<T>,
+    ) -> Result<T> {
+        lock::bound_waiting(conn, self.longest)?;
+        let begun = Instant::now();
+        let done = work(conn);
+        // SQLSTATE does not reach us through Diesel: to try again once too often does no harm.
+        self.was_busy |= done.is_err() && begun.elapsed() >= self.longest;
+        done
+    }
+}
+
+impl Provisioner {
+    /// Does `work`, which undoes everything when it fails, again and again, for as long as others have the
+    /// tables that it needs and [`lock_wait`](Self::lock_wait) says.
+    pub(super) fn in_turns<T>(&self, mut work: impl FnMut(&mut Turn) -> Result<T>) -> Result<T> {
+        let deadline = Instant::now() + self.lock_wait.min(lock::LONGEST_WAIT);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let mut turn = Turn {
+                longest: TURN.min(self.lock_wait).max(Duration::from_millis(1)),
+                was_busy: false,
+            };
+            match work(&mut turn) {
+                Err(error) if turn.was_busy && Instant::now() + pause > deadline => {
+                    let message = format!(
+                        "tables that foreign keys refer to were in use by others for {:?}: try again later",
+                        self.lock_wait
+                    );
+                    return Err(Error::new(ErrorKind::Locked, message).with_source(error));
+                }
+                Err(_) if turn.was_busy => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                done => return done,
+            }
+        }
+    }
+}
