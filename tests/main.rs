@@ -48,6 +48,7 @@ mod statements;
 mod statics;
 mod stress;
 mod surface;
+mod table_move;
 mod testing;
 mod transaction;
 mod transactions;

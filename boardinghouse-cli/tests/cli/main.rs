@@ -20,5 +20,6 @@ mod rollout;
 mod sample;
 mod sql;
 mod statics;
+mod table_move;
 mod tenants;
 mod toolchain;
