@@ -506,7 +506,8 @@ fn what_would_be_lost_or_shadowed_is_refused_with_a_list() {
          CREATE SCHEMA other; CREATE TABLE other.t (plan int REFERENCES public.plans);
          CREATE TABLE a.typed (it public.plans);
          CREATE INDEX plans_pkey ON b.notes (body);
-         CREATE PUBLICATION all_of_it FOR TABLE public.plans",
+         CREATE PUBLICATION all_of_it FOR TABLE public.plans;
+         CREATE PUBLICATION of_all FOR TABLES IN SCHEMA public",
     );
     site.refuses(
         &to_tenants,
@@ -517,12 +518,13 @@ fn what_would_be_lost_or_shadowed_is_refused_with_a_list() {
             "foreign key t_plan_fkey of table t in schema other: the schema is no tenant's",
             "column it of table a.typed",
             "schema b has something called plans_pkey already",
-            "publication",
+            "publication of table public.plans in publication all_of_it",
+            "publication of_all of all tables in schema public",
         ],
     );
     db.sql(
         "DROP VIEW public.seen; DROP TABLE public.orders, other.t, a.typed; DROP INDEX b.plans_pkey;
-         DROP PUBLICATION all_of_it; ALTER TABLE a.notes DISABLE TRIGGER ALL",
+         DROP PUBLICATION all_of_it, of_all; ALTER TABLE a.notes DISABLE TRIGGER ALL",
     );
     site.refuses(&to_tenants, kind, &["its triggers are disabled"]);
     db.sql("ALTER TABLE a.notes ENABLE TRIGGER ALL; CREATE TABLE public.child () INHERITS (public.plans)");
@@ -921,4 +923,70 @@ fn locks_are_foretold_for_many_tenants() {
         assert!(locks.held <= locks.predicted, "{locks:?}");
         assert!(locks.predicted <= 2 * locks.held, "{locks:?}");
     }
+}
+
+/// Rows that nobody sees would be lost without a word.
+#[test]
+fn rows_that_a_policy_hides_are_not_lost() {
+    let server = Server::builder().start().unwrap();
+    let mut conn = PgConnection::establish(server.url()).unwrap();
+    conn.batch_execute("CREATE ROLE owner LOGIN").unwrap();
+    conn.batch_execute("CREATE DATABASE owned OWNER owner")
+        .unwrap();
+    let (begin, end) = server.url().split_once('@').unwrap();
+    let scheme = begin.split_once("://").unwrap().0;
+    let address = end.rsplit_once('/').unwrap().0;
+    let url = format!("{scheme}://owner@{address}/owned");
+    let pool = TenantPool::builder().max_size(2).build(&url).unwrap();
+    let migrator = Migrator::new(pool.clone()).shared(SHARED).tenants(TENANT);
+    migrator.run().unwrap().into_result().unwrap();
+    Provisioner::new(pool.clone())
+        .create(&NewTenant::new("a".parse().unwrap()))
+        .unwrap();
+    let mut conn = PgConnection::establish(&url).unwrap();
+    let hide = |schema: &str| {
+        format!(
+            "CREATE TABLE {schema}.plans (id int PRIMARY KEY); INSERT INTO {schema}.plans VALUES (1), (2);
+             ALTER TABLE {schema}.plans ENABLE ROW LEVEL SECURITY;
+             ALTER TABLE {schema}.plans FORCE ROW LEVEL SECURITY;
+             CREATE POLICY some ON {schema}.plans USING (id = 1);"
+        )
+    };
+    let unhide = |schema: &str| {
+        format!(
+            "DROP POLICY some ON {schema}.plans; ALTER TABLE {schema}.plans NO FORCE ROW LEVEL SECURITY;
+             ALTER TABLE {schema}.plans DISABLE ROW LEVEL SECURITY;"
+        )
+    };
+    conn.batch_execute(&hide("public")).unwrap();
+    let to = |to| {
+        TableMove::new(pool.clone(), "plans", to)
+            .unwrap()
+            .copy_to_each(to == MoveTo::Tenants)
+    };
+    let error = to(MoveTo::Tenants).run().unwrap_err();
+    assert!(
+        error.chain().contains("row-level security"),
+        "{}",
+        error.chain()
+    );
+    conn.batch_execute(&unhide("public")).unwrap();
+    // A role that is nobody's superuser can do it.
+    to(MoveTo::Tenants).run().unwrap();
+    assert_eq!(value(&mut conn, "SELECT count(*) FROM a.plans"), "2");
+    conn.batch_execute(
+        "ALTER TABLE a.plans ENABLE ROW LEVEL SECURITY; ALTER TABLE a.plans FORCE ROW LEVEL SECURITY",
+    )
+    .unwrap();
+    to(MoveTo::Shared).run().unwrap_err();
+    assert_eq!(
+        value(&mut conn, "SELECT to_regclass('public.plans')"),
+        "NULL"
+    );
+    conn.batch_execute(
+        "ALTER TABLE a.plans NO FORCE ROW LEVEL SECURITY; ALTER TABLE a.plans DISABLE ROW LEVEL SECURITY",
+    )
+    .unwrap();
+    to(MoveTo::Shared).run().unwrap();
+    assert_eq!(value(&mut conn, "SELECT count(*) FROM public.plans"), "2");
 }

@@ -7,7 +7,7 @@ mod merge;
 mod report;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
@@ -61,7 +61,8 @@ impl fmt::Display for MoveTo {
 ///
 /// The table takes along all that a clone of a schema would have of it: columns, defaults, sequences,
 /// constraints, indexes, triggers, policies, rules, statistics, owners, privileges, comments. What cannot be
-/// taken along, and whatever uses the table and would lose it, such as a view, is refused, with a list.
+/// taken along, and whatever uses the table and would lose it, such as a view, is refused, with a list. The
+/// bodies of functions are text, and are not read.
 ///
 /// To the tenants: the templates, those of kinds and the named ones too, and every tenant get the table, and
 /// with [`copy_to_each`](Self::copy_to_each) tenants and named templates a copy of its rows. Foreign keys of their
@@ -106,8 +107,8 @@ pub struct TableMove {
 /// What was done, or would be.
 struct Outcome {
     plan: TableMovePlan,
-    /// The schemas whose structure is that of the template, with the template's.
-    alike: Vec<SchemaName>,
+    /// The schemas, in groups of those that had the same structure.
+    alike: Vec<Vec<SchemaName>>,
 }
 
 impl TableMove {
@@ -346,6 +347,7 @@ impl TableMove {
         TableMovePlan {
             table: self.table.clone(),
             to: self.to,
+            shared: shared.clone(),
             with_rows: self.copy_to_each || self.to == MoveTo::Shared,
             shared_rows_before: 0,
             shared_rows_after: 0,
@@ -365,41 +367,43 @@ impl TableMove {
         }
     }
 
-    /// Fails unless the schemas that were like the template still are.
+    /// Fails unless schemas that were alike still are.
     fn check(&self, conn: &mut PgConnection, done: &Outcome) -> Result<()> {
-        let found = fingerprints(conn, &done.alike)?;
-        let right = done
-            .alike
-            .first()
-            .and_then(|template| found.get(template.as_str()));
-        let odd = done
-            .alike
-            .iter()
-            .filter(|schema| found.get(schema.as_str()) != right);
+        let all: Vec<SchemaName> = done.alike.iter().flatten().cloned().collect();
+        let found = fingerprints(conn, &all)?;
+        let mut odd = Vec::new();
+        for group in &done.alike {
+            let right = group.first().and_then(|first| found.get(first.as_str()));
+            odd.extend(
+                group
+                    .iter()
+                    .filter(|schema| found.get(schema.as_str()) != right),
+            );
+        }
         refused(
-            odd.map(|schema| {
-                format!(
-                    "schema {schema} would not be like the template any more, as it is now, with table {}",
-                    self.table
-                )
-            })
-            .collect(),
+            odd.into_iter()
+                .map(|schema| {
+                    format!(
+                        "schema {schema} would not be like its template any more, as it is now, with or without \
+                         table {}",
+                        self.table
+                    )
+                })
+                .collect(),
         )
     }
 }
 
-/// The schemas that are like the template, which comes first.
-fn alike(conn: &mut PgConnection, look: &Look) -> Result<Vec<SchemaName>> {
+/// The schemas of the fleet, in groups of those that have the same structure.
+fn alike(conn: &mut PgConnection, look: &Look) -> Result<Vec<Vec<SchemaName>>> {
     let schemas: Vec<SchemaName> = look.fleet.schemas().into_iter().cloned().collect();
     let found = fingerprints(conn, &schemas)?;
-    let right = schemas
-        .first()
-        .and_then(|template| found.get(template.as_str()))
-        .cloned();
-    Ok(schemas
-        .into_iter()
-        .filter(|schema| found.get(schema.as_str()) == right.as_ref())
-        .collect())
+    let mut groups: BTreeMap<Option<&String>, Vec<SchemaName>> = BTreeMap::new();
+    for schema in schemas {
+        let group = groups.entry(found.get(schema.as_str())).or_default();
+        group.push(schema);
+    }
+    Ok(groups.into_values().collect())
 }
 
 fn fingerprints(

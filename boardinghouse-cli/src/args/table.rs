@@ -17,7 +17,7 @@ pub(crate) enum TableCommand {
     /// changed; the exit code is then 1.
     ///
     /// What cannot be moved faithfully, and what uses the table and would be lost, such as a view, is refused with
-    /// a list. All tables concerned are locked until it is done; tenants cannot be created meanwhile, and
+    /// a list. Bodies of functions are text, and are not read. All tables concerned are locked until it is done; tenants cannot be created meanwhile, and
     /// no migration runs. Static tenants of boardinghouse.toml take no part.
     ///
     /// The tables in which migrations are remembered stay as they are. What is to be added to the migrations, so

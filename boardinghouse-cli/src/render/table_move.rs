@@ -63,8 +63,8 @@ impl<'a> MoveReport<'a> {
             ]
         };
         let shared = [
+            plan.shared.to_string(),
             "shared".to_owned(),
-            String::new(),
             plan.shared_rows_before.to_string(),
             plan.shared_rows_after.to_string(),
         ];

@@ -302,6 +302,31 @@ pub(crate) fn taken(
         .collect())
 }
 
+/// Those of the schemas whose tables are published as they come and go.
+pub(crate) fn published(conn: &mut PgConnection, schemas: &[&SchemaName]) -> Result<Vec<String>> {
+    if super::server_version(conn)? < 150_000 {
+        return Ok(Vec::new());
+    }
+    let schemas: Vec<&str> = schemas.iter().map(|schema| schema.as_str()).collect();
+    let found: Vec<Object> = sql_query(
+        "SELECT n.nspname::pg_catalog.text AS schema_name, p.pubname::pg_catalog.text AS name
+         FROM pg_catalog.pg_publication_namespace r
+         JOIN pg_catalog.pg_namespace n ON n.oid = r.pnnspid
+         JOIN pg_catalog.pg_publication p ON p.oid = r.pnpubid
+         WHERE n.nspname = ANY ($1::pg_catalog.name[]) ORDER BY 1, 2",
+    )
+    .bind::<Array<Text>, _>(schemas)
+    .load(conn)
+    .map_err(|error| Error::database("look for publications", error))?;
+    let line = |one: Object| {
+        format!(
+            "publication {} of all tables in schema {}: the table would leave it",
+            one.name, one.schema_name
+        )
+    };
+    Ok(found.into_iter().map(line).collect())
+}
+
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub(crate) struct ColumnOf {

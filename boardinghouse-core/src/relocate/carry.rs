@@ -1,5 +1,7 @@
 //! Moves the table: everything that it has is read by the clone compiler, from a schema that holds nothing else.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use diesel::{connection::SimpleConnection, prelude::*};
 
 use super::{MoveTo, TableMove, look::Look, merge::Merged, refused, report::MoveMigration};
@@ -26,6 +28,11 @@ pub(super) fn set_aside(
     statistics: &[(SchemaName, String)],
     rows: bool,
 ) -> Result<ClonePlan> {
+    conn.batch_execute(&text::lock_tables([(schema, table)], true))
+        .map_err(|error| {
+            let message = format!("table {table} of schema {schema} is in use: try again later");
+            Error::new(ErrorKind::Locked, message).with_source(error)
+        })?;
     conn.batch_execute(&text::take_aside(schema, table, statistics, &aside()))
         .map_err(|error| {
             let what = format!("set table {table} of schema {schema} aside");
@@ -80,32 +87,14 @@ pub(super) fn check_shapes(conn: &mut PgConnection, look: &Look, table: &str) ->
     };
     let (template, _) = &look.pattern;
     let right = steps(conn, template, table, &look.statistics)?;
-    let mut judged = std::collections::HashMap::from([(hash_of(template), Ok(()))]);
+    let mut judged = HashMap::from([(hash_of(template), Ok(()))]);
     let mut lines = Vec::new();
     for member in &look.fleet.members {
-        let hash = hash_of(&member.schema);
-        if !judged.contains_key(&hash) {
-            let statistics = statistics(conn, &member.schema, table)?;
-            let verdict = match steps(conn, &member.schema, table, &statistics) {
-                Ok(steps) if steps == right => Ok(()),
-                Ok(steps) => {
-                    let odd = |one: &[String], other: &[String]| {
-                        one.iter().find(|step| !other.contains(step)).cloned()
-                    };
-                    let has = odd(&steps, &right).map(|sql| format!("it has: {sql}"));
-                    let lacks = || odd(&right, &steps).map(|sql| format!("it lacks: {sql}"));
-                    Err(has
-                        .or_else(lacks)
-                        .unwrap_or_else(|| "in another order".into()))
-                }
-                Err(error) if error.kind() == ErrorKind::TemplateUnsupported => {
-                    Err(error.to_string())
-                }
-                Err(error) => return Err(error),
-            };
-            judged.insert(hash, verdict);
-        }
-        if let Some(Err(why)) = judged.get(&hash) {
+        let verdict = match judged.entry(hash_of(&member.schema)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(judge(conn, &member.schema, table, &right)?),
+        };
+        if let Err(why) = verdict {
             lines.push(format!(
                 "{table} of {} is not like the template's: {why}",
                 member.label()
@@ -113,6 +102,36 @@ pub(super) fn check_shapes(conn: &mut PgConnection, look: &Look, table: &str) ->
         }
     }
     refused(lines)
+}
+
+/// Whether the table of a schema is made by these statements, and if not, by what other one.
+fn judge(
+    conn: &mut PgConnection,
+    schema: &SchemaName,
+    table: &str,
+    right: &[String],
+) -> Result<std::result::Result<(), String>> {
+    let statistics = statistics(conn, schema, table)?;
+    let is = match steps(conn, schema, table, &statistics) {
+        Ok(is) => is,
+        Err(error) if error.kind() == ErrorKind::TemplateUnsupported => {
+            return Ok(Err(error.to_string()));
+        }
+        Err(error) => return Err(error),
+    };
+    if is == right {
+        return Ok(Ok(()));
+    }
+    let odd = |one: &[String], other: &[String]| {
+        let found = one.iter().find(|step| !other.contains(step));
+        found.cloned()
+    };
+    let has = odd(&is, right).map(|sql| format!("it has: {sql}"));
+    let lacks = || odd(right, &is).map(|sql| format!("it lacks: {sql}"));
+    let why = has.or_else(lacks);
+    Ok(Err(
+        why.unwrap_or_else(|| "it is made in another order".into())
+    ))
 }
 
 /// What makes the table of one schema, in the words of none.

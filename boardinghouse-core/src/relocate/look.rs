@@ -141,6 +141,8 @@ impl Look {
         for refused in parts.iter().filter_map(|part| part.refused.as_ref()) {
             lines.push(format!("{refused}: it cannot be moved"));
         }
+        let sources: Vec<&SchemaName> = tables.iter().map(|(schema, _)| *schema).collect();
+        lines.extend(catalog::published(conn, &sources)?);
         let names: Vec<&str> = parts
             .iter()
             .filter_map(|part| part.relation.as_deref())

@@ -16,6 +16,8 @@ pub struct TableMovePlan {
     pub table: String,
     /// Where it goes.
     pub to: MoveTo,
+    /// The shared schema.
+    pub shared: SchemaName,
     /// Whether tenants get, or give, the rows.
     pub with_rows: bool,
     /// How many rows the shared table has before.
