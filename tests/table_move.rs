@@ -949,12 +949,12 @@ fn rows_that_a_policy_hides_are_not_lost() {
             "CREATE TABLE {schema}.plans (id int PRIMARY KEY); INSERT INTO {schema}.plans VALUES (1), (2);
              ALTER TABLE {schema}.plans ENABLE ROW LEVEL SECURITY;
              ALTER TABLE {schema}.plans FORCE ROW LEVEL SECURITY;
-             CREATE POLICY some ON {schema}.plans USING (id = 1);"
+             CREATE POLICY seen ON {schema}.plans USING (id = 1);"
         )
     };
     let unhide = |schema: &str| {
         format!(
-            "DROP POLICY some ON {schema}.plans; ALTER TABLE {schema}.plans NO FORCE ROW LEVEL SECURITY;
+            "DROP POLICY seen ON {schema}.plans; ALTER TABLE {schema}.plans NO FORCE ROW LEVEL SECURITY;
              ALTER TABLE {schema}.plans DISABLE ROW LEVEL SECURITY;"
         )
     };
@@ -989,4 +989,65 @@ fn rows_that_a_policy_hides_are_not_lost() {
     .unwrap();
     to(MoveTo::Shared).run().unwrap();
     assert_eq!(value(&mut conn, "SELECT count(*) FROM public.plans"), "2");
+}
+
+#[test]
+fn keys_that_are_null_are_no_conflict_unless_the_index_says_so() {
+    let site = Site::bare();
+    site.in_fleet("CREATE TABLE marks (id serial, code text, UNIQUE (code))");
+    site.db.sql(
+        "INSERT INTO a.marks (id, code) VALUES (1, NULL), (3, 'x');
+         INSERT INTO b.marks (id, code) VALUES (2, NULL), (3, 'x')",
+    );
+    let wanted = site.wanted("marks", MoveTo::Shared);
+    let plan = wanted.plan().unwrap();
+    assert_eq!((plan.all_conflicts, plan.shared_rows_after), (0, 3));
+    site.in_fleet("CREATE UNIQUE INDEX apart ON marks (code) NULLS NOT DISTINCT");
+    let plan = wanted.plan().unwrap();
+    assert_eq!(plan.conflicts.len(), 1, "{:?}", plan.conflicts);
+    assert_eq!(plan.conflicts[0].key, "NULL");
+    site.in_fleet("DROP INDEX apart");
+    wanted.run().unwrap();
+    assert_eq!(site.count("public.marks"), "3");
+}
+
+#[test]
+fn sequences_that_count_down_go_on_downwards() {
+    let site = Site::bare();
+    site.in_fleet(
+        "CREATE TABLE marks (id int GENERATED ALWAYS AS IDENTITY (INCREMENT -2 START -1 MAXVALUE -1), body text)",
+    );
+    site.db.sql(
+        "INSERT INTO a.marks (body) VALUES ('a'), ('b'), ('c');
+         INSERT INTO b.marks (body) VALUES ('a')",
+    );
+    site.wanted("marks", MoveTo::Shared).run().unwrap();
+    assert_eq!(
+        value_of_statement(
+            &site.db,
+            "INSERT INTO public.marks (body) VALUES ('x') RETURNING id::text"
+        ),
+        "-7"
+    );
+}
+
+#[test]
+fn a_schema_that_would_become_unlike_its_template_keeps_the_table_where_it_is() {
+    let site = Site::new();
+    // Meddles with the table of one tenant.
+    site.db.sql(
+        "CREATE FUNCTION public.meddle() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF pg_catalog.current_schema() = 'b' THEN ALTER TABLE b.plans SET (fillfactor = 50); END IF;
+         END $$;
+         CREATE EVENT TRIGGER meddle ON ddl_command_end WHEN TAG IN ('CREATE TABLE')
+             EXECUTE FUNCTION public.meddle()",
+    );
+    let before = site.state();
+    let error = site.to_tenants().unwrap_err();
+    assert!(
+        error.to_string().contains("schema b would not be like"),
+        "{}",
+        error.chain()
+    );
+    assert_eq!(site.state(), before);
 }

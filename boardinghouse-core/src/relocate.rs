@@ -1,5 +1,6 @@
 //! Moves a table from the shared schema to the tenants, or back.
 
+mod alike;
 mod carry;
 mod fleet;
 mod look;
@@ -7,7 +8,6 @@ mod merge;
 mod report;
 
 use std::{
-    collections::{BTreeMap, HashMap},
     fmt,
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use serde::Serialize;
 pub use self::report::{MoveConflict, MoveMigration, MovedForeignKey, MovedSchema, TableMovePlan};
 use self::{fleet::Fleet, look::Look, merge::Merged};
 use crate::{
-    catalog, drift,
+    catalog,
     error::{Error, ErrorKind, Result},
     lock,
     migrate::LockUse,
@@ -198,7 +198,7 @@ impl TableMove {
         let done = self.try_for_a_while(|| {
             conn.build_transaction().read_committed().run(|conn| {
                 let mut done = self.work(conn, true)?;
-                self.check(conn, &done)?;
+                alike::check(conn, &done.alike, &self.table)?;
                 registry::advance_all_epochs(conn)
                     .map_err(|error| Error::database("advance the tenants' epochs", error))?;
                 done.plan.locks.held = catalog::relocate::locked(conn)?;
@@ -288,7 +288,7 @@ impl TableMove {
                 ),
             ));
         }
-        let alike = alike(conn, look)?;
+        let alike = alike::groups(conn, look)?;
         let made = match real {
             true => carry::to_tenants(conn, self, look)?,
             false => carry::taken_back(conn, |conn| {
@@ -320,9 +320,9 @@ impl TableMove {
         let rows = Look::rows(conn, &look.fleet.schemas(), table)?;
         let merged = Merged::read(conn, look, table)?;
         if real && merged.all_conflicts > 0 {
-            return Err(conflict(table, &merged));
+            return Err(merged.refusal(table));
         }
-        let alike = alike(conn, look)?;
+        let alike = alike::groups(conn, look)?;
         let (template, _) = &look.pattern;
         let made = match real {
             true => carry::to_shared(conn, self, look, &merged)?,
@@ -366,81 +366,6 @@ impl TableMove {
             migrations: carry::migrations(self, look, made),
         }
     }
-
-    /// Fails unless schemas that were alike still are.
-    fn check(&self, conn: &mut PgConnection, done: &Outcome) -> Result<()> {
-        let all: Vec<SchemaName> = done.alike.iter().flatten().cloned().collect();
-        let found = fingerprints(conn, &all)?;
-        let mut odd = Vec::new();
-        for group in &done.alike {
-            let right = group.first().and_then(|first| found.get(first.as_str()));
-            odd.extend(
-                group
-                    .iter()
-                    .filter(|schema| found.get(schema.as_str()) != right),
-            );
-        }
-        refused(
-            odd.into_iter()
-                .map(|schema| {
-                    format!(
-                        "schema {schema} would not be like its template any more, as it is now, with or without \
-                         table {}",
-                        self.table
-                    )
-                })
-                .collect(),
-        )
-    }
-}
-
-/// The schemas of the fleet, in groups of those that have the same structure.
-fn alike(conn: &mut PgConnection, look: &Look) -> Result<Vec<Vec<SchemaName>>> {
-    let schemas: Vec<SchemaName> = look.fleet.schemas().into_iter().cloned().collect();
-    let found = fingerprints(conn, &schemas)?;
-    let mut groups: BTreeMap<Option<&String>, Vec<SchemaName>> = BTreeMap::new();
-    for schema in schemas {
-        let group = groups.entry(found.get(schema.as_str())).or_default();
-        group.push(schema);
-    }
-    Ok(groups.into_values().collect())
-}
-
-fn fingerprints(
-    conn: &mut PgConnection,
-    schemas: &[SchemaName],
-) -> Result<HashMap<String, String>> {
-    let names: Vec<&str> = schemas.iter().map(SchemaName::as_str).collect();
-    let found = drift::fingerprints_of(conn, &names)?.into_iter();
-    Ok(found
-        .map(|one| (one.schema_name, one.fingerprint))
-        .collect())
-}
-
-fn conflict(table: &str, merged: &Merged) -> Error {
-    let lines = merged.conflicts.iter().map(|one| {
-        format!(
-            "({})=({}) of {}: {}{}",
-            one.columns,
-            one.key,
-            one.index,
-            one.holders.join(", "),
-            match usize::try_from(one.all_holders) {
-                Ok(all) if all > one.holders.len() =>
-                    format!(" and {} more", all - one.holders.len()),
-                _ => String::new(),
-            }
-        )
-    });
-    let lines: Vec<String> = lines.collect();
-    Error::new(
-        ErrorKind::Conflict,
-        format!(
-            "table {table} was not moved: {} keys have rows that differ\n{}",
-            merged.all_conflicts,
-            lines.join("\n")
-        ),
-    )
 }
 
 /// Fails if there are reasons to.

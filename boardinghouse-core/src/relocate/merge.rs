@@ -103,6 +103,33 @@ impl Merged {
         })
     }
 
+    /// The error that says which rows differ.
+    pub(super) fn refusal(&self, table: &str) -> Error {
+        let lines = self.conflicts.iter().map(|one| {
+            format!(
+                "({})=({}) of {}: {}{}",
+                one.columns,
+                one.key,
+                one.index,
+                one.holders.join(", "),
+                match usize::try_from(one.all_holders) {
+                    Ok(all) if all > one.holders.len() =>
+                        format!(" and {} more", all - one.holders.len()),
+                    _ => String::new(),
+                }
+            )
+        });
+        let lines: Vec<String> = lines.collect();
+        Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "table {table} was not moved: {} keys have rows that differ\n{}",
+                self.all_conflicts,
+                lines.join("\n")
+            ),
+        )
+    }
+
     /// Lets the sequences of the shared table go on after the largest of all.
     pub(super) fn go_on(
         &self,

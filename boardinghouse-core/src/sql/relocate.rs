@@ -222,7 +222,10 @@ impl Marks {
         let mut conditions: Vec<String> =
             predicate.iter().map(|text| format!("({text})")).collect();
         if !nulls_are_equal {
-            conditions.extend(keys.iter().map(|key| format!("{key} IS NOT NULL")));
+            conditions.extend(
+                keys.iter()
+                    .map(|key| format!("{key} IS DISTINCT FROM NULL")),
+            );
         }
         if conditions.is_empty() {
             conditions.push("true".to_owned());
@@ -234,7 +237,9 @@ impl Marks {
              array_agg(DISTINCT {source} ORDER BY {source}) AS places FROM {ROWS} WHERE {} GROUP BY {} \
              HAVING count(DISTINCT ({hash}, {number})) > 1) AS c ORDER BY c.key COLLATE \"C\" LIMIT {most}",
             keys.iter()
-                .map(|key| format!("coalesce(format('%s', {key}), 'NULL')"))
+                .map(|key| format!(
+                    "CASE WHEN {key} IS DISTINCT FROM NULL THEN format('%s', {key}) ELSE 'NULL' END"
+                ))
                 .collect::<Vec<_>>()
                 .join(", "),
             conditions.join(" AND "),
