@@ -1064,3 +1064,18 @@ fn a_schema_that_would_become_unlike_its_template_keeps_the_table_where_it_is() 
     );
     assert_eq!(site.state(), before);
 }
+
+#[test]
+fn rows_of_the_template_that_refer_to_the_table_keep_it_where_it_is() {
+    let site = Site::new();
+    site.db
+        .sql("INSERT INTO __template__.notes (body, plan) VALUES ('seed', 3)");
+    let before = site.state();
+    let error = site.to_tenants().unwrap_err();
+    assert!(
+        error.chain().contains("templates get no rows"),
+        "{}",
+        error.chain()
+    );
+    assert_eq!(site.state(), before);
+}

@@ -190,9 +190,24 @@ pub(super) fn to_tenants(
     run(conn, &end, "drop the table", shared)?;
     for link in look.links.iter().filter(|link| !link.ends) {
         let add = text::enter(&link.schema) + &link.add();
-        run(conn, &add, "add the foreign keys again", &link.schema)?;
+        let added = run(conn, &add, "add the foreign keys again", &link.schema);
+        added.map_err(|error| match is_bare(look, &link.schema) {
+            true => {
+                let message = format!(
+                    "{error}: rows of a template that refer to the table would find none, since templates get \
+                     no rows"
+                );
+                error.reworded(message)
+            }
+            false => error,
+        })?;
     }
     Ok(plan)
+}
+
+fn is_bare(look: &Look, schema: &SchemaName) -> bool {
+    let mut members = look.fleet.members.iter();
+    members.any(|member| member.bare && member.schema == *schema)
 }
 
 /// Makes the tables of the fleet one of the shared schema.
