@@ -50,6 +50,7 @@ mod statements;
 mod statics;
 mod stress;
 mod surface;
+mod table_move;
 mod tenant_url;
 mod testing;
 mod transaction;

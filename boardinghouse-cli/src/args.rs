@@ -3,6 +3,7 @@
 mod clone;
 mod fleet;
 mod people;
+mod table;
 mod tenant;
 mod toolchain;
 mod visit;
@@ -16,6 +17,7 @@ use serde_json::Value;
 pub(crate) use clone::{CloneSchema, PoolCommand, TemplateCommand};
 pub(crate) use fleet::{Back, How, Migrate, Progress, Revert, Who};
 pub(crate) use people::{AddDomain, DomainCommand, MemberCommand};
+pub(crate) use table::{MoveTable, TableCommand, To};
 pub(crate) use tenant::{Create, Provision, TenantCommand};
 pub(crate) use toolchain::{Generate, Init, MigrationCommand, PrintSchema};
 pub(crate) use visit::{Exec, Repair, Selected};
@@ -339,6 +341,12 @@ pub(crate) enum Command {
         #[arg(long)]
         repair_sql: bool,
     },
+    /// Moves a table from the shared schema to the tenants, or back
+    #[command(
+        subcommand,
+        after_help = "Example:\n  boardinghouse table move plans --to tenants --copy-to-each --dry-run"
+    )]
+    Table(TableCommand),
     /// Asks whether every tenant has what a program's `table!` definitions need
     ///
     /// For a deployment: exits with 0 when the program can be started, and with 3 and the list when a table

@@ -11,6 +11,7 @@ mod lint;
 mod people;
 mod print_schema;
 mod scaffold;
+mod table;
 mod template;
 mod tenant;
 mod visit;
@@ -55,6 +56,7 @@ pub(crate) fn run(context: &Context, output: &Output, command: Command) -> Resul
         Command::Check { pooler: true } => check_pooler(context, output),
         Command::Check { pooler: false } => check(context, output),
         Command::Drift { tenant, repair_sql } => drift::drift(context, output, tenant, repair_sql),
+        Command::Table(command) => table::run(context, output, &command),
         Command::Gate { schema } => drift::gate(context, output, &schema),
         Command::Sql { whom, statement } => sql(context, output, &whom, statement),
         Command::Who(selected) => visit::who(context, output, &selected),

@@ -10,6 +10,7 @@ pub(crate) mod lint;
 pub(crate) mod migration;
 pub(crate) mod people;
 pub(crate) mod pooler;
+pub(crate) mod table_move;
 pub(crate) mod tenant;
 pub(crate) mod toolchain;
 

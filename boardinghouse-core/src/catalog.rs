@@ -23,6 +23,7 @@ pub(crate) mod fingerprint;
 pub(crate) mod fleet;
 pub(crate) mod pointers;
 pub(crate) mod refuse;
+pub(crate) mod relocate;
 pub(crate) mod tables;
 
 /// An object, as `pg_depend` names it: the name of its catalog, and its oid there.

@@ -301,7 +301,10 @@ fn read(conn: &mut PgConnection, template: &SchemaName, tenants: &[Tenant]) -> R
     })
 }
 
-fn fingerprints_of(conn: &mut PgConnection, schemas: &[&str]) -> Result<Vec<fleet::Fingerprint>> {
+pub(crate) fn fingerprints_of(
+    conn: &mut PgConnection,
+    schemas: &[&str],
+) -> Result<Vec<fleet::Fingerprint>> {
     reading(conn, |conn| {
         prepare_to_read(conn)?;
         // Several catalogs are joined as a whole.

@@ -72,6 +72,8 @@ pub enum ErrorKind {
     Locked,
     /// Something outside a schema depends on something in it. Nothing was dropped.
     HasDependents,
+    /// Rows that were to become one differ. Nothing was changed.
+    Conflict,
     /// A migration failed. Its transaction was rolled back.
     Migration,
     /// Schemas are behind: migrations are pending.

@@ -5,6 +5,7 @@
 
 mod confirm;
 pub(crate) mod fleet;
+pub(crate) mod relocate;
 
 use std::{
     fmt::{self, Write as _},

@@ -28,6 +28,7 @@ mod tokens;
 mod write;
 
 pub(crate) use kept::{KeptPlans, Known};
+pub(crate) use plan::Content;
 pub use plan::{ClonePlan, ObjectKind, Step};
 pub(crate) use session::prepare_to_read;
 pub use shape::PartKind;

@@ -45,6 +45,8 @@ fn every_command_explains_itself() {
         &["lint"],
         &["check"],
         &["drift"],
+        &["table"],
+        &["table", "move"],
         &["gate"],
         &["sql"],
         &["clone"],

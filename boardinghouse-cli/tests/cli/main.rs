@@ -22,6 +22,7 @@ mod rollout;
 mod sample;
 mod sql;
 mod statics;
+mod table_move;
 mod tenants;
 mod toolchain;
 mod visit;

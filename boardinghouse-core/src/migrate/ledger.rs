@@ -251,27 +251,27 @@ pub(super) fn named_templates<C: registry::PgQueries>(conn: &mut C) -> Result<Ve
 
 /// How many locks there is room for.
 #[derive(Clone, Copy, Debug, QueryableByName)]
-pub(super) struct LockBudget {
+pub(crate) struct LockBudget {
     /// What the configuration promises.
     #[diesel(sql_type = sql_types::BigInt)]
-    pub(super) capacity: i64,
+    pub(crate) capacity: i64,
     /// The setting `max_locks_per_transaction`.
     #[diesel(sql_type = sql_types::BigInt)]
-    pub(super) per_transaction: i64,
+    pub(crate) per_transaction: i64,
     /// By everybody.
     #[diesel(sql_type = sql_types::BigInt)]
-    pub(super) taken: i64,
+    pub(crate) taken: i64,
     /// By this session.
     #[diesel(sql_type = sql_types::BigInt)]
-    pub(super) held: i64,
+    pub(crate) held: i64,
     /// Whether a backslash in a constant is one, else texts cannot be parted safely; and no event trigger
     /// runs code beside what they define.
     #[diesel(sql_type = sql_types::Bool)]
-    pub(super) can_share: bool,
+    pub(crate) can_share: bool,
 }
 
 impl LockBudget {
-    pub(super) fn read(conn: &mut PgConnection) -> Result<Self> {
+    pub(crate) fn read(conn: &mut PgConnection) -> Result<Self> {
         diesel::sql_query(fleet::LOCK_BUDGET)
             .get_result(conn)
             .map_err(|error| Error::database("count locks", error))

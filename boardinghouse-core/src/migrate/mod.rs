@@ -32,6 +32,7 @@ use std::{
 use diesel::{PgConnection, migration::MigrationSource, pg::Pg};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
+pub(crate) use self::ledger::LockBudget;
 pub(crate) use self::set::Several;
 pub use self::{
     coded::{MigrationContext, TenantMigration},

@@ -12,7 +12,7 @@ use diesel::{Connection, PgConnection, connection::SimpleConnection};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    session::{COPYING, create_in, create_schema, settings},
+    session::{COPYING, create_in, create_schema, path_on, settings},
     text::{Piece, render},
 };
 use crate::{
@@ -120,6 +120,25 @@ pub struct Step {
     pub(super) pieces: Vec<Piece>,
 }
 
+impl Step {
+    /// Whether it says something of the schema itself, which every schema has its own of.
+    fn is_of_the_schema(&self) -> bool {
+        matches!(self.object, ObjectKind::Privilege | ObjectKind::Comment)
+            && self.pieces.contains(&Piece::Schema)
+    }
+}
+
+/// What a schema gets that is there already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Content<'a> {
+    /// All that the plan has.
+    All,
+    /// Neither rows nor the positions of sequences.
+    Structure,
+    /// As `Structure`, and these statements where the rows are copied.
+    Instead(&'a str),
+}
+
 /// The statements that create a schema like another, in order.
 ///
 /// A plan is plain data: print it, compare it, keep it as JSON, or [`apply`](ClonePlan::apply) it to any
@@ -224,6 +243,39 @@ impl ClonePlan {
             script.push_str(";\n");
         }
         script
+    }
+
+    /// The statements that make the same in schema `target`, which is there already: what is said of the schema
+    /// itself is left out.
+    pub(crate) fn within(&self, target: &SchemaName, content: Content<'_>) -> String {
+        let mut script = format!("{};\n{COPYING}", path_on(target));
+        for step in self.steps.iter().filter(|step| !step.is_of_the_schema()) {
+            match (step.object, content) {
+                (ObjectKind::Rows, Content::Instead(rows)) => script.push_str(rows),
+                (ObjectKind::Rows, Content::Structure) => continue,
+                (ObjectKind::Position, Content::Structure | Content::Instead(_)) => continue,
+                _ => script.push_str(&self.statement(step, target)),
+            }
+            script.push_str(";\n");
+        }
+        script
+    }
+
+    /// The statements of the structure alone, to be run on a path that begins with a schema that is there.
+    pub(crate) fn structure(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| {
+            !matches!(step.object, ObjectKind::Rows | ObjectKind::Position)
+                && !step.is_of_the_schema()
+        })
+    }
+
+    /// Whether the plan says where the rows of a table go.
+    pub(crate) fn copies(&self, table: &str) -> bool {
+        self.filled.tables.iter().any(|filled| filled == table)
+            && self
+                .steps
+                .iter()
+                .any(|step| step.object == ObjectKind::Rows)
     }
 
     /// Creates schema `target` and everything in it. The first clone is proven to use nothing in the schema

@@ -78,7 +78,7 @@ pub(super) fn create_schema(target: &SchemaName, owner: Option<&str>) -> String 
     format!("CREATE SCHEMA {schema}{owner};\n{};\n", path_on(target))
 }
 
-fn path_on(schema: &SchemaName) -> String {
+pub(super) fn path_on(schema: &SchemaName) -> String {
     format!(
         "SET LOCAL search_path TO {}, pg_catalog, pg_temp",
         schema.quoted()
