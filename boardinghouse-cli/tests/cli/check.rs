@@ -104,7 +104,7 @@ fn a_finding_names_its_tenant() {
     let run = fixture.run(&["check"]).expect(2);
     insta::assert_snapshot!(run.stdout, @r"
     BH007 error: tenant a: its schema a is missing
-          hint: restore the schema from a backup, or delete the tenant
+          hint: give the schema its name back, or restore it from a backup; else run `boardinghouse repair`, or delete the tenant
     1 finding, 2 tenants
     ");
     let json = fixture.run(&["check", "--json"]).expect(2).json();

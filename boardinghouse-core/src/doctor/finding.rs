@@ -128,8 +128,7 @@ pub(super) const TEMPLATE_UNSUPPORTED: Check = error(
 );
 pub(super) const SCHEMA_MISSING: Check = error(
     "BH007",
-    "give the schema its name back, or restore it from a backup; or give the tenant a new one, without rows, by `boardinghouse repair`; \
-     or delete the tenant",
+    "give the schema its name back, or restore it from a backup; else run `boardinghouse repair`, or delete the tenant",
 );
 pub(super) const SCHEMA_FORBIDDEN: Check = error(
     "BH008",
