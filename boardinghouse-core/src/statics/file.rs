@@ -36,7 +36,8 @@ impl Wrong {
 
     /// What is no TOML, or not ours.
     pub(crate) fn toml(text: &str, error: &toml::de::Error) -> Self {
-        let wrong = Error::new(ErrorKind::InvalidInput, error.message().trim_end());
+        let words = toml::de::Error::message(error).trim_end();
+        let wrong = Error::new(ErrorKind::InvalidInput, words);
         Self::at(text, error.span(), wrong)
     }
 
