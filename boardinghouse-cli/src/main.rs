@@ -79,6 +79,10 @@ fn run(cli: Cli) -> Exit {
             let hint = error.tenant().and_then(|id| context.suggest(id));
             output.failure(&Failure::Core(error), hint)
         }
+        Err(Failure::Core(error)) if error.kind() == ErrorKind::SchemaUnavailable => {
+            let hint = "`boardinghouse check` says more".to_owned();
+            output.failure(&Failure::Core(error), Some(hint))
+        }
         Err(failure) => output.failure(&failure, None),
     }
 }

@@ -84,7 +84,8 @@ pub(crate) struct Create {
     /// A domain, or a folder of one, that leads to the tenant; can be repeated, the first is the primary one
     #[arg(long = "domain", value_name = "HOST[/FOLDER]")]
     pub(crate) domains: Vec<Address>,
-    /// What kind of tenant it is, in the application's own words: which routes serve it
+    /// What kind of tenant it is, in the application's own words: which routes serve it, and which migrations it
+    /// has besides those of all tenants
     #[arg(long)]
     pub(crate) kind: Option<String>,
     /// An attribute; can be repeated. The value is JSON if it can be read as such, else a string

@@ -10,6 +10,13 @@ use super::Who;
 /// Tenants, whether the registry or the configuration has them.
 #[derive(Debug, Args)]
 pub(crate) struct Selected {
+    /// Every tenant of the registry
+    #[arg(
+        long,
+        conflicts_with_all = ["statics", "tenant", "except", "attributes", "limit"],
+        help_heading = super::fleet::WHO
+    )]
+    pub(crate) all: bool,
     /// The static tenants of boardinghouse.toml; with -s, those of them
     #[arg(
         long = "static",
@@ -23,13 +30,6 @@ pub(crate) struct Selected {
 
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
-    /// Every tenant that is ready
-    #[arg(
-        long,
-        conflicts_with_all = ["statics", "tenant", "except", "attributes", "limit"],
-        help_heading = super::fleet::WHO
-    )]
-    pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) selected: Selected,
     /// Stops at the first tenant for which the program fails

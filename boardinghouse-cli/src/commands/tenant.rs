@@ -46,7 +46,13 @@ fn create(context: &Context, output: &Output, create: Create) -> Result<Exit, Fa
         context.must_not_be_static(&address)?;
         new = new.address(address);
     }
+    let kinds = &context.config().kinds;
     if let Some(kind) = create.kind {
+        if !kinds.is_empty() && !kinds.contains_key(&kind) {
+            output.note(&format!(
+                "note: boardinghouse.toml names no migrations of kind {kind}: it gets what all tenants get"
+            ));
+        }
         new = new.kind(kind);
     }
     for (key, value) in create.attributes {
@@ -139,7 +145,10 @@ pub(super) fn repair(context: &Context, output: &Output, wanted: &Repair) -> Res
             "These tenants get new schemas, without the rows that they had: {}.",
             names(&made)
         );
-        Consent::required(context.globals())?.for_word("repair", &consequence, output)?;
+        let consent = Consent::required(context.globals()).map_err(|refused| {
+            Failure::usage(format!("{consequence} {refused}; --dry-run shows more"))
+        })?;
+        consent.for_word("repair", &consequence, output)?;
     }
     let others = named.into_iter().filter(|tenant| {
         let is_it = |missing: &MissingSchema| missing.tenant.id() == tenant.id();

@@ -27,7 +27,7 @@ pub(super) fn who(
 
 pub(super) fn exec(context: &Context, output: &Output, wanted: &Exec) -> Result<Exit, Failure> {
     let selected = &wanted.selected;
-    if !wanted.all && !selected.statics && !selected.who.is_part() {
+    if !selected.all && !selected.statics && !selected.who.is_part() {
         return Err(Failure::usage(
             "say for which tenants: -s ID, --where, --except, --limit, --static, or --all",
         ));

@@ -158,7 +158,7 @@ pub(super) const UNKNOWN_VERSIONS: Check = warning(
 );
 pub(super) const UNFINISHED: Check = warning(
     "BH015",
-    "see in the log why, then run `boardinghouse provision` for it; or delete the tenant",
+    "run `boardinghouse provision` for it; where that has failed, the log says why; or delete the tenant",
 );
 pub(super) const ROLE_SCHEMA: Check = warning(
     "BH016",
