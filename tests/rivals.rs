@@ -328,3 +328,24 @@ fn a_deletion_that_waits_for_shared_tables_holds_up_nobody() {
     drop(busy);
     hasty.delete(&"a".parse().unwrap()).unwrap();
 }
+
+/// What is no lock is not waited for.
+#[test]
+fn a_deletion_that_fails_for_another_reason_says_so() {
+    let db = TestDb::new();
+    db.sql(
+        "CREATE FUNCTION public.guard() RETURNS event_trigger LANGUAGE plpgsql AS $$
+         BEGIN PERFORM pg_sleep(0.3); RAISE 'not on my watch'; END $$;
+         CREATE EVENT TRIGGER guard ON sql_drop EXECUTE FUNCTION public.guard()",
+    );
+    let provisioner = Provisioner::new(db.pool(1));
+    let error = provisioner.delete(&id("a")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Database);
+    assert!(
+        error.chain().contains("not on my watch"),
+        "{}",
+        error.chain()
+    );
+    db.sql("DROP EVENT TRIGGER guard");
+    provisioner.delete(&id("a")).unwrap();
+}

@@ -655,6 +655,14 @@ fn the_migrations_that_are_printed_do_what_was_done() {
             .sql(&format!("SET search_path TO {schema}; {}", tenant.up));
     }
     assert_eq!(done.migrations[0].set, "shared");
+    // Where the table was not moved, its rows are still there.
+    let run = other.db.connect().batch_execute(&done.migrations[0].up);
+    let error = run.unwrap_err().to_string();
+    assert!(
+        error.contains("table plans has rows") && error.contains("table move plans --to tenants"),
+        "{error}"
+    );
+    other.db.sql("DELETE FROM public.plans");
     other.db.sql(&done.migrations[0].up);
     let shape = |site: &Site| {
         let template = SchemaName::existing("__template__").unwrap();
@@ -675,6 +683,16 @@ fn the_migrations_that_are_printed_do_what_was_done() {
 
     let done = moved.to_shared().unwrap();
     other.db.sql(&done.migrations[0].up);
+    other.in_schema("a", "INSERT INTO a.plans (name) VALUES ('kept')");
+    let up = format!("SET search_path TO a; {}", done.migrations[1].up);
+    let error = other
+        .db
+        .connect()
+        .batch_execute(&up)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("table plans has rows"), "{error}");
+    other.db.sql("DELETE FROM a.plans");
     for schema in ["__template__", "a", "b"] {
         other.db.sql(&format!(
             "SET search_path TO {schema}; {}",
@@ -806,7 +824,20 @@ fn templates_of_kinds_and_named_ones_take_part() {
         leads_to(db, "demo"),
         "demo.plans true true c what is paid for"
     );
-    site.to_shared().unwrap();
+    // A foreign key that tables of the kind alone have is in what is printed.
+    site.in_schema(
+        "__template_shop",
+        "CREATE TABLE carts (plan int REFERENCES plans)",
+    );
+    let moved = site.to_shared().unwrap();
+    let up = &moved.migrations[1].up;
+    for part in [
+        "ALTER TABLE IF EXISTS carts DROP CONSTRAINT carts_plan_fkey;",
+        "ALTER TABLE IF EXISTS carts ADD CONSTRAINT carts_plan_fkey FOREIGN KEY (plan) REFERENCES public.plans",
+    ] {
+        assert!(up.contains(part), "{part} in {up}");
+    }
+    assert_eq!(up.matches("notes_plan").count(), 3, "{up}");
     assert!(!site.has("__template_shop.plans") && !site.has("demo.plans"));
     assert_eq!(leads_to(db, "demo"), "plans true true c what is paid for");
     db.sql(
@@ -1078,4 +1109,106 @@ fn rows_of_the_template_that_refer_to_the_table_keep_it_where_it_is() {
         error.chain()
     );
     assert_eq!(site.state(), before);
+}
+
+/// Whoever got nothing before must not get the rows of all by the way.
+#[test]
+fn privileges_that_new_tables_get_by_themselves_keep_the_table_where_it_is() {
+    let site = Site::new();
+    site.db
+        .sql("ALTER DEFAULT PRIVILEGES IN SCHEMA a GRANT SELECT ON TABLES TO pg_monitor");
+    let wanted = site.wanted("plans", MoveTo::Tenants).copy_to_each(true);
+    let reason = "schema a gives privileges on new tables by itself";
+    site.refuses(&wanted, ErrorKind::InvalidInput, &[reason]);
+    site.db
+        .sql("ALTER DEFAULT PRIVILEGES IN SCHEMA a REVOKE SELECT ON TABLES FROM pg_monitor");
+    site.to_tenants().unwrap();
+    site.db
+        .sql("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE ON SEQUENCES TO pg_monitor");
+    let wanted = site.wanted("plans", MoveTo::Shared);
+    let reason = "schema public gives privileges";
+    site.refuses(&wanted, ErrorKind::InvalidInput, &[reason]);
+}
+
+/// What was handed out is not handed out again.
+#[test]
+fn whoever_takes_a_number_is_waited_for() {
+    let site = Site::new();
+    let mut other = site.db.connect();
+    let next = "SELECT nextval('plans_id_seq')";
+    for (schema, to) in [("public", MoveTo::Tenants), ("b", MoveTo::Shared)] {
+        let wanted = site.wanted("plans", to).copy_to_each(to == MoveTo::Tenants);
+        let hasty = wanted.clone().lock_timeout(Duration::from_millis(50));
+        other
+            .batch_execute(&format!("BEGIN; SET LOCAL search_path TO {schema}; {next}"))
+            .unwrap();
+        let last = site
+            .db
+            .value(&format!("SELECT last_value FROM {schema}.plans_id_seq"));
+        let error = hasty.run().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Locked, "{}", error.chain());
+        let waits = thread::spawn(move || wanted.lock_wait(Duration::from_secs(60)).run());
+        boardinghouse_tests::until(|| {
+            site.db
+                .value("SELECT count(*) FROM pg_locks WHERE NOT granted")
+                != "0"
+        });
+        other.batch_execute("COMMIT").unwrap();
+        waits.join().unwrap().unwrap();
+        let schemas = if to == MoveTo::Shared {
+            &["public"][..]
+        } else {
+            &["a", "b"]
+        };
+        for schema in schemas {
+            let now = site
+                .db
+                .value(&format!("SELECT last_value FROM {schema}.plans_id_seq"));
+            assert_eq!(now, last, "{schema}");
+        }
+    }
+}
+
+#[test]
+fn missing_rights_are_told_at_once_and_are_no_lock() {
+    let site = Site::new();
+    site.db.sql(
+        "CREATE ROLE move_reader; GRANT USAGE ON SCHEMA boardinghouse TO move_reader;
+         GRANT SELECT ON ALL TABLES IN SCHEMA boardinghouse TO move_reader;
+         ALTER TABLE public.plans OWNER TO move_reader; GRANT ALL ON SCHEMA public, a, b, __template__ TO move_reader",
+    );
+    let gap = if site.db.url().contains('?') {
+        '&'
+    } else {
+        '?'
+    };
+    let url = format!("{}{gap}options=-crole%3Dmove_reader", site.db.url());
+    let pool = TenantPool::builder().max_size(1).build(&url).unwrap();
+    let wanted = TableMove::new(pool, "plans", MoveTo::Tenants).unwrap();
+    let error = wanted.copy_to_each(true).run().unwrap_err();
+    assert_ne!(error.kind(), ErrorKind::Locked, "{}", error.chain());
+    site.db.sql("ALTER TABLE public.plans OWNER TO CURRENT_USER; DROP OWNED BY move_reader; DROP ROLE move_reader");
+}
+
+/// A unique index decides by its own words: also over a constant, and by its own collation.
+#[test]
+fn keys_are_compared_as_their_index_does() {
+    let site = Site::bare();
+    site.in_fleet(
+        "CREATE TABLE settings (colour text); CREATE UNIQUE INDEX one ON settings ((true))",
+    );
+    site.db.sql("INSERT INTO a.settings VALUES ('red')");
+    site.wanted("settings", MoveTo::Shared).run().unwrap();
+    assert_eq!(site.count("public.settings"), "1");
+
+    site.db.sql("CREATE COLLATION public.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
+    site.in_fleet("CREATE TABLE words (word text); CREATE UNIQUE INDEX word ON words (word COLLATE public.ci)");
+    site.db.sql(
+        "INSERT INTO a.words VALUES ('Foo'), ('bar'); INSERT INTO b.words VALUES ('foo'), ('bar')",
+    );
+    let plan = site.wanted("words", MoveTo::Shared).plan().unwrap();
+    assert_eq!(plan.all_conflicts, 1, "{plan:?}");
+    assert_eq!(plan.conflicts[0].holders, ["a", "b"]);
+    let error = site.wanted("words", MoveTo::Shared).run().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
 }

@@ -23,7 +23,7 @@ pub(crate) struct Queue {
 pub(crate) struct Turn(#[expect(dead_code, reason = "it is held")] Option<OwnedSemaphorePermit>);
 
 impl Queue {
-    /// For a pool of so many connections: at most half of them ask the registry.
+    /// For a pool of so many connections: at most half of them ask the registry, if there are four or more.
     pub(crate) fn for_pool(max_size: u32) -> Self {
         Self {
             timeout: TIMEOUT,

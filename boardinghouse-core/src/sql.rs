@@ -228,6 +228,17 @@ fn proof(verdict: &str) -> String {
     format!("({verdict} OPERATOR(pg_catalog.-) 1)::information_schema.cardinal_number")
 }
 
+/// Statements that fail as a [`proof`] does where they have waited for a lock for too long, or would for ever.
+/// Diesel does not pass on which error it was.
+pub(crate) fn or_busy(statements: &str) -> String {
+    let body = format!(
+        "BEGIN EXECUTE {}; EXCEPTION WHEN lock_not_available OR deadlock_detected THEN \
+         RAISE check_violation USING MESSAGE = SQLERRM, CONSTRAINT = 'cardinal_number_domain_check'; END",
+        Literal(statements)
+    );
+    format!("DO {};", Literal(&body))
+}
+
 /// A search_path: the schemas in order, quoted, and `pg_temp` last.
 pub(crate) fn path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> String {
     let mut path = String::with_capacity(64);

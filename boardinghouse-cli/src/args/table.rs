@@ -10,7 +10,7 @@ pub(crate) enum TableCommand {
     ///
     /// To `tenants`: the templates and every tenant get the shared table, and foreign keys of their tables lead
     /// to their own. If it has rows, say with --copy-to-each that every tenant gets a copy of them; templates
-    /// stay without, and so do tenants that are created from then on.
+    /// stay without, and so do tenants that have no schema yet, or are created from then on.
     ///
     /// To `shared`: the rows of all tenants become those of one shared table, which EVERY TENANT READS. Rows that
     /// say the same are one afterwards. Rows that have the same key and differ are listed, and nothing is
@@ -24,8 +24,8 @@ pub(crate) enum TableCommand {
     /// The tables in which migrations are remembered stay as they are. What is to be added to the migrations, so
     /// that a new database comes out alike, is printed: put it in a new migration of either set, and mark
     /// those as applied where the table was moved (`boardinghouse migrate --mark-applied VERSION`, and the
-    /// same with --shared). It is what comes up: `revert` stops there, unless you write down.sql, too. Foreign
-    /// keys of the tables of one kind alone are not in it: add them to the migrations of that kind. `move` must be typed on the terminal, unless --yes is given.
+    /// same with --shared). It is what comes up: `revert` stops there, unless you write down.sql, too. Run where
+    /// the table was not moved, it fails as long as there are rows. `move` must be typed on the terminal, unless --yes is given.
     #[command(after_help = "Examples:\n  \
         boardinghouse table move plans --to tenants --copy-to-each --dry-run\n  \
         boardinghouse table move plans --to tenants --copy-to-each\n  \

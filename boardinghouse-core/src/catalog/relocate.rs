@@ -7,7 +7,7 @@ use diesel::{
     sql_types::{Array, BigInt, Bool, Nullable, Oid, Text},
 };
 
-pub(crate) use rows::{columns, locked, number, sequences, uniques};
+pub(crate) use rows::{columns, locked, number, own_sequences, sequences, uniques};
 
 use crate::{
     error::{Error, Result},
@@ -329,4 +329,25 @@ pub(crate) fn published(conn: &mut PgConnection, schemas: &[&SchemaName]) -> Res
         )
     };
     Ok(found.into_iter().map(line).collect())
+}
+
+/// Those of the schemas in which this role's new tables and sequences get privileges by themselves.
+pub(crate) fn default_privileges(
+    conn: &mut PgConnection,
+    schemas: &[&SchemaName],
+) -> Result<Vec<String>> {
+    let schemas: Vec<&str> = schemas.iter().map(|schema| schema.as_str()).collect();
+    let found: Vec<Object> = sql_query(
+        "SELECT DISTINCT n.nspname::pg_catalog.text AS schema_name, '' AS name
+         FROM pg_catalog.pg_default_acl a
+         JOIN pg_catalog.pg_namespace n ON n.oid = a.defaclnamespace
+         JOIN pg_catalog.pg_roles r ON r.oid = a.defaclrole
+         WHERE n.nspname = ANY ($1::pg_catalog.name[]) AND a.defaclobjtype IN ('r', 'S')
+           AND r.rolname = current_user
+         ORDER BY 1",
+    )
+    .bind::<Array<Text>, _>(schemas)
+    .load(conn)
+    .map_err(|error| Error::database("look for default privileges", error))?;
+    Ok(found.into_iter().map(|one| one.schema_name).collect())
 }

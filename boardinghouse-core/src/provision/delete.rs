@@ -1,8 +1,6 @@
 //! Deleting a tenant: at once, or, where that takes more locks than the server has, bit by bit.
 
-use diesel::{
-    PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types,
-};
+use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query, sql_types};
 
 use super::{Provisioner, ready, schema_exists, turns::Turn};
 use crate::{
@@ -144,7 +142,7 @@ impl Provisioner {
                     }
                     return Ok(Next::InBatches(tenant, budget.tables()));
                 }
-                turn.take(conn, |conn| drop_schema(conn, tenant.schema()))?;
+                turn.take(conn, &sql::drop_schema(tenant.schema()))?;
             }
             registry::delete(conn, id)
                 .map_err(|error| Error::database("delete the tenant's row", error))?;
@@ -210,8 +208,7 @@ impl Provisioner {
                 }
             };
             tracing::debug!(%schema, statements = statements.len(), "dropping a part of a schema");
-            let statements = statements.join("; ");
-            turn.take(conn, |conn| conn.batch_execute(&statements).map_err(failed))
+            turn.take(conn, &statements.join("; "))
         })
     }
 }
@@ -302,11 +299,6 @@ impl Budget {
         let tables = self.locks as f64 * SHARE / (LOCKS_A_RELATION * RELATIONS_A_TABLE);
         (tables as i64).max(1)
     }
-}
-
-pub(super) fn drop_schema(conn: &mut PgConnection, schema: &SchemaName) -> Result<()> {
-    conn.batch_execute(&sql::drop_schema(schema))
-        .map_err(|error| Error::database(&format!("drop schema {schema}"), error))
 }
 
 /// CASCADE would take the dependents along, whoever's they are.

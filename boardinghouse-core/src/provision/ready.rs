@@ -5,14 +5,14 @@ use std::time::Instant;
 use diesel::{OptionalExtension, PgConnection, QueryableByName, RunQueryDsl, sql_query, sql_types};
 use serde::Serialize;
 
-use super::{Provisioner, delete::drop_schema};
+use super::Provisioner;
 use crate::{
     catalog,
     connection::SharedConnection,
     error::{Error, ErrorKind, Result},
     lock,
     names::SchemaName,
-    registry,
+    registry, sql,
     template::{Known, Template},
 };
 
@@ -242,7 +242,7 @@ impl Provisioner {
                 let exists = catalog::schema_oid(conn, schema)?.is_some();
                 let is_ours = mine.own_name()? == *schema;
                 if exists && is_ours {
-                    turn.take(conn, |conn| drop_schema(conn, schema))?;
+                    turn.take(conn, &sql::drop_schema(schema))?;
                 }
                 Ok(is_ours)
             })

@@ -5,12 +5,12 @@
 
 use std::time::{Duration, Instant};
 
-use diesel::PgConnection;
+use diesel::{PgConnection, connection::SimpleConnection};
 
 use super::Provisioner;
 use crate::{
     error::{Error, ErrorKind, Result},
-    lock,
+    lock, sql,
 };
 
 /// How long a statement waits for a lock before everything is undone and tried again. Less than after what
@@ -30,17 +30,13 @@ pub(super) struct Turn {
 
 impl Turn {
     /// Runs what may have to wait, inside a transaction. From then on, nothing in it waits for longer.
-    pub(super) fn take<T>(
-        &mut self,
-        conn: &mut PgConnection,
-        work: impl FnOnce(&mut PgConnection) -> Result<T>,
-    ) -> Result<T> {
+    pub(super) fn take(&mut self, conn: &mut PgConnection, statements: &str) -> Result<()> {
         lock::bound_waiting(conn, self.longest)?;
-        let begun = Instant::now();
-        let done = work(conn);
-        // SQLSTATE does not reach us through Diesel: to try again once too often does no harm.
-        self.was_busy |= done.is_err() && begun.elapsed() >= self.longest;
-        done
+        conn.batch_execute(&sql::or_busy(statements))
+            .map_err(|error| {
+                self.was_busy |= sql::is_proof(&error);
+                Error::database("drop what is to be deleted", error)
+            })
     }
 }
 

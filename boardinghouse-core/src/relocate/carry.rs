@@ -4,7 +4,13 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use diesel::{connection::SimpleConnection, prelude::*};
 
-use super::{MoveTo, TableMove, look::Look, merge::Merged, refused, report::MoveMigration};
+use super::{
+    MoveTo, TableMove,
+    look::{Link, Look},
+    merge::Merged,
+    refused,
+    report::MoveMigration,
+};
 use crate::{
     drift,
     error::{Error, ErrorKind, Result},
@@ -28,16 +34,11 @@ pub(super) fn set_aside(
     statistics: &[(SchemaName, String)],
     rows: bool,
 ) -> Result<ClonePlan> {
-    conn.batch_execute(&text::lock_tables([(schema, table)], true))
-        .map_err(|error| {
-            let message = format!("table {table} of schema {schema} is in use: try again later");
-            Error::new(ErrorKind::Locked, message).with_source(error)
-        })?;
-    conn.batch_execute(&text::take_aside(schema, table, statistics, &aside()))
-        .map_err(|error| {
-            let what = format!("set table {table} of schema {schema} aside");
-            Error::database(&what, error)
-        })?;
+    let busy = format!("table {table} of schema {schema} is in use: try again later");
+    let what = format!("set table {table} of schema {schema} aside");
+    let lock = text::lock_tables([(schema, table)], true);
+    let statements = lock + &text::take_aside(schema, table, statistics, &aside());
+    super::fleet::run_or_busy(conn, &statements, &what, &busy)?;
     let template = Template::new(aside());
     let template = match rows {
         true => template.with_data(),
@@ -280,29 +281,25 @@ pub(super) fn migrations(wanted: &TableMove, look: &Look, plan: &ClonePlan) -> V
         .map(|step| (step, plan.statement(step, shared)));
     let made = made.filter(|(step, sql)| !whose(step, sql));
     let make: Vec<String> = made.map(|(_, sql)| sql + ";").collect();
-    let template = wanted.pool.layout().template();
-    let links: Vec<_> = look
-        .links
-        .iter()
-        .filter(|l| l.schema == *template)
-        .collect();
+    let links = links_to_write(look, wanted.pool.layout().template());
     let drop_links = links
         .iter()
-        .map(|link| text::drop_own_foreign_key(&link.table, &link.name));
-    let add_links = links.iter().map(|link| {
+        .map(|(link, of_all)| text::drop_own_foreign_key(&link.table, &link.name, !of_all));
+    let add_links = links.iter().map(|(link, of_all)| {
         let definition = match wanted.to {
             MoveTo::Tenants => link.definition.clone(),
             MoveTo::Shared => text::led_to(&link.definition, shared),
         };
-        text::add_foreign_key(
+        text::add_own_foreign_key(
             &link.table,
-            None,
             &link.name,
             &definition,
             link.comment.as_deref(),
+            !of_all,
         )
     });
-    let drop = vec![text::drop_own_table(table)];
+    // Where the table was not moved, its rows are still in it.
+    let drop = vec![text::drop_own_empty_table(table, wanted.to)];
     let (shared_up, tenant_up): (Vec<String>, Vec<String>) = match wanted.to {
         MoveTo::Tenants => (drop, drop_links.chain(make).chain(add_links).collect()),
         MoveTo::Shared => (make, drop_links.chain(drop).chain(add_links).collect()),
@@ -312,4 +309,28 @@ pub(super) fn migrations(wanted: &TableMove, look: &Look, plan: &ClonePlan) -> V
         up: up.join("\n"),
     };
     vec![one("shared", shared_up), one("tenant", tenant_up)]
+}
+
+/// The foreign keys of the template, and of those of kinds what is theirs alone: with whether all tenants have
+/// the table.
+fn links_to_write<'a>(look: &'a Look, template: &SchemaName) -> Vec<(&'a Link, bool)> {
+    let mut links: Vec<(&Link, bool)> = Vec::new();
+    let mut members = vec![template];
+    let of_kinds = look.fleet.members.iter().filter(|member| member.bare);
+    members.extend(
+        of_kinds
+            .map(|member| &member.schema)
+            .filter(|s| *s != template),
+    );
+    for schema in members {
+        for link in look.links.iter().filter(|link| link.schema == *schema) {
+            let is_it = |(known, _): &(&Link, bool)| {
+                (&known.table, &known.name) == (&link.table, &link.name)
+            };
+            if !links.iter().any(is_it) {
+                links.push((link, schema == template));
+            }
+        }
+    }
+    links
 }

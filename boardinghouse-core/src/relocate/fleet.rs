@@ -122,10 +122,26 @@ impl Fleet {
 
 /// Keeps tenants from coming and going, until the transaction ends.
 pub(super) fn hold_registry(conn: &mut PgConnection) -> Result<()> {
-    conn.batch_execute(sql::relocate::HOLD_REGISTRY)
-        .map_err(|error| {
-            let message = "a tenant is being created, renamed or deleted: try again later";
-            Error::new(ErrorKind::Locked, message).with_source(error)
+    let busy = "a tenant is being created, renamed or deleted: try again later";
+    run_or_busy(
+        conn,
+        sql::relocate::HOLD_REGISTRY,
+        "hold the registry",
+        busy,
+    )
+}
+
+/// Runs statements that may have to wait for locks; `busy` is told where they had to for too long.
+pub(super) fn run_or_busy(
+    conn: &mut PgConnection,
+    statements: &str,
+    what: &str,
+    busy: &str,
+) -> Result<()> {
+    conn.batch_execute(&sql::or_busy(statements))
+        .map_err(|error| match sql::is_proof(&error) {
+            true => Error::new(ErrorKind::Locked, busy).with_source(error),
+            false => Error::database(what, error),
         })
 }
 

@@ -41,8 +41,8 @@ impl Link {
     /// Adds it again; the path says where it leads.
     pub(super) fn add(&self) -> String {
         text::add_foreign_key(
+            &self.schema,
             &self.table,
-            Some(&self.schema),
             &self.name,
             &self.definition,
             self.comment.as_deref(),
@@ -154,6 +154,12 @@ impl Look {
         for (schema, name) in catalog::taken(conn, &targets, &names)? {
             lines.push(format!(
                 "schema {schema} has something called {name} already"
+            ));
+        }
+        for schema in catalog::default_privileges(conn, &targets)? {
+            lines.push(format!(
+                "schema {schema} gives privileges on new tables by itself (ALTER DEFAULT PRIVILEGES), which the \
+                 table does not have: take those back for the while"
             ));
         }
         for used in catalog::used(conn, pattern, &schemas)? {
@@ -311,14 +317,21 @@ impl Look {
             .shared_tables
             .iter()
             .map(|table| (shared, table.as_str()));
-        let locks = text::lock_tables(exclusive, true) + &text::lock_tables(referred, false);
-        conn.batch_execute(&locks).map_err(|error| {
-            let message = format!(
-                "table {} could not be locked within {:?}: try again later",
-                wanted.table, wanted.lock_timeout
-            );
-            Error::new(ErrorKind::Locked, message).with_source(error)
-        })
+        let mut locks = text::lock_tables(exclusive, true) + &text::lock_tables(referred, false);
+        let sources = match wanted.to {
+            MoveTo::Tenants => vec![shared],
+            MoveTo::Shared => self.fleet.schemas(),
+        };
+        let sequences = catalog::own_sequences(conn, &sources, &wanted.table)?;
+        let sequences = sequences
+            .iter()
+            .map(|one| (&*one.schema_name, &*one.name, &*one.owner));
+        locks += &text::lock_sequences(sequences);
+        let busy = format!(
+            "table {} could not be locked within {:?}: try again later",
+            wanted.table, wanted.lock_timeout
+        );
+        super::fleet::run_or_busy(conn, &locks, "lock the tables", &busy)
     }
 
     /// How many rows the table has in each of these schemas.

@@ -7,7 +7,7 @@ use crate::{
     catalog::relocate as catalog,
     error::{Error, ErrorKind, Result},
     names::SchemaName,
-    sql::relocate::{Marks, OwnSequence, enter},
+    sql::relocate::{Key, Marks, OwnSequence, enter},
 };
 
 /// How many keys are told of, and how many of those that have one.
@@ -69,8 +69,18 @@ impl Merged {
         let uniques = catalog::uniques(conn, *oid)?;
         let (mut conflicts, mut all_conflicts) = (Vec::new(), 0);
         for unique in uniques {
+            let collations = unique.collation_schemas.into_iter().zip(unique.collations);
+            let keys: Vec<Key> = unique
+                .keys
+                .iter()
+                .zip(collations)
+                .map(|(text, (schema, name))| Key {
+                    text: text.clone(),
+                    collation: schema.zip(name),
+                })
+                .collect();
             let found: Vec<ConflictRow> = sql_query(marks.conflicts(
-                &unique.keys,
+                &keys,
                 unique.predicate.as_deref(),
                 unique.nulls_are_equal,
                 MOST,

@@ -82,19 +82,40 @@ pub(crate) fn drop_empty_schema(schema: &SchemaName) -> String {
 
 /// Adds a foreign key. The path decides which table it leads to.
 pub(crate) fn add_foreign_key(
+    schema: &SchemaName,
     table: &str,
-    schema: Option<&SchemaName>,
     constraint: &str,
     definition: &str,
     comment: Option<&str>,
 ) -> String {
-    let table = match schema {
-        Some(schema) => name(schema, table),
-        None => Ident(table).bare_if_possible(),
-    };
-    let constraint = Ident(constraint).bare_if_possible();
+    let table = name(schema, table);
+    let constraint = Ident(constraint);
     let mut text = format!("ALTER TABLE {table} ADD CONSTRAINT {constraint} {definition};");
     if let Some(comment) = comment {
+        let comment = Literal(comment);
+        let _ = write!(
+            text,
+            "\nCOMMENT ON CONSTRAINT {constraint} ON {table} IS {comment};"
+        );
+    }
+    text
+}
+
+/// The same for a table on the path, in a migration. `maybe`: where there is such a table, and without the
+/// comment.
+pub(crate) fn add_own_foreign_key(
+    table: &str,
+    constraint: &str,
+    definition: &str,
+    comment: Option<&str>,
+    maybe: bool,
+) -> String {
+    let table = Ident(table).bare_if_possible();
+    let constraint = Ident(constraint).bare_if_possible();
+    let if_exists = if maybe { "IF EXISTS " } else { "" };
+    let mut text =
+        format!("ALTER TABLE {if_exists}{table} ADD CONSTRAINT {constraint} {definition};");
+    if let Some(comment) = comment.filter(|_| !maybe) {
         let comment = Literal(comment);
         let _ = write!(
             text,
@@ -115,18 +136,46 @@ pub(crate) fn led_to(definition: &str, schema: &SchemaName) -> String {
     }
 }
 
-/// Drops a foreign key of a table on the path.
-pub(crate) fn drop_own_foreign_key(table: &str, constraint: &str) -> String {
+/// Drops a foreign key of a table on the path. `maybe`: where there is such a table.
+pub(crate) fn drop_own_foreign_key(table: &str, constraint: &str, maybe: bool) -> String {
     format!(
-        "ALTER TABLE {} DROP CONSTRAINT {};",
+        "ALTER TABLE {}{} DROP CONSTRAINT {};",
+        if maybe { "IF EXISTS " } else { "" },
         Ident(table).bare_if_possible(),
         Ident(constraint).bare_if_possible()
     )
 }
 
-/// Drops a table on the path.
-pub(crate) fn drop_own_table(table: &str) -> String {
-    format!("DROP TABLE {};", Ident(table).bare_if_possible())
+/// Drops a table on the path, in a migration; fails where it has rows, and so was not moved there.
+pub(crate) fn drop_own_empty_table(table: &str, to: impl std::fmt::Display) -> String {
+    let own = Ident(table).bare_if_possible();
+    let message = format!(
+        "table {table} has rows: move them by `boardinghouse table move {table} --to {to}`, and mark this \
+         migration as applied; or delete them first"
+    );
+    let body = format!(
+        "BEGIN LOCK TABLE {own} IN ACCESS EXCLUSIVE MODE; IF EXISTS (SELECT FROM {own}) THEN \
+         RAISE EXCEPTION USING MESSAGE = {}; END IF; END",
+        Literal(&message)
+    );
+    format!("DO {};\nDROP TABLE {own};", Literal(&body))
+}
+
+/// Takes the strongest lock on sequences, which `LOCK TABLE` does not: their owners stay who they are.
+pub(crate) fn lock_sequences<'a>(
+    sequences: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
+) -> String {
+    let mut text = String::new();
+    for (schema, sequence, owner) in sequences {
+        let _ = write!(
+            text,
+            "ALTER SEQUENCE {}.{} OWNER TO {};",
+            Ident(schema),
+            Ident(sequence),
+            Ident(owner)
+        );
+    }
+    text
 }
 
 /// How many rows a table has in each of the schemas, by their place in the list.
@@ -139,6 +188,23 @@ pub(crate) fn count_rows(schemas: &[(usize, &SchemaName)], table: &str) -> Strin
     };
     let all: Vec<_> = schemas.iter().map(one).collect();
     all.join(" UNION ALL ")
+}
+
+/// A key of a unique index: an expression, and what text is compared by.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) text: String,
+    /// Schema and name.
+    pub(crate) collation: Option<(String, String)>,
+}
+
+impl Key {
+    fn collate(&self) -> String {
+        match &self.collation {
+            Some((schema, name)) => format!(" COLLATE {}.{}", Ident(schema), Ident(name)),
+            None => String::new(),
+        }
+    }
 }
 
 /// The columns of the table in which rows are put together, besides those of the rows: names that none of
@@ -212,38 +278,49 @@ impl Marks {
     /// most `holders` places each, and how many there are of either.
     pub(crate) fn conflicts(
         &self,
-        keys: &[String],
+        keys: &[Key],
         predicate: Option<&str>,
         nulls_are_equal: bool,
         most: usize,
         holders: usize,
     ) -> String {
-        let keys: Vec<String> = keys.iter().map(|key| format!("({key})")).collect();
-        let mut conditions: Vec<String> =
-            predicate.iter().map(|text| format!("({text})")).collect();
+        // By name: in GROUP BY a constant would be a position.
+        let named: Vec<String> = (0..keys.len()).map(|place| format!("k{place}")).collect();
+        let values: Vec<String> = keys
+            .iter()
+            .zip(&named)
+            .map(|(key, name)| format!("({}){} AS {name}", key.text, key.collate()))
+            .collect();
+        let mut conditions: Vec<String> = Vec::new();
         if !nulls_are_equal {
             conditions.extend(
-                keys.iter()
+                named
+                    .iter()
                     .map(|key| format!("{key} IS DISTINCT FROM NULL")),
             );
         }
         if conditions.is_empty() {
             conditions.push("true".to_owned());
         }
+        let predicate = predicate.unwrap_or("true");
         let (source, hash, number) = (&self.source, &self.hash, &self.number);
         format!(
             "SELECT c.key, c.places[1:{holders}] AS places, cardinality(c.places)::int8 AS holders, \
              count(*) OVER () AS number FROM (SELECT concat_ws(', ', {}) AS key, \
-             array_agg(DISTINCT {source} ORDER BY {source}) AS places FROM {ROWS} WHERE {} GROUP BY {} \
-             HAVING count(DISTINCT ({hash}, {number})) > 1) AS c ORDER BY c.key COLLATE \"C\" LIMIT {most}",
-            keys.iter()
+             array_agg(DISTINCT source ORDER BY source) AS places FROM (SELECT {source} AS source, \
+             {hash} AS hash, {number} AS number, {} FROM {ROWS} WHERE ({predicate})) AS r WHERE {} \
+             GROUP BY {} HAVING count(DISTINCT (hash, number)) > 1) AS c ORDER BY c.key COLLATE \"C\" \
+             LIMIT {most}",
+            named
+                .iter()
                 .map(|key| format!(
                     "CASE WHEN {key} IS DISTINCT FROM NULL THEN format('%s', {key}) ELSE 'NULL' END"
                 ))
                 .collect::<Vec<_>>()
                 .join(", "),
+            values.join(", "),
             conditions.join(" AND "),
-            keys.join(", "),
+            named.join(", "),
         )
     }
 

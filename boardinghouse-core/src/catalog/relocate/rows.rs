@@ -5,7 +5,10 @@ use diesel::{
     sql_types::{Array, BigInt, Bool, Nullable, Oid, Text},
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    names::SchemaName,
+};
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
@@ -73,6 +76,11 @@ pub(crate) struct Unique {
     pub(crate) name: String,
     #[diesel(sql_type = Array<Text>)]
     pub(crate) keys: Vec<String>,
+    /// The schemas and the names of what text in them is compared by, where it is text.
+    #[diesel(sql_type = Array<Nullable<Text>>)]
+    pub(crate) collation_schemas: Vec<Option<String>>,
+    #[diesel(sql_type = Array<Nullable<Text>>)]
+    pub(crate) collations: Vec<Option<String>>,
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) predicate: Option<String>,
     #[diesel(sql_type = Bool)]
@@ -85,6 +93,15 @@ pub(crate) fn uniques(conn: &mut PgConnection, table: u32) -> Result<Vec<Unique>
         "SELECT c.relname::pg_catalog.text AS name,
              ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, n, false)
                    FROM pg_catalog.generate_series(1, i.indnkeyatts) n ORDER BY n) AS keys,
+             ARRAY(SELECT s.nspname::pg_catalog.text
+                   FROM pg_catalog.generate_series(1, i.indnkeyatts) n
+                   LEFT JOIN pg_catalog.pg_collation l ON l.oid = i.indcollation[n - 1]
+                   LEFT JOIN pg_catalog.pg_namespace s ON s.oid = l.collnamespace ORDER BY n)
+                 AS collation_schemas,
+             ARRAY(SELECT l.collname::pg_catalog.text
+                   FROM pg_catalog.generate_series(1, i.indnkeyatts) n
+                   LEFT JOIN pg_catalog.pg_collation l ON l.oid = i.indcollation[n - 1] ORDER BY n)
+                 AS collations,
              pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate,
              coalesce((pg_catalog.to_jsonb(i) ->> 'indnullsnotdistinct')::pg_catalog.bool, false)
                  AS nulls_are_equal
@@ -118,4 +135,43 @@ pub(crate) fn locked(conn: &mut PgConnection) -> Result<i64> {
              SELECT DISTINCT locktype, database, relation, classid, objid, objsubid, transactionid, virtualxid
              FROM pg_catalog.pg_locks WHERE pid = pg_catalog.pg_backend_pid()) l";
     number(conn, query).map(Option::unwrap_or_default)
+}
+
+/// A sequence, and whose it is.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Owned {
+    #[diesel(sql_type = Text)]
+    pub(crate) schema_name: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) name: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) owner: String,
+}
+
+/// The sequences that belong to tables called `table` in these schemas.
+pub(crate) fn own_sequences(
+    conn: &mut PgConnection,
+    schemas: &[&SchemaName],
+    table: &str,
+) -> Result<Vec<Owned>> {
+    let schemas: Vec<&str> = schemas.iter().map(|schema| schema.as_str()).collect();
+    sql_query(
+        "SELECT n.nspname::pg_catalog.text AS schema_name, c.relname::pg_catalog.text AS name,
+             pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text AS owner
+         FROM pg_catalog.pg_namespace s
+         JOIN pg_catalog.pg_class t ON t.relnamespace = s.oid AND t.relname = $2::pg_catalog.name
+         CROSS JOIN LATERAL (
+             SELECT d.objid FROM pg_catalog.pg_depend d
+             WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = t.oid
+               AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
+             OFFSET 0
+         ) d
+         JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE s.nspname = ANY ($1::pg_catalog.name[]) ORDER BY 1, 2",
+    )
+    .bind::<Array<Text>, _>(schemas)
+    .bind::<Text, _>(table)
+    .load(conn)
+    .map_err(|error| Error::database("read the sequences of the table", error))
 }
