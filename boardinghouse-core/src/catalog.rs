@@ -127,7 +127,8 @@ struct Edge {
 /// that can hold an expression are asked where they are.
 ///
 /// `OFFSET 0` keeps the planner from turning the look-up of each object's parts into a join that
-/// reads all of `pg_depend`.
+/// reads all of `pg_depend`. What is not among them is told by `NOT IN`, which is looked up in a hash; of `NOT
+/// EXISTS` PostgreSQL 18 makes a loop over all of them for each.
 const MEMBERS: &str = "
     WITH RECURSIVE member (class, object, parent_class, parent) AS (
         SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass::pg_catalog.oid,
@@ -175,7 +176,7 @@ pub(crate) fn dependents_outside(conn: &mut PgConnection, schema: u32) -> Result
              WHERE d.refclassid = m.class AND d.refobjid = m.object
              OFFSET 0
          ) d
-         WHERE NOT EXISTS (SELECT FROM member x WHERE x.class = d.classid AND x.object = d.objid)
+         WHERE (d.classid, d.objid) NOT IN (SELECT x.class, x.object FROM member x)
          ORDER BY 1"
     ))
     .bind::<Oid, _>(schema)
@@ -308,8 +309,7 @@ pub(crate) fn leaks(
                  WHERE d.classid = m.class AND d.objid = m.object
                  OFFSET 0
              ) d
-             WHERE NOT EXISTS (SELECT FROM member inside
-                               WHERE inside.class = d.refclassid AND inside.object = d.refobjid)
+             WHERE (d.refclassid, d.refobjid) NOT IN (SELECT x.class, x.object FROM member x)
              OFFSET 0
          ) used
          CROSS JOIN LATERAL

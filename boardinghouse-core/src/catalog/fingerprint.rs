@@ -197,7 +197,7 @@ WITH schema AS MATERIALIZED (
         AND d.refobjid >= 16384 OFFSET 0) d
     WHERE d.refobjid <> ALL (more.own || more.indexes || more.row_types || more.composites)
       AND d.refclassid <> 'pg_namespace'::regclass
-      AND NOT EXISTS (SELECT FROM object x WHERE x.class = d.refclassid AND x.oid = d.refobjid)
+      AND (d.refclassid, d.refobjid) NOT IN (SELECT x.class, x.oid FROM object x)
 )
 SELECT encode(sha256(convert_to(concat_ws(' ',
     current_database(), current_user, current_setting('server_version_num'),

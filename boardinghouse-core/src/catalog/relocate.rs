@@ -134,8 +134,7 @@ pub(crate) fn users(conn: &mut PgConnection, tables: &[u32]) -> Result<Vec<User>
          ) d
          LEFT JOIN pg_catalog.pg_constraint k ON k.oid = d.objid AND k.contype = 'f'
            AND d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
-         WHERE NOT EXISTS (SELECT FROM part x
-                           WHERE x.root = p.root AND x.class = d.classid AND x.object = d.objid)
+         WHERE (p.root, d.classid, d.objid) NOT IN (SELECT x.root, x.class, x.object FROM part x)
          ORDER BY 1, 2"
     ))
     .bind::<Array<Oid>, _>(tables)
@@ -181,7 +180,7 @@ pub(crate) fn used(
          JOIN pg_catalog.unnest($2) AS s (name) ON i.schema = pg_catalog.quote_ident(s.name)
          LEFT JOIN pg_catalog.pg_class c ON c.oid = d.refobjid AND c.relkind IN ('r', 'p')
            AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-         WHERE NOT EXISTS (SELECT FROM part x WHERE x.class = d.refclassid AND x.object = d.refobjid)
+         WHERE (d.refclassid, d.refobjid) NOT IN (SELECT x.class, x.object FROM part x)
          ORDER BY 1, 2"
     ))
     .bind::<Array<Oid>, _>(vec![table])
