@@ -1,5 +1,7 @@
 //! Database URLs, and strings of libpq's words and values (PostgreSQL manual, 32.1.1 "Connection Strings").
 
+use std::collections::HashMap;
+
 /// A URL, or a string of libpq's words and values, with one more.
 pub(crate) fn with_parameter(url: &str, in_url: &str, in_words: &str) -> String {
     if !is_url(url) {
@@ -201,8 +203,12 @@ pub(crate) fn variables(url: &str) -> Vec<(&'static str, String)> {
         ("target_session_attrs", "PGTARGETSESSIONATTRS"),
         ("load_balance_hosts", "PGLOADBALANCEHOSTS"),
     ];
-    let said = VARIABLES.map(|(word, name)| Some((name, value(url, word)?)));
-    said.into_iter().flatten().collect()
+    // Of several, the last one counts.
+    let said: HashMap<String, String> = read(url).into_iter().collect();
+    let variables = VARIABLES.iter();
+    variables
+        .filter_map(|(word, name)| Some((*name, said.get(*word)?.clone())))
+        .collect()
 }
 
 #[cfg(test)]

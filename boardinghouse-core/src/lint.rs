@@ -266,15 +266,10 @@ impl Lint {
     pub fn run(&self, dir: impl AsRef<Path>) -> Result<Vec<LintFinding>> {
         let of_all = read::migrations(dir.as_ref())?;
         let mut findings = self.run_texts(&of_all);
-        for folder in &self.kinds {
-            let mut texts = read::of_folder(Set::Tenant, folder)?;
-            texts.extend(of_all.iter().cloned());
-            let found = self.run_texts(&texts).into_iter();
-            findings.extend(found.filter(|finding| finding.file.starts_with(folder)));
-        }
+        findings.extend(self.found_in(&self.kinds, &of_all)?);
         let mut shared = of_all;
         shared.retain(|text| text.set == Set::Shared);
-        findings.extend(self.own(&shared)?);
+        findings.extend(self.found_in(&self.statics, &shared)?);
         Ok(findings)
     }
 
@@ -284,15 +279,15 @@ impl Lint {
     ///
     /// As [`run`](Self::run), where Diesel would not take what is in them.
     pub fn run_static(&self) -> Result<Vec<LintFinding>> {
-        self.own(&[])
+        self.found_in(&self.statics, &[])
     }
 
-    /// What is found in the folders of static tenants.
-    fn own(&self, shared: &[MigrationText]) -> Result<Vec<LintFinding>> {
+    /// What is found in each of these folders of tenants' migrations, which run together with `others`.
+    fn found_in(&self, folders: &[PathBuf], others: &[MigrationText]) -> Result<Vec<LintFinding>> {
         let mut findings = Vec::new();
-        for folder in &self.statics {
+        for folder in folders {
             let mut texts = read::of_folder(Set::Tenant, folder)?;
-            texts.extend(shared.iter().cloned());
+            texts.extend(others.iter().cloned());
             let found = self.run_texts(&texts).into_iter();
             findings.extend(found.filter(|finding| finding.file.starts_with(folder)));
         }

@@ -265,6 +265,27 @@ pub(crate) fn release_schema(conn: &mut PgConnection, schema: &SchemaName) -> Re
         .map_err(|error| Error::database("release the lock on a schema", error))
 }
 
+/// Tries again, after pauses that grow from the first to the longest, while `again` says so of the error, and for
+/// as long as `wait` at the most.
+pub(crate) fn try_for<T, E>(
+    wait: Duration,
+    [first, longest]: [Duration; 2],
+    mut attempt: impl FnMut() -> Result<T, E>,
+    again: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let deadline = Instant::now() + wait.min(LONGEST_WAIT);
+    let mut pause = first;
+    loop {
+        match attempt() {
+            Err(error) if again(&error) && Instant::now() + pause <= deadline => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(longest);
+            }
+            done => return done,
+        }
+    }
+}
+
 fn until(wait: Duration, mut free: impl FnMut() -> QueryResult<bool>) -> Result<bool> {
     let deadline = Instant::now() + wait.min(LONGEST_WAIT);
     let mut pause = FIRST_PAUSE;

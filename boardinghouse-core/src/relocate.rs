@@ -7,11 +7,7 @@ mod look;
 mod merge;
 mod report;
 
-use std::{
-    fmt,
-    sync::atomic::AtomicBool,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::atomic::AtomicBool, time::Duration};
 
 use diesel::{PgConnection, connection::SimpleConnection as _};
 use serde::Serialize;
@@ -35,7 +31,7 @@ use crate::{
 const VERSIONS: &str = "__diesel_schema_migrations";
 /// How many reasons are told of.
 const MOST_REASONS: usize = 50;
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
 
 /// Where a table goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -225,21 +221,12 @@ impl TableMove {
     }
 
     /// Tries again while somebody holds a lock.
-    fn try_for_a_while<T>(&self, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-        let deadline = Instant::now() + self.lock_wait.min(lock::LONGEST_WAIT);
-        let mut pause = Duration::from_millis(20);
-        loop {
-            match attempt() {
-                Err(error)
-                    if error.kind() == ErrorKind::Locked && Instant::now() + pause < deadline =>
-                {
-                    tracing::debug!(error = error.chain(), "again");
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                result => return result,
-            }
-        }
+    fn try_for_a_while<T>(&self, attempt: impl FnMut() -> Result<T>) -> Result<T> {
+        let again = |error: &Error| {
+            tracing::debug!(error = error.chain(), "the move was not made this time");
+            error.kind() == ErrorKind::Locked
+        };
+        lock::try_for(self.lock_wait, PAUSES, attempt, again)
     }
 
     /// In a transaction: finds out what there is to do, and if it is `real`, does it.

@@ -237,7 +237,7 @@ fn tenants(conn: &mut PgConnection, layout: &Layout, checkup: &mut Checkup) -> R
     let tenants = registry::list(conn)?;
     let schemas: Vec<&SchemaName> = tenants.iter().map(Tenant::schema).collect();
     let presence = catalog::presence(conn, &schemas)?;
-    let moved: HashMap<TenantId, SchemaName> = registry::without_schema(conn)?
+    let moved: HashMap<TenantId, SchemaName> = registry::without_schema(conn, None)?
         .into_iter()
         .filter_map(|missing| Some((missing.tenant.id().clone(), missing.now_called?)))
         .collect();

@@ -207,30 +207,18 @@ fn part(
 /// `first` is what there was after those that opened what all of them share.
 fn foretell(first: &LockBudget, now: LockBudget, done: usize, parts: &[Part]) -> Result<LockUse> {
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    let others = now.taken - now.held;
     let since = (now.held - first.held).max(0);
     let left = count(parts.len() - done);
     let predicted = now
         .held
         .saturating_add(since.saturating_mul(left) / count(done - FIRST).max(1));
-    let room = now.capacity - others;
-    if predicted > room {
-        let connections = (now.capacity / now.per_transaction.max(1)).max(1);
-        let setting = predicted.saturating_add(others) / connections + 1;
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            format!(
-                "all {} schemas in one transaction take about {predicted} locks, and the server has room \
-                 for {room}: set max_locks_per_transaction to {setting} or more and restart it, or migrate \
-                 without `atomic`. Nothing was changed",
-                parts.len()
-            ),
-        ));
-    }
-    Ok(LockUse {
-        predicted,
-        held: 0,
-        room,
+    now.foretell(predicted, |room, setting| {
+        format!(
+            "all {} schemas in one transaction take about {predicted} locks, and the server has room for \
+             {room}: set max_locks_per_transaction to {setting} or more and restart it, or migrate without \
+             `atomic`. Nothing was changed",
+            parts.len()
+        )
     })
 }
 

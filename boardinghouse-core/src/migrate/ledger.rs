@@ -7,7 +7,7 @@ use std::{
 
 use diesel::{prelude::*, sql_types};
 
-use super::filter::TenantFilter;
+use super::{filter::TenantFilter, report::LockUse};
 use crate::{
     error::{Error, ErrorKind, Result},
     names::{SchemaName, TenantId},
@@ -271,6 +271,27 @@ pub(crate) struct LockBudget {
 }
 
 impl LockBudget {
+    /// What a transaction that takes so many locks in all leaves of the room; fails where there is none, with
+    /// what `why` makes of the room and of the `max_locks_per_transaction` that would do.
+    pub(crate) fn foretell(
+        &self,
+        predicted: i64,
+        why: impl FnOnce(i64, i64) -> String,
+    ) -> Result<LockUse> {
+        let others = self.taken - self.held;
+        let room = self.capacity - others;
+        if predicted > room {
+            let connections = (self.capacity / self.per_transaction.max(1)).max(1);
+            let setting = predicted.saturating_add(others) / connections + 1;
+            return Err(Error::new(ErrorKind::InvalidInput, why(room, setting)));
+        }
+        Ok(LockUse {
+            predicted,
+            held: 0,
+            room,
+        })
+    }
+
     pub(crate) fn read(conn: &mut PgConnection) -> Result<Self> {
         diesel::sql_query(fleet::LOCK_BUDGET)
             .get_result(conn)

@@ -25,14 +25,19 @@ use crate::{
 /// shared table makes every later writer of it wait, too.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+const PAUSES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
 
 /// Why a tenant was not created this time.
 pub(super) enum Failed {
     /// Somebody else had a lock. What it was is told if it goes on.
     Busy(Error),
     For(Error),
+}
+
+impl Failed {
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy(_))
+    }
 }
 
 impl From<Error> for Failed {
@@ -58,19 +63,8 @@ impl Provisioner {
         register: impl Fn(&mut PgConnection, &Question) -> Result<Option<Registered>>,
     ) -> Result<Option<Tenant>, Failed> {
         let conn: &mut PgConnection = conn;
-        let deadline = Instant::now() + self.lock_wait.min(lock::LONGEST_WAIT);
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match self.try_to_clone(conn, tenant, &register) {
-                Ok(created) => return Ok(created),
-                Err(failed @ Failed::For(_)) => return Err(failed),
-                Err(failed) if Instant::now() + pause > deadline => return Err(failed),
-                Err(Failed::Busy(_)) => {
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
-        }
+        let attempt = || self.try_to_clone(conn, tenant, &register);
+        lock::try_for(self.lock_wait, PAUSES, attempt, Failed::is_busy)
     }
 
     /// Registers `tenant`, and clones `source` to its schema with all rows, in one snapshot.

@@ -21,7 +21,7 @@ impl Provisioner {
     pub fn missing_schemas(&self) -> Result<Vec<MissingSchema>> {
         self.pool.with_shared(|conn| {
             registry::require(conn)?;
-            registry::without_schema(conn)
+            registry::without_schema(conn, None)
         })
     }
 
@@ -64,8 +64,7 @@ impl Provisioner {
         if registry::find(&mut conn, id)?.is_none() {
             return Err(registry::not_found(id));
         }
-        let mut missing = registry::without_schema(&mut conn)?.into_iter();
-        let Some(missing) = missing.find(|missing| missing.tenant.id() == id) else {
+        let Some(missing) = registry::without_schema(&mut conn, Some(id))?.pop() else {
             return Ok(None);
         };
         let tenant = to_be_made(missing).map_err(|error| error.with_tenant(id))?;

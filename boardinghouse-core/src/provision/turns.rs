@@ -3,11 +3,11 @@
 //! To drop a foreign key takes the strongest lock on the table that it refers to. Whoever waits for that makes
 //! all later users of the table wait, too; and with two such tables, whoever uses both can be waiting for us.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::{PgConnection, connection::SimpleConnection};
 
-use super::Provisioner;
+use super::{Provisioner, create::Failed};
 use crate::{
     error::{Error, ErrorKind, Result},
     lock, sql,
@@ -19,8 +19,7 @@ use crate::{
 const TURN: Duration = Duration::from_millis(200);
 
 /// In between, everybody else has their turn.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
 /// One try.
 pub(super) struct Turn {
@@ -44,27 +43,26 @@ impl Provisioner {
     /// Does `work`, which undoes everything when it fails, again and again, for as long as others have the
     /// tables that it needs and [`lock_wait`](Self::lock_wait) says.
     pub(super) fn in_turns<T>(&self, mut work: impl FnMut(&mut Turn) -> Result<T>) -> Result<T> {
-        let deadline = Instant::now() + self.lock_wait.min(lock::LONGEST_WAIT);
-        let mut pause = FIRST_PAUSE;
-        loop {
+        let attempt = || {
             let mut turn = Turn {
                 longest: TURN.min(self.lock_wait).max(Duration::from_millis(1)),
                 was_busy: false,
             };
-            match work(&mut turn) {
-                Err(error) if turn.was_busy && Instant::now() + pause > deadline => {
-                    let message = format!(
-                        "tables that foreign keys refer to were in use by others for {:?}: try again later",
-                        self.lock_wait
-                    );
-                    return Err(Error::new(ErrorKind::Locked, message).with_source(error));
-                }
-                Err(_) if turn.was_busy => {
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                done => return done,
+            work(&mut turn).map_err(|error| match turn.was_busy {
+                true => Failed::Busy(error),
+                false => Failed::For(error),
+            })
+        };
+        let done = lock::try_for(self.lock_wait, PAUSES, attempt, Failed::is_busy);
+        done.map_err(|failed| match failed {
+            Failed::For(error) => error,
+            Failed::Busy(error) => {
+                let message = format!(
+                    "tables that foreign keys refer to were in use by others for {:?}: try again later",
+                    self.lock_wait
+                );
+                Error::new(ErrorKind::Locked, message).with_source(error)
             }
-        }
+        })
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    names::SchemaName,
+    names::{SchemaName, TenantId},
     schema::boardinghouse::{ledger, tenants},
     tenant::{Tenant, TenantStatus},
 };
@@ -26,12 +26,17 @@ pub struct MissingSchema {
     pub now_called: Option<SchemaName>,
 }
 
-/// All of them, in the order of their ids.
-pub(crate) fn without_schema<C: PgQueries>(conn: &mut C) -> Result<Vec<MissingSchema>> {
+/// All of them, or the `only` one if it is, in the order of their ids.
+pub(crate) fn without_schema<C: PgQueries>(
+    conn: &mut C,
+    only: Option<&TenantId>,
+) -> Result<Vec<MissingSchema>> {
     let with_schema = [TenantStatus::Ready, TenantStatus::Suspended].map(TenantStatus::as_str);
     let is_missing = sql::<sql_types::Bool>(
         "pg_catalog.to_regnamespace(pg_catalog.quote_ident(schema_name)) IS NULL",
     );
+    let all = only.is_none().into_sql::<sql_types::Bool>();
+    let is_wanted = all.or(tenants::id.eq(only.map_or("", TenantId::as_str)));
     let now_called = sql::<sql_types::Nullable<sql_types::Text>>(
         "(SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE n.oid = ledger.schema_oid)",
     );
@@ -39,6 +44,7 @@ pub(crate) fn without_schema<C: PgQueries>(conn: &mut C) -> Result<Vec<MissingSc
         .left_join(ledger::table.on(ledger::incarnation.eq(tenants::incarnation)))
         .filter(tenants::status.eq_any(with_schema))
         .filter(is_missing)
+        .filter(is_wanted)
         .select((TenantRow::as_select(), now_called))
         .order(sql::<sql_types::Text>(BYTE_ORDER))
         .load(conn);

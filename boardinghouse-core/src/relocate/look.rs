@@ -274,25 +274,12 @@ impl Look {
         let predicted = once
             .saturating_add(members.saturating_mul(each))
             .saturating_add(links);
-        let now = LockBudget::read(conn)?;
-        let others = now.taken - now.held;
-        let room = now.capacity - others;
-        if predicted > room {
-            let connections = (now.capacity / now.per_transaction.max(1)).max(1);
-            let setting = predicted.saturating_add(others) / connections + 1;
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "to move a table of {members} schemas in one transaction takes about {predicted} locks, \
-                     and the server has room for {room}: set max_locks_per_transaction to {setting} or more \
-                     and restart it. Nothing was changed"
-                ),
-            ));
-        }
-        Ok(LockUse {
-            predicted,
-            held: 0,
-            room,
+        LockBudget::read(conn)?.foretell(predicted, |room, setting| {
+            format!(
+                "to move a table of {members} schemas in one transaction takes about {predicted} locks, and \
+                 the server has room for {room}: set max_locks_per_transaction to {setting} or more and \
+                 restart it. Nothing was changed"
+            )
         })
     }
 
