@@ -9,7 +9,10 @@ use diesel::{
 };
 
 use crate::{
-    catalog::{self, data::Filled},
+    catalog::{
+        self,
+        data::{self, Contents},
+    },
     error::{Error, ErrorKind, Result},
     names::SchemaName,
 };
@@ -376,7 +379,7 @@ impl Template {
             .or_else(|refusals| self.refuse(&refusals).map(|()| Vec::new()))?;
         let schema = &found.addresses.schema;
         let owner = (schema.owner != schema.role).then(|| schema.owner.clone());
-        let filled = Filled {
+        let holds = Contents {
             tables: rows.iter().map(|rows| rows.table.to_owned()).collect(),
             sequences: found
                 .tables
@@ -384,8 +387,9 @@ impl Template {
                 .iter()
                 .map(|s| s.name.clone())
                 .collect(),
+            catalogs: data::catalogs(conn, &self.schema)?,
         };
-        Ok(ClonePlan::new(steps, owner, self.schema.clone(), filled))
+        Ok(ClonePlan::new(steps, owner, self.schema.clone(), holds))
     }
 
     /// The settings under which a clone is created, as statements for a transaction.

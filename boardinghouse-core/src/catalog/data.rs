@@ -157,15 +157,18 @@ pub(crate) fn lock(conn: &mut PgConnection, schema: &SchemaName, tables: &[Strin
     .map_err(|error| Error::database("lock the tables of the schema", error))
 }
 
-/// The tables of a schema that have rows, or once had some, and its sequences.
+/// What a schema holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Filled {
+pub(crate) struct Contents {
+    /// Its tables that have rows, or once had some.
     pub(crate) tables: Vec<String>,
     pub(crate) sequences: Vec<String>,
+    /// The catalogs that its objects are in, as `pg_proc`.
+    pub(crate) catalogs: Vec<String>,
 }
 
-/// What of a schema has rows or positions now.
-pub(crate) fn filled(conn: &mut PgConnection, schema: &SchemaName) -> Result<Filled> {
+/// What a schema holds now.
+pub(crate) fn contents(conn: &mut PgConnection, schema: &SchemaName) -> Result<Contents> {
     let (sequences, tables): (Vec<Relation>, Vec<Relation>) = relations(conn, schema)?
         .into_iter()
         // What row-level security binds is read by no plan.
@@ -174,13 +177,35 @@ pub(crate) fn filled(conn: &mut PgConnection, schema: &SchemaName) -> Result<Fil
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     let numbers = with_rows(conn, schema, &names)?;
     let names = numbers.into_iter().filter_map(|number| names.get(number));
-    Ok(Filled {
+    Ok(Contents {
         tables: names.map(|name| (*name).to_owned()).collect(),
         sequences: sequences
             .into_iter()
             .map(|sequence| sequence.name)
             .collect(),
+        catalogs: catalogs(conn, schema)?,
     })
+}
+
+/// The catalogs that the objects of a schema are in.
+pub(crate) fn catalogs(conn: &mut PgConnection, schema: &SchemaName) -> Result<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Catalog {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    sql_query(
+        "SELECT DISTINCT c.relname::pg_catalog.text AS name
+         FROM pg_catalog.pg_namespace n
+         JOIN pg_catalog.pg_depend d
+           ON d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.refobjid = n.oid
+         JOIN pg_catalog.pg_class c ON c.oid = d.classid
+         WHERE n.nspname = $1 ORDER BY 1",
+    )
+    .bind::<Text, _>(schema.as_str())
+    .load::<Catalog>(conn)
+    .map(|rows| rows.into_iter().map(|row| row.name).collect())
+    .map_err(|error| Error::database("look what the schema holds", error))
 }
 
 /// For each table, an expression whose value is another when its rows are.

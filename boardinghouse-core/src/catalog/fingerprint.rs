@@ -10,7 +10,7 @@ use diesel::{
     result::Error as DieselError, sql_query, sql_types::Text,
 };
 
-use super::data::{Filled, sequence_positions, versions_of_rows};
+use super::data::{Contents, sequence_positions, versions_of_rows};
 use crate::{
     error::{Error, Result},
     names::SchemaName,
@@ -36,22 +36,27 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    /// `filled` are the schema's tables with rows and its sequences, as they were known when it was last
-    /// read. A table that is not among them must not get its first page.
-    pub(crate) fn new(schema: &SchemaName, filled: &Filled) -> Self {
-        let rows = versions_of_rows(schema, &filled.tables);
-        let positions = sequence_positions(schema, &filled.sequences);
+    /// `holds` is what the schema held when it was last read. A table without rows must not get its first page,
+    /// and no other catalog an object of it.
+    pub(crate) fn new(schema: &SchemaName, holds: &Contents) -> Self {
+        let rows = versions_of_rows(schema, &holds.tables);
+        let positions = sequence_positions(schema, &holds.sequences);
         let data = [rows, positions].concat();
         let data = match data.is_empty() {
             true => "NULL".to_owned(),
             false => format!("ARRAY[{}]", data.join(", ")),
         };
-        let tables: Vec<String> = filled
+        let tables: Vec<String> = holds
             .tables
             .iter()
             .map(|t| Literal(t).to_string())
             .collect();
+        let others = OTHERS
+            .iter()
+            .filter(|(catalog, _)| holds.catalogs.iter().any(|held| held == catalog))
+            .map(|(_, select)| format!("\n  UNION ALL {select}"));
         let sql = FINGERPRINT
+            .replace("{others}", &others.collect::<String>())
             .replace("{library}", &Literal(env!("CARGO_PKG_VERSION")).to_string())
             .replace("{schema}", &schema.literal().to_string())
             .replace("{tables}", &tables.join(", "))
@@ -65,7 +70,7 @@ pub(crate) fn read(conn: &mut PgConnection, question: &Question) -> Result<Finge
     let mut answer = None;
     // Ended by a rollback, which takes the path back.
     let ended = conn.transaction::<(), DieselError, _>(|conn| {
-        conn.batch_execute("SET LOCAL search_path TO pg_catalog, pg_temp")?;
+        conn.batch_execute("SET LOCAL search_path TO pg_catalog, pg_temp; SET LOCAL jit TO off")?;
         answer = Some(
             sql_query(format!("SELECT ({}) AS fingerprint", question.sql))
                 .get_result::<Hash>(conn)?,
@@ -81,10 +86,106 @@ pub(crate) fn read(conn: &mut PgConnection, question: &Question) -> Result<Finge
     }
 }
 
+/// What is only asked of a schema that has such objects: the catalog that these are in, and the rows that
+/// belong to them.
+const OTHERS: [(&str, &str); 17] = [
+    (
+        "pg_type",
+        "SELECT 'pg_constraint'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_constraint r WHERE r.conrelid = 0 AND r.contypid = ANY (more.types)",
+    ),
+    (
+        "pg_type",
+        "SELECT 'pg_enum'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_enum r \
+         WHERE r.enumtypid = ANY (more.types)",
+    ),
+    (
+        "pg_type",
+        "SELECT 'pg_range'::regclass, r.rngtypid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_range r WHERE r.rngtypid = ANY (more.types)",
+    ),
+    (
+        "pg_proc",
+        "SELECT 'pg_proc'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_proc r \
+         WHERE r.oid = ANY (more.procs)",
+    ),
+    (
+        "pg_proc",
+        "SELECT 'pg_aggregate'::regclass, r.aggfnoid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_aggregate r WHERE r.aggfnoid = ANY (more.procs)",
+    ),
+    (
+        "pg_operator",
+        "SELECT 'pg_operator'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_operator r WHERE r.oid = ANY (more.own) AND r.oprnamespace = (SELECT oid FROM schema)",
+    ),
+    (
+        "pg_opclass",
+        "SELECT 'pg_opclass'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_opclass r WHERE r.oid = ANY (more.own) AND r.opcnamespace = (SELECT oid FROM schema)",
+    ),
+    (
+        "pg_opfamily",
+        "SELECT 'pg_opfamily'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_opfamily r WHERE r.oid = ANY (more.families)",
+    ),
+    (
+        "pg_opfamily",
+        "SELECT 'pg_amop'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_amop r \
+         WHERE r.amopfamily = ANY (more.families)",
+    ),
+    (
+        "pg_opfamily",
+        "SELECT 'pg_amproc'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_amproc r WHERE r.amprocfamily = ANY (more.families)",
+    ),
+    (
+        "pg_collation",
+        "SELECT 'pg_collation'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_collation r WHERE r.oid = ANY (more.own) AND r.collnamespace = (SELECT oid FROM \
+         schema)",
+    ),
+    (
+        "pg_conversion",
+        "SELECT 'pg_conversion'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_conversion r WHERE r.oid = ANY (more.own) AND r.connamespace = (SELECT oid FROM \
+         schema)",
+    ),
+    (
+        "pg_ts_config",
+        "SELECT 'pg_ts_config'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_ts_config r WHERE r.oid = ANY (more.configurations)",
+    ),
+    (
+        "pg_ts_config",
+        "SELECT 'pg_ts_config_map'::regclass, r.mapcfg, r.mapseqno, r.xmin::text || r.ctid::text \
+         FROM more, pg_ts_config_map r WHERE r.mapcfg = ANY (more.configurations)",
+    ),
+    (
+        "pg_ts_dict",
+        "SELECT 'pg_ts_dict'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_ts_dict r WHERE r.oid = ANY (more.own) AND r.dictnamespace = (SELECT oid FROM schema)",
+    ),
+    (
+        "pg_ts_parser",
+        "SELECT 'pg_ts_parser'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_ts_parser r WHERE r.oid = ANY (more.own) AND r.prsnamespace = (SELECT oid FROM \
+         schema)",
+    ),
+    (
+        "pg_ts_template",
+        "SELECT 'pg_ts_template'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
+         pg_ts_template r WHERE r.oid = ANY (more.own) AND r.tmplnamespace = (SELECT oid FROM \
+         schema)",
+    ),
+];
+
 /// What has no rows has no pages, or never had any.
 ///
 /// The oids of several catalogs may be the same number, which makes a
-/// hash depend on a row too many, never on one too few.
+/// hash depend on a row too many, never on one too few. Sums do not depend on the order of the rows, which
+/// need not be sorted then; that other rows come to the same two has a chance of one in 2^128. Only what is an object, and so among the `line`s, can
+/// be described, owned, or depend on something.
 const FINGERPRINT: &str = "
 WITH schema AS MATERIALIZED (
     SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = {schema}
@@ -115,73 +216,42 @@ WITH schema AS MATERIALIZED (
     WHERE r.oid = ANY (more.rels || more.indexes || more.composites)
   UNION ALL SELECT 'pg_class'::regclass, t.oid, 0, t.reloptions::text FROM more, pg_class r, pg_class t
     WHERE r.oid = ANY (more.rels) AND t.oid = r.reltoastrelid AND t.reloptions IS NOT NULL
-  UNION ALL SELECT 'pg_class'::regclass, r.attrelid, r.attnum, r.xmin::text || r.ctid::text FROM more, pg_attribute r
-    WHERE r.attrelid = ANY (more.rels || more.indexes || more.composites) AND r.attnum > 0
   UNION ALL SELECT 'pg_attrdef'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_attrdef r
     WHERE r.adrelid = ANY (more.rels)
   UNION ALL SELECT 'pg_constraint'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_constraint r
     WHERE r.conrelid = ANY (more.rels)
-  UNION ALL SELECT 'pg_constraint'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_constraint r
-    WHERE r.contypid = ANY (more.types) AND r.contypid <> 0
+  UNION ALL SELECT 'pg_trigger'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_trigger r
+    WHERE r.tgrelid = ANY (more.rels) AND NOT r.tgisinternal
+  UNION ALL SELECT 'pg_rewrite'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_rewrite r
+    WHERE r.ev_class = ANY (more.rels)
+  UNION ALL SELECT 'pg_policy'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_policy r
+    WHERE r.polrelid = ANY (more.rels)
+  UNION ALL SELECT 'pg_statistic_ext'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_statistic_ext r
+    WHERE r.stxrelid = ANY (more.rels) OR r.oid = ANY (more.own)
+  UNION ALL SELECT 'pg_type'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_type r
+    WHERE r.oid = ANY (more.types || more.row_types)
+  UNION ALL SELECT 'pg_cast'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_cast r
+    WHERE r.castsource = ANY (more.types || more.row_types)
+       OR r.casttarget = ANY (more.types || more.row_types)
+  UNION ALL SELECT 'pg_default_acl'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM pg_default_acl r
+    WHERE r.defaclnamespace = 0 OR r.defaclnamespace = (SELECT oid FROM schema)
+  UNION ALL SELECT 'pg_publication_rel'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_publication_rel r
+    WHERE r.prrelid = ANY (more.rels){others}
+), part (class, oid, sub, version) AS MATERIALIZED (
+    SELECT 'pg_class'::regclass, r.attrelid, r.attnum, r.xmin::text || r.ctid::text FROM more, pg_attribute r
+    WHERE r.attrelid = ANY (more.rels || more.indexes || more.composites) AND r.attnum > 0
   UNION ALL SELECT 'pg_index'::regclass, r.indexrelid, 0, r.xmin::text || r.ctid::text FROM more, pg_index r
     WHERE r.indexrelid = ANY (more.indexes)
   UNION ALL SELECT 'pg_inherits'::regclass, r.inhrelid, r.inhseqno, r.xmin::text || r.ctid::text FROM more, pg_inherits r
     WHERE r.inhrelid = ANY (more.rels || more.indexes)
   UNION ALL SELECT 'pg_partitioned_table'::regclass, r.partrelid, 0, r.xmin::text || r.ctid::text
     FROM more, pg_partitioned_table r WHERE r.partrelid = ANY (more.rels)
-  UNION ALL SELECT 'pg_trigger'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_trigger r
-    WHERE r.tgrelid = ANY (more.rels)
-  UNION ALL SELECT 'pg_rewrite'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_rewrite r
-    WHERE r.ev_class = ANY (more.rels)
-  UNION ALL SELECT 'pg_policy'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_policy r
-    WHERE r.polrelid = ANY (more.rels)
   UNION ALL SELECT 'pg_sequence'::regclass, r.seqrelid, 0, r.xmin::text || r.ctid::text FROM more, pg_sequence r
     WHERE r.seqrelid = ANY (more.rels)
-  UNION ALL SELECT 'pg_statistic_ext'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_statistic_ext r
-    WHERE r.stxrelid = ANY (more.rels) OR r.oid = ANY (more.own)
-  UNION ALL SELECT 'pg_type'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_type r
-    WHERE r.oid = ANY (more.types || more.row_types)
-  UNION ALL SELECT 'pg_enum'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_enum r
-    WHERE r.enumtypid = ANY (more.types)
-  UNION ALL SELECT 'pg_range'::regclass, r.rngtypid, 0, r.xmin::text || r.ctid::text FROM more, pg_range r
-    WHERE r.rngtypid = ANY (more.types)
-  UNION ALL SELECT 'pg_cast'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_cast r
-    WHERE r.castsource = ANY (more.types || more.row_types)
-       OR r.casttarget = ANY (more.types || more.row_types)
-  UNION ALL SELECT 'pg_proc'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_proc r
-    WHERE r.oid = ANY (more.procs)
-  UNION ALL SELECT 'pg_aggregate'::regclass, r.aggfnoid, 0, r.xmin::text || r.ctid::text FROM more, pg_aggregate r
-    WHERE r.aggfnoid = ANY (more.procs)
-  UNION ALL SELECT 'pg_operator'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_operator r
-    WHERE r.oid = ANY (more.own) AND r.oprnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_opclass'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_opclass r
-    WHERE r.oid = ANY (more.own) AND r.opcnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_opfamily'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_opfamily r
-    WHERE r.oid = ANY (more.families)
-  UNION ALL SELECT 'pg_amop'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_amop r
-    WHERE r.amopfamily = ANY (more.families)
-  UNION ALL SELECT 'pg_amproc'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_amproc r
-    WHERE r.amprocfamily = ANY (more.families)
-  UNION ALL SELECT 'pg_collation'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_collation r
-    WHERE r.oid = ANY (more.own) AND r.collnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_conversion'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_conversion r
-    WHERE r.oid = ANY (more.own) AND r.connamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_ts_config'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_ts_config r
-    WHERE r.oid = ANY (more.configurations)
-  UNION ALL SELECT 'pg_ts_config_map'::regclass, r.mapcfg, r.mapseqno, r.xmin::text || r.ctid::text
-    FROM more, pg_ts_config_map r WHERE r.mapcfg = ANY (more.configurations)
-  UNION ALL SELECT 'pg_ts_dict'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_ts_dict r
-    WHERE r.oid = ANY (more.own) AND r.dictnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_ts_parser'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_ts_parser r
-    WHERE r.oid = ANY (more.own) AND r.prsnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_ts_template'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_ts_template r
-    WHERE r.oid = ANY (more.own) AND r.tmplnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_default_acl'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM pg_default_acl r
-    WHERE r.defaclnamespace = 0 OR r.defaclnamespace = (SELECT oid FROM schema)
-  UNION ALL SELECT 'pg_publication_rel'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_publication_rel r
-    WHERE r.prrelid = ANY (more.rels)
+  UNION ALL SELECT 'pg_trigger'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_trigger r
+    WHERE r.tgrelid = ANY (more.rels) AND r.tgisinternal
 ), object AS MATERIALIZED (
-    SELECT DISTINCT class, oid FROM line
+    SELECT class, oid FROM line
 ), described AS MATERIALIZED (
     SELECT l.class, l.oid, d.objsubid AS sub, d.version
     FROM object l, LATERAL (
@@ -202,13 +272,18 @@ WITH schema AS MATERIALIZED (
 SELECT encode(sha256(convert_to(concat_ws(' ',
     current_database(), current_user, current_setting('server_version_num'),
     (SELECT timeline_id FROM pg_control_checkpoint()), {library}, {schema},
-    (SELECT string_agg(concat_ws(' ', class, oid, sub, version), ',' ORDER BY class, oid, sub, version)
-     FROM (SELECT * FROM line UNION ALL SELECT * FROM described) l),
+    (SELECT concat_ws(' ', count(*),
+         sum(hashtextextended(version, (class::bigint << 32) + oid::bigint)),
+         sum(hashtextextended(version, (oid::bigint << 32) + coalesce(sub, -1))))
+     FROM (SELECT * FROM line UNION ALL SELECT * FROM part UNION ALL SELECT * FROM described) l),
     (SELECT string_agg(concat_ws(' ', class, oid, extension, i.identity), ',' ORDER BY class, oid, extension)
      FROM used, pg_identify_object(used.class, used.oid, 0) i),
     (SELECT string_agg(concat_ws(' ', rolname, oid), ',' ORDER BY oid) FROM pg_roles WHERE oid IN (
-        SELECT r.refobjid FROM pg_shdepend r JOIN line l ON r.classid = l.class AND r.objid = l.oid
-        WHERE r.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND r.refclassid = 'pg_authid'::regclass)),
+        SELECT r.refobjid FROM object l, LATERAL (
+            SELECT r.refobjid FROM pg_shdepend r
+            WHERE r.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+              AND r.classid = l.class AND r.objid = l.oid AND r.refclassid = 'pg_authid'::regclass
+            OFFSET 0) r)),
+    (SELECT string_agg(DISTINCT class::text, ' ') FROM own),
     (SELECT string_agg(item, ',') FROM unnest({data}::text[]) item)
 ), 'UTF8')), 'hex')";

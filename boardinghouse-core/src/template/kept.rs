@@ -55,7 +55,7 @@ impl Known {
 
     /// How to ask whether the template is still what it was.
     pub(crate) fn question(&self) -> Question {
-        Question::new(self.plan.source(), self.plan.filled())
+        Question::new(self.plan.source(), self.plan.holds())
     }
 
     pub(crate) fn plan(&self) -> &ClonePlan {
@@ -100,8 +100,8 @@ impl KeptPlans {
     /// rather than for good.
     pub(crate) fn renew(&self, conn: &mut PgConnection, template: &Template) -> Result<Arc<Known>> {
         for _ in 0..MOST_TRIES {
-            let filled = data::filled(conn, template.schema())?;
-            let question = Question::new(template.schema(), &filled);
+            let holds = data::contents(conn, template.schema())?;
+            let question = Question::new(template.schema(), &holds);
             let fingerprint = fingerprint::read(conn, &question)?;
             let kept = registry_plan(conn, template.schema(), &fingerprint)?;
             let is_new = kept.is_none();
@@ -109,7 +109,7 @@ impl KeptPlans {
                 Some(plan) => plan,
                 None => template.compile(conn)?,
             };
-            if *plan.filled() != filled {
+            if *plan.holds() != holds {
                 continue;
             }
             if is_new {

@@ -16,7 +16,7 @@ use super::{
     text::{Piece, render},
 };
 use crate::{
-    catalog::{self, data::Filled},
+    catalog::{self, data::Contents},
     error::{Error, ErrorKind, Result},
     names::SchemaName,
 };
@@ -165,8 +165,8 @@ pub struct ClonePlan {
     owner: Option<String>,
     /// The schema that it was compiled from: to copy its rows, and to prove that a clone does not use it.
     source: SchemaName,
-    /// What of it the plan has the rows and the positions of.
-    filled: Filled,
+    /// What it held then. The plan has the rows and the positions.
+    holds: Contents,
     /// Whether a clone by this plan was seen to stand alone. They are all alike.
     #[serde(skip)]
     proven: Proven,
@@ -189,19 +189,19 @@ impl ClonePlan {
         steps: Vec<Step>,
         owner: Option<String>,
         source: SchemaName,
-        filled: Filled,
+        holds: Contents,
     ) -> Self {
         Self {
             steps,
             owner,
             source,
-            filled,
+            holds,
             proven: Proven::default(),
         }
     }
 
-    pub(super) fn filled(&self) -> &Filled {
-        &self.filled
+    pub(super) fn holds(&self) -> &Contents {
+        &self.holds
     }
 
     /// The statements, in the order in which they must run.
@@ -271,7 +271,7 @@ impl ClonePlan {
 
     /// Whether the plan says where the rows of a table go.
     pub(crate) fn copies(&self, table: &str) -> bool {
-        self.filled.tables.iter().any(|filled| filled == table)
+        self.holds.tables.iter().any(|held| held == table)
             && self
                 .steps
                 .iter()

@@ -13,7 +13,8 @@ use crate::{
     sql::Literal,
 };
 
-/// Settings that change how the server writes and reads the text of a definition, or of a value. Not those
+/// Settings that change how the server writes and reads the text of a definition, or of a value, and how it
+/// runs our questions. Not those
 /// that change what an expression comes to: where one is evaluated for a clone, it is as for the schema.
 const NEUTRAL: &[(&str, &str)] = &[
     ("array_nulls", "on"),
@@ -24,6 +25,8 @@ const NEUTRAL: &[(&str, &str)] = &[
     ("lc_monetary", "C"),
     ("standard_conforming_strings", "on"),
     ("xmloption", "content"),
+    // Compiling a catalog query takes longer than running it.
+    ("jit", "off"),
 ];
 
 /// Further settings for reading.
@@ -32,8 +35,6 @@ const READING: &[(&str, &str)] = &[
     ("quote_all_identifiers", "off"),
     // Rows that a policy hides are an error, not rows too few.
     ("row_security", "off"),
-    // Compiling a catalog query takes longer than running it.
-    ("jit", "off"),
 ];
 
 /// Further settings for creating: bodies may name what comes later, and storage is the template's.
