@@ -18,6 +18,7 @@ const TEMPLATE: &str = "SET search_path TO __template__, public;
     CREATE TABLE log_1 PARTITION OF log FOR VALUES IN (1);
     CREATE INDEX part_body ON part (body);
     CREATE VIEW bodies AS SELECT body FROM part;
+    CREATE TRIGGER logged BEFORE INSERT ON log FOR EACH ROW EXECUTE FUNCTION touch();
     CREATE TRIGGER touched BEFORE UPDATE ON part FOR EACH ROW EXECUTE FUNCTION touch();
     CREATE RULE silent AS ON DELETE TO part DO INSTEAD NOTHING;
     CREATE POLICY mine ON part USING (true);
@@ -74,8 +75,16 @@ const CHANGES: &[&str] = &[
     "ALTER TEXT SEARCH DICTIONARY words (accept = false)",
     "ALTER OPERATOR FAMILY family USING btree ADD OPERATOR 1 < (integer, bigint)",
     "ALTER COLLATION plain_c RENAME TO plain_posix",
+    // The first of their kinds, and then they change.
+    "CREATE OPERATOR === (FUNCTION = int4eq, LEFTARG = integer, RIGHTARG = integer)",
+    "ALTER OPERATOR === (integer, integer) SET (RESTRICT = eqsel)",
+    "CREATE OPERATOR CLASS alike FOR TYPE integer USING hash AS OPERATOR 1 ===, FUNCTION 1 hashint4(integer)",
+    "ALTER OPERATOR CLASS alike USING hash RENAME TO the_same",
+    "CREATE CONVERSION latin FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
+    "ALTER CONVERSION latin RENAME TO western",
     "COMMENT ON COLUMN part.body IS 'said'",
     "COMMENT ON FUNCTION one() IS 'said'",
+    "COMMENT ON TRIGGER logged ON log_1 IS 'said'",
     "COMMENT ON SCHEMA __template__ IS 'said'",
     "GRANT SELECT (body) ON part TO pg_monitor",
     "GRANT USAGE ON SCHEMA __template__ TO pg_monitor",

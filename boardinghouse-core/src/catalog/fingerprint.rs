@@ -53,8 +53,13 @@ impl Question {
             .collect();
         let others = OTHERS
             .iter()
-            .filter(|(catalog, _)| holds.catalogs.iter().any(|held| held == catalog))
-            .map(|(_, select)| format!("\n  UNION ALL {select}"));
+            .filter(|(of, ..)| holds.catalogs.iter().any(|held| held == of))
+            .map(|(_, catalog, oid, sub, own)| {
+                format!(
+                    "\n  UNION ALL SELECT '{catalog}'::regclass, r.{oid}, {sub}, r.xmin::text || r.ctid::text \
+                     FROM more, {catalog} r WHERE {own}"
+                )
+            });
         let sql = FINGERPRINT
             .replace("{others}", &others.collect::<String>())
             .replace("{library}", &Literal(env!("CARGO_PKG_VERSION")).to_string())
@@ -86,106 +91,35 @@ pub(crate) fn read(conn: &mut PgConnection, question: &Question) -> Result<Finge
     }
 }
 
-/// What is only asked of a schema that has such objects: the catalog that these are in, and the rows that
-/// belong to them.
-const OTHERS: [(&str, &str); 17] = [
-    (
-        "pg_type",
-        "SELECT 'pg_constraint'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_constraint r WHERE r.conrelid = 0 AND r.contypid = ANY (more.types)",
-    ),
-    (
-        "pg_type",
-        "SELECT 'pg_enum'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_enum r \
-         WHERE r.enumtypid = ANY (more.types)",
-    ),
-    (
-        "pg_type",
-        "SELECT 'pg_range'::regclass, r.rngtypid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_range r WHERE r.rngtypid = ANY (more.types)",
-    ),
-    (
-        "pg_proc",
-        "SELECT 'pg_proc'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_proc r \
-         WHERE r.oid = ANY (more.procs)",
-    ),
-    (
-        "pg_proc",
-        "SELECT 'pg_aggregate'::regclass, r.aggfnoid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_aggregate r WHERE r.aggfnoid = ANY (more.procs)",
-    ),
-    (
-        "pg_operator",
-        "SELECT 'pg_operator'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_operator r WHERE r.oid = ANY (more.own) AND r.oprnamespace = (SELECT oid FROM schema)",
-    ),
-    (
-        "pg_opclass",
-        "SELECT 'pg_opclass'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_opclass r WHERE r.oid = ANY (more.own) AND r.opcnamespace = (SELECT oid FROM schema)",
-    ),
-    (
-        "pg_opfamily",
-        "SELECT 'pg_opfamily'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_opfamily r WHERE r.oid = ANY (more.families)",
-    ),
-    (
-        "pg_opfamily",
-        "SELECT 'pg_amop'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_amop r \
-         WHERE r.amopfamily = ANY (more.families)",
-    ),
-    (
-        "pg_opfamily",
-        "SELECT 'pg_amproc'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_amproc r WHERE r.amprocfamily = ANY (more.families)",
-    ),
-    (
-        "pg_collation",
-        "SELECT 'pg_collation'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_collation r WHERE r.oid = ANY (more.own) AND r.collnamespace = (SELECT oid FROM \
-         schema)",
-    ),
-    (
-        "pg_conversion",
-        "SELECT 'pg_conversion'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_conversion r WHERE r.oid = ANY (more.own) AND r.connamespace = (SELECT oid FROM \
-         schema)",
-    ),
-    (
-        "pg_ts_config",
-        "SELECT 'pg_ts_config'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_ts_config r WHERE r.oid = ANY (more.configurations)",
-    ),
-    (
-        "pg_ts_config",
-        "SELECT 'pg_ts_config_map'::regclass, r.mapcfg, r.mapseqno, r.xmin::text || r.ctid::text \
-         FROM more, pg_ts_config_map r WHERE r.mapcfg = ANY (more.configurations)",
-    ),
-    (
-        "pg_ts_dict",
-        "SELECT 'pg_ts_dict'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_ts_dict r WHERE r.oid = ANY (more.own) AND r.dictnamespace = (SELECT oid FROM schema)",
-    ),
-    (
-        "pg_ts_parser",
-        "SELECT 'pg_ts_parser'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_ts_parser r WHERE r.oid = ANY (more.own) AND r.prsnamespace = (SELECT oid FROM \
-         schema)",
-    ),
-    (
-        "pg_ts_template",
-        "SELECT 'pg_ts_template'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, \
-         pg_ts_template r WHERE r.oid = ANY (more.own) AND r.tmplnamespace = (SELECT oid FROM \
-         schema)",
-    ),
+/// Rows that are only asked for where the schema has such objects: the catalog that the objects are in, that of
+/// the rows, its columns for the object and the part of it, and which rows are the schema's.
+#[rustfmt::skip]
+const OTHERS: [(&str, &str, &str, &str, &str); 17] = [
+    ("pg_type", "pg_constraint", "oid", "0", "r.conrelid = 0 AND r.contypid = ANY (more.types)"),
+    ("pg_type", "pg_enum", "oid", "0", "r.enumtypid = ANY (more.types)"),
+    ("pg_type", "pg_range", "rngtypid", "0", "r.rngtypid = ANY (more.types)"),
+    ("pg_proc", "pg_proc", "oid", "0", "r.oid = ANY (more.procs)"),
+    ("pg_proc", "pg_aggregate", "aggfnoid", "0", "r.aggfnoid = ANY (more.procs)"),
+    ("pg_operator", "pg_operator", "oid", "0", "r.oid = ANY (more.own) AND r.oprnamespace = (SELECT oid FROM schema)"),
+    ("pg_opclass", "pg_opclass", "oid", "0", "r.oid = ANY (more.own) AND r.opcnamespace = (SELECT oid FROM schema)"),
+    ("pg_opfamily", "pg_opfamily", "oid", "0", "r.oid = ANY (more.families)"),
+    ("pg_opfamily", "pg_amop", "oid", "0", "r.amopfamily = ANY (more.families)"),
+    ("pg_opfamily", "pg_amproc", "oid", "0", "r.amprocfamily = ANY (more.families)"),
+    ("pg_collation", "pg_collation", "oid", "0", "r.oid = ANY (more.own) AND r.collnamespace = (SELECT oid FROM schema)"),
+    ("pg_conversion", "pg_conversion", "oid", "0", "r.oid = ANY (more.own) AND r.connamespace = (SELECT oid FROM schema)"),
+    ("pg_ts_config", "pg_ts_config", "oid", "0", "r.oid = ANY (more.configurations)"),
+    ("pg_ts_config", "pg_ts_config_map", "mapcfg", "mapseqno", "r.mapcfg = ANY (more.configurations)"),
+    ("pg_ts_dict", "pg_ts_dict", "oid", "0", "r.oid = ANY (more.own) AND r.dictnamespace = (SELECT oid FROM schema)"),
+    ("pg_ts_parser", "pg_ts_parser", "oid", "0", "r.oid = ANY (more.own) AND r.prsnamespace = (SELECT oid FROM schema)"),
+    ("pg_ts_template", "pg_ts_template", "oid", "0", "r.oid = ANY (more.own) AND r.tmplnamespace = (SELECT oid FROM schema)"),
 ];
 
 /// What has no rows has no pages, or never had any.
 ///
-/// The oids of several catalogs may be the same number, which makes a
-/// hash depend on a row too many, never on one too few. Sums do not depend on the order of the rows, which
-/// need not be sorted then; that other rows come to the same two has a chance of one in 2^128. Only what is an object, and so among the `line`s, can
-/// be described, owned, or depend on something.
+/// The oids of several catalogs may be the same number, which makes a hash depend on a row too many, never on
+/// one too few. Sums do not depend on the order of the rows, which need not be sorted then; that other rows
+/// come to the same two has a chance of one in 2^128. Only what is an object, and so among the `line`s, can be
+/// described, owned, or depend on something.
 const FINGERPRINT: &str = "
 WITH schema AS MATERIALIZED (
     SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = {schema}
@@ -197,7 +131,7 @@ WITH schema AS MATERIALIZED (
     SELECT ARRAY(SELECT oid FROM own) AS own,
         ARRAY(SELECT oid FROM own WHERE class = 'pg_class'::regclass) AS rels,
         ARRAY(SELECT oid FROM own WHERE class = 'pg_type'::regclass) AS types,
-        ARRAY(SELECT oid FROM own WHERE class IN ('pg_proc'::regclass)) AS procs,
+        ARRAY(SELECT oid FROM own WHERE class = 'pg_proc'::regclass) AS procs,
         ARRAY(SELECT oid FROM own WHERE class = 'pg_opfamily'::regclass) AS families,
         ARRAY(SELECT oid FROM own WHERE class = 'pg_ts_config'::regclass) AS configurations
 ), more AS MATERIALIZED (
@@ -221,7 +155,7 @@ WITH schema AS MATERIALIZED (
   UNION ALL SELECT 'pg_constraint'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_constraint r
     WHERE r.conrelid = ANY (more.rels)
   UNION ALL SELECT 'pg_trigger'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_trigger r
-    WHERE r.tgrelid = ANY (more.rels) AND NOT r.tgisinternal
+    WHERE r.tgrelid = ANY (more.rels)
   UNION ALL SELECT 'pg_rewrite'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_rewrite r
     WHERE r.ev_class = ANY (more.rels)
   UNION ALL SELECT 'pg_policy'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_policy r
@@ -248,8 +182,6 @@ WITH schema AS MATERIALIZED (
     FROM more, pg_partitioned_table r WHERE r.partrelid = ANY (more.rels)
   UNION ALL SELECT 'pg_sequence'::regclass, r.seqrelid, 0, r.xmin::text || r.ctid::text FROM more, pg_sequence r
     WHERE r.seqrelid = ANY (more.rels)
-  UNION ALL SELECT 'pg_trigger'::regclass, r.oid, 0, r.xmin::text || r.ctid::text FROM more, pg_trigger r
-    WHERE r.tgrelid = ANY (more.rels) AND r.tgisinternal
 ), object AS MATERIALIZED (
     SELECT class, oid FROM line
 ), described AS MATERIALIZED (

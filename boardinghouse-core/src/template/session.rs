@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// Settings that change how the server writes and reads the text of a definition, or of a value, and how it
-/// runs our questions. Not those
-/// that change what an expression comes to: where one is evaluated for a clone, it is as for the schema.
+/// runs our questions. Not those that change what an expression comes to: where one is evaluated for a clone,
+/// it is as for the schema.
 const NEUTRAL: &[(&str, &str)] = &[
     ("array_nulls", "on"),
     ("bytea_output", "hex"),
