@@ -68,7 +68,13 @@ fn main() {
     let tenants: usize = tenants.unwrap_or_else(|| setting("BOARDINGHOUSE_BENCH_FLEET", 2_000));
     set_default_instrumentation(|| Some(Box::new(Count))).unwrap();
 
-    let server = Server::start().unwrap();
+    let server = Server::builder()
+        // What is compared runs one after the other: none of it beside a checkpoint.
+        .setting("checkpoint_timeout", "1h")
+        .setting("max_wal_size", "16GB")
+        .setting("shared_buffers", "1GB")
+        .start()
+        .unwrap();
     println!(
         "PostgreSQL {}, {tenants} tenants of {TABLES} tables",
         server.version()

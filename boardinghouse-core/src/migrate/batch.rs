@@ -160,6 +160,9 @@ impl<'a> Batch<'a> {
             })),
         };
         text += &proof;
+        // What is there already cannot be written again; what is not, could be taken back twice.
+        let count = (!versions.forgotten.is_empty()).then_some(self.count);
+        let at_once = !self.soils && count.is_none();
         for visit in &self.visits {
             if self.soils {
                 text += &fleet::reset_between_visits(wait);
@@ -183,9 +186,13 @@ impl<'a> Batch<'a> {
             if self.soils {
                 text += fleet::FIRE;
             }
-            // What is there already cannot be written again; what is not, could be taken back twice.
-            let count = (!versions.forgotten.is_empty()).then_some(self.count);
-            text += &fleet::note_versions(&visit.schema, versions, count);
+            if !at_once {
+                text += &fleet::note_versions(&visit.schema, versions, count);
+            }
+        }
+        if at_once {
+            let schemas = self.visits.iter().map(|visit| &visit.schema);
+            text += &fleet::remember_in_all(schemas, versions.remembered);
         }
         text += &proof;
         text += &fleet::same_transaction();

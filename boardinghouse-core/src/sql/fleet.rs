@@ -24,11 +24,7 @@ pub(crate) fn note_versions(
     versions: Versions<'_>,
     count: Option<usize>,
 ) -> String {
-    let list = |versions: &[String], begin: &str, end: &str| {
-        let one = |version: &String| format!("{begin}{}{end}", Literal(version));
-        versions.iter().map(one).collect::<Vec<_>>().join(", ")
-    };
-    let table = format!("{}.__diesel_schema_migrations", schema.quoted());
+    let table = history(schema);
     let mut text = String::new();
     if let Some(count) = count {
         let verdict = format!(
@@ -45,13 +41,41 @@ pub(crate) fn note_versions(
         );
     }
     if !versions.remembered.is_empty() {
-        let _ = write!(
-            text,
-            "INSERT INTO {table} (version) VALUES {};",
-            list(versions.remembered, "(", ")")
-        );
+        text += &remember(schema, versions.remembered);
+        text += ";";
     }
     text
+}
+
+/// Writes versions into the tables of migrations of several schemas. One statement for all of them takes half
+/// of the time of one for each.
+pub(crate) fn remember_in_all<'a>(
+    schemas: impl IntoIterator<Item = &'a SchemaName>,
+    versions: &[String],
+) -> String {
+    let one = |(number, schema)| format!("one_{number} AS ({})", remember(schema, versions));
+    let all: Vec<String> = schemas.into_iter().enumerate().map(one).collect();
+    match all.is_empty() || versions.is_empty() {
+        true => String::new(),
+        false => format!("WITH {} SELECT;", all.join(", ")),
+    }
+}
+
+fn remember(schema: &SchemaName, versions: &[String]) -> String {
+    format!(
+        "INSERT INTO {} (version) VALUES {}",
+        history(schema),
+        list(versions, "(", ")")
+    )
+}
+
+fn history(schema: &SchemaName) -> String {
+    format!("{}.__diesel_schema_migrations", schema.quoted())
+}
+
+fn list(versions: &[String], begin: &str, end: &str) -> String {
+    let one = |version: &String| format!("{begin}{}{end}", Literal(version));
+    versions.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Begins the transaction in which several schemas are migrated. It fails with a proof unless it gets, at
