@@ -129,7 +129,9 @@ impl Instrumentation for Counting {
         let mut counted = COUNTED.lock().unwrap();
         match event {
             InstrumentationEvent::StartEstablishConnection { url, .. } => {
-                self.0 = url.contains(&counted.0);
+                // The name of another test's database may begin as this one's does.
+                let rest = url.split_once(&counted.0).map(|(_, rest)| rest);
+                self.0 = rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
             }
             InstrumentationEvent::StartQuery { .. } if self.0 => counted.1 += 1,
             _ => {}
