@@ -2,6 +2,15 @@
 
 use std::collections::HashMap;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+
+/// All but the unreserved characters (RFC 3986, 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
 /// A URL, or a string of libpq's words and values, with one more.
 pub(crate) fn with_parameter(url: &str, in_url: &str, in_words: &str) -> String {
     if !is_url(url) {
@@ -25,7 +34,7 @@ pub(crate) fn with_database(url: &str, database: &str) -> String {
     let words = words(url)
         .into_iter()
         .filter(|(word, _)| word != "dbname")
-        .map(|(word, value)| format!("&{word}={}", percent_encoded(&value)));
+        .map(|(word, value)| format!("&{word}={}", percent_encoded(value)));
     let words: String = words.collect();
     format!("postgres:///?dbname={name}{words}")
 }
@@ -60,17 +69,8 @@ fn words(text: &str) -> Vec<(String, String)> {
     words
 }
 
-pub(crate) fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+pub(crate) fn percent_encoded(bytes: impl AsRef<[u8]>) -> String {
+    percent_encode(bytes.as_ref(), RESERVED).to_string()
 }
 
 /// As libpq tells it.
@@ -151,24 +151,7 @@ fn read(url: &str) -> Vec<(String, String)> {
 
 /// Each `%` that is not followed by two digits stays.
 fn percent_decoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let digits = after.get(..2).filter(|_| *first == b'%');
-        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// The same for libpq's environment variables (PostgreSQL manual, 34.15 "Environment Variables").

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{builder::Builder, find::Binaries, run::Run};
-use crate::error::Result;
+use crate::{conninfo::percent_encoded, error::Result};
 
 /// A private PostgreSQL server. Dropping it stops the server and removes its directory.
 ///
@@ -90,7 +90,7 @@ impl Server {
     }
 
     pub(super) fn new(port: u16, binaries: Binaries, run: Run) -> Self {
-        let socket = percent_encode(run.home().dir.as_os_str().as_encoded_bytes());
+        let socket = percent_encoded(run.home().dir.as_os_str().as_encoded_bytes());
         Self {
             url: url("127.0.0.1", port, "postgres"),
             socket_url: url(&socket, port, "postgres"),
@@ -191,20 +191,8 @@ impl Server {
 }
 
 fn url(host: &str, port: u16, database: &str) -> String {
-    let database = percent_encode(database.as_bytes());
+    let database = percent_encoded(database);
     format!("postgres://postgres@{host}:{port}/{database}")
-}
-
-/// Encodes all but the unreserved characters of RFC 3986, section 2.3.
-fn percent_encode(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .map(|&byte| match byte {
-            b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -217,7 +205,7 @@ mod tests {
             url("127.0.0.1", 5432, "a/b c?é"),
             "postgres://postgres@127.0.0.1:5432/a%2Fb%20c%3F%C3%A9"
         );
-        let socket = percent_encode(b"/tmp/boardinghouse-pg-aB3dE6gH");
+        let socket = percent_encoded("/tmp/boardinghouse-pg-aB3dE6gH");
         assert_eq!(
             url(&socket, 5432, "postgres"),
             "postgres://postgres@%2Ftmp%2Fboardinghouse-pg-aB3dE6gH:5432/postgres"
