@@ -1235,6 +1235,86 @@ fn triggers_that_are_put_off_fire_in_their_own_tenant() {
 }
 
 #[test]
+fn triggers_of_a_schemas_own_table_fire_in_their_own_tenant() {
+    let put_off = "CREATE CONSTRAINT TRIGGER tell AFTER INSERT OR DELETE ON";
+    for (begin, end) in [
+        ("CREATE TRIGGER tell AFTER INSERT OR DELETE ON", ""),
+        (put_off, "DEFERRABLE INITIALLY DEFERRED"),
+    ] {
+        for atomic in [false, true] {
+            let db = TestDb::new();
+            let pool = db.pool(1);
+            let mut all = tenants(&pool, 4);
+            all.extend(["a".to_owned(), "b".to_owned()]);
+            for schema in &all {
+                db.sql(&format!(
+                    "CREATE TABLE {schema}.trail (line text);
+                     CREATE FUNCTION {schema}.tell() RETURNS trigger LANGUAGE plpgsql AS
+                     $$ BEGIN INSERT INTO trail VALUES (TG_OP || ' in {schema}'); RETURN NULL; END $$;
+                     {begin} {schema}.__diesel_schema_migrations {end}
+                     FOR EACH ROW EXECUTE FUNCTION {schema}.tell()"
+                ));
+            }
+            let folder = Folder::new().pair(
+                MORE,
+                "ALTER TABLE notes ADD COLUMN more text",
+                "ALTER TABLE notes DROP COLUMN more",
+            );
+            for goal in [
+                Goal::Newest,
+                Goal::Revert(1),
+                Goal::MarkApplied(MORE.into()),
+            ] {
+                let text = format!("{begin}, atomic: {atomic}, {goal:?}");
+                let fleet = migrator(&pool, &folder).jobs(1).atomic(atomic).goal(goal);
+                let report = fleet.run_selected(&Selection::Tenants).unwrap();
+                assert!(report.is_success(), "{text}: {report:?}");
+            }
+            for schema in &all {
+                let own = format!("SELECT string_agg(line, ',') FROM {schema}.trail");
+                assert_eq!(
+                    db.value(&own),
+                    format!("INSERT in {schema},DELETE in {schema},INSERT in {schema}"),
+                    "{begin}, atomic: {atomic}"
+                );
+                versions(&db, schema);
+            }
+        }
+    }
+}
+
+/// What of a schema's own table is not as it was made keeps nobody from being migrated.
+#[test]
+fn a_schemas_own_table_may_have_rules_and_columns_or_be_a_view() {
+    for atomic in [false, true] {
+        let db = TestDb::new();
+        let pool = db.pool(1);
+        let all = tenants(&pool, 6);
+        db.sql(
+            "CREATE TABLE t01.trail (line text);
+             CREATE RULE tell AS ON INSERT TO t01.__diesel_schema_migrations
+                 DO ALSO INSERT INTO t01.trail VALUES (NEW.version);
+             ALTER TABLE t02.__diesel_schema_migrations ADD COLUMN who text NOT NULL DEFAULT current_user;
+             ALTER TABLE t03.__diesel_schema_migrations RENAME TO history;
+             CREATE VIEW t03.__diesel_schema_migrations AS SELECT version, run_on FROM t03.history;
+             ALTER TABLE t04.__diesel_schema_migrations OWNER TO pg_monitor",
+        );
+        let folder = Folder::new().add(MORE, "ALTER TABLE notes ADD COLUMN more text");
+        let report = migrator(&pool, &folder)
+            .jobs(1)
+            .atomic(atomic)
+            .run()
+            .unwrap();
+        assert!(report.is_success(), "atomic: {atomic}: {report:?}");
+        for schema in &all {
+            assert_eq!(versions(&db, schema), "20260101000000,20260202000000");
+        }
+        let trail = "SELECT string_agg(line, ',') FROM t01.trail";
+        assert_eq!(db.value(trail), "20260202000000");
+    }
+}
+
+#[test]
 fn rows_do_not_go_from_tenant_to_tenant_by_temporary_tables() {
     for atomic in [false, true] {
         let db = TestDb::new();

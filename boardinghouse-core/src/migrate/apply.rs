@@ -284,8 +284,9 @@ impl<'a> Worker<'a> {
             forgotten: &all(before, after),
             remembered: &all(after, before),
         };
-        // By its full name: the migration may have moved the path, as every output of pg_dump does.
-        let mut text = fleet::note_versions(&visit.schema, versions, None);
+        // The migration may have moved the path, as every output of pg_dump does; and triggers may need it.
+        let mut text = fleet::go(&visit.schema, self.migrator.pool.layout().extra());
+        text += &fleet::note_versions(&visit.schema, versions, None);
         if let Some(member) = visit.member {
             let after: Vec<String> = after.iter().cloned().collect();
             text += &fleet::note_in_ledger(&[member], &after, changed);

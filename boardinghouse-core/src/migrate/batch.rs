@@ -162,7 +162,11 @@ impl<'a> Batch<'a> {
         text += &proof;
         // What is there already cannot be written again; what is not, could be taken back twice.
         let count = (!versions.forgotten.is_empty()).then_some(self.count);
-        let at_once = !self.soils && count.is_none();
+        // Whose table runs code is visited alone: here that would be on the path of the last.
+        let at_once = !self.soils && count.is_none() && self.visits.len() > 1;
+        if at_once {
+            text += &fleet::prove_histories(self.visits.iter().filter_map(|visit| visit.member));
+        }
         for visit in &self.visits {
             if self.soils {
                 text += &fleet::reset_between_visits(wait);
@@ -188,6 +192,10 @@ impl<'a> Batch<'a> {
             }
             if !at_once {
                 text += &fleet::note_versions(&visit.schema, versions, count);
+                // What was put off there, too, while the path is still this one.
+                if !self.soils {
+                    text += fleet::FIRE;
+                }
             }
         }
         if at_once {

@@ -61,6 +61,28 @@ pub(crate) fn remember_in_all<'a>(
     }
 }
 
+/// Fails with a proof where the table of migrations of one of these schemas, by incarnation and number, may
+/// run code when it is written to.
+pub(crate) fn prove_histories(members: impl IntoIterator<Item = (i64, u32)>) -> String {
+    let numbers: Vec<String> = members
+        .into_iter()
+        .map(|(_, number)| format!("'{number}'"))
+        .collect();
+    let wrong = format!(
+        "EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = '__diesel_schema_migrations' \
+         AND relnamespace IN ({}) AND (relkind <> 'r' OR relhastriggers OR relhasrules OR relrowsecurity \
+         OR relchecks <> 0 OR relnatts <> 2))",
+        numbers.join(", ")
+    );
+    match numbers.is_empty() {
+        true => String::new(),
+        false => format!(
+            "SELECT {};",
+            proof(&format!("CASE WHEN {wrong} THEN 0 ELSE 1 END"))
+        ),
+    }
+}
+
 fn remember(schema: &SchemaName, versions: &[String]) -> String {
     format!(
         "INSERT INTO {} (version) VALUES {}",
