@@ -431,6 +431,8 @@ fn a_healthy_fleet_has_no_drift_and_every_drift_is_found_and_can_be_undone() {
             drifted.differences
         );
     }
+    let kinds: BTreeSet<String> = DRIFTS.iter().map(|drift| drift.1.to_string()).collect();
+    assert!(kinds.len() >= 20, "{kinds:?}");
     for drifted in &report.drifted {
         if let Err(error) = diesel::connection::SimpleConnection::batch_execute(
             &mut fleet.db.connect(),
@@ -440,6 +442,12 @@ fn a_healthy_fleet_has_no_drift_and_every_drift_is_found_and_can_be_undone() {
         }
     }
     let report = fleet.check();
+    let undone = DRIFTS.iter().filter(|drift| !BY_HAND.contains(&drift.1));
+    let as_one: Vec<usize> = report.shapes.iter().map(|s| s.tenants.len()).collect();
+    assert!(
+        as_one.contains(&(200 - DRIFTS.len() + undone.count())),
+        "{as_one:?}"
+    );
     let left: BTreeSet<String> = lines(&report).into_iter().collect();
     let by_hand = |line: &&String| {
         let mut kinds = BY_HAND.iter();

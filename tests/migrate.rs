@@ -1,6 +1,9 @@
 //! Migrations of the fleet.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
 
 use boardinghouse_core::{
     ErrorKind, MigrationReport, Migrator, NewTenant, Outcome, Provisioner, Selection, Target,
@@ -371,30 +374,42 @@ fn tenants_that_are_created_during_a_run_end_at_the_newest_version() {
             &format!("CREATE TABLE t{number} (id int)"),
         );
     }
+    let (over, made) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         let creators: Vec<_> = (0..3)
             .map(|creator| {
                 let provisioner = Provisioner::new(pool.clone());
+                let (over, made) = (&over, &made);
                 scope.spawn(move || {
-                    for number in 0..17 {
+                    for number in 0.. {
+                        // From before the run until after it.
+                        if number >= 17 && over.load(Relaxed) {
+                            break;
+                        }
                         let id = format!("new-{creator}-{number}").parse().unwrap();
                         provisioner.create(&NewTenant::new(id)).unwrap();
+                        made.fetch_add(1, Relaxed);
                     }
                 })
             })
             .collect();
-        let report = of_folder(&folder, &pool).run().unwrap();
+        boardinghouse_tests::until(|| made.load(Relaxed) >= 6);
+        let report = of_folder(&folder, &pool).run();
+        over.store(true, Relaxed);
+        let report = report.unwrap();
         assert!(report.is_success(), "{report:?}");
         creators
             .into_iter()
             .for_each(|creator| creator.join().unwrap());
     });
     let plan = of_folder(&folder, &pool).plan(&Selection::All).unwrap();
-    assert_eq!(plan.targets.len(), 3 + 2 + 51);
+    assert_eq!(plan.targets.len(), 3 + 2 + made.into_inner());
     for target in &plan.targets {
         assert!(target.exists && target.pending.is_empty(), "{target:?}");
     }
     assert_eq!(db.value("SELECT count(DISTINCT tables) FROM (SELECT string_agg(tablename, ',' ORDER BY tablename) AS tables FROM pg_tables WHERE schemaname LIKE 'new\\_%' OR schemaname IN ('a', 'b', '__template__') GROUP BY schemaname) AS x"), "1");
+    drop(pool);
+    boardinghouse_tests::no_deadlock(&db);
 }
 
 #[test]

@@ -296,6 +296,20 @@ where
         .execute(conn)
 }
 
+/// Fails where the server has broken a deadlock in this database. Whoever used it must have gone: a session
+/// counts at its end, at the latest.
+///
+/// # Panics
+///
+/// Where it has.
+pub fn no_deadlock(db: &TestDb) {
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    until(|| db.value(others) == "0");
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(db.value(deadlocks), "0", "deadlocks");
+}
+
 /// Waits until something is so, for at most twenty seconds.
 ///
 /// # Panics

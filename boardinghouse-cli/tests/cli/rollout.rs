@@ -293,9 +293,14 @@ fn named_templates_are_listed_and_migrated() {
 }
 
 /// Ends a run with a signal when it has told of so many tenants.
-fn end_after(fixture: &Fixture, lines: usize, signal: Signal) -> (Option<i32>, String) {
+fn end_after(
+    fixture: &Fixture,
+    batch: &str,
+    lines: usize,
+    signal: Signal,
+) -> (Option<i32>, String) {
     let mut child = fixture
-        .command(&["migrate", "--each", "--jobs", "2", "--batch", "3"])
+        .command(&["migrate", "--each", "--jobs", "2", "--batch", batch])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -318,7 +323,7 @@ fn end_after(fixture: &Fixture, lines: usize, signal: Signal) -> (Option<i32>, S
 fn ctrl_c_finishes_what_is_being_worked_on_and_says_how_to_go_on() {
     let fixture = fleet(40);
     fixture.migration(NEXT, "CREATE TABLE next (id int)");
-    let (code, told) = end_after(&fixture, 4, Signal::INT);
+    let (code, told) = end_after(&fixture, "3", 4, Signal::INT);
     // It may have been through already, but for 40 tenants in batches of 3 it is not.
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("run the same command again"), "{told}");
@@ -338,34 +343,51 @@ fn a_run_that_is_killed_is_resumed_and_nothing_is_applied_twice_or_lost() {
         let id = format!("t{number}");
         fixture.run(&["tenant", "create", &id]).expect(0);
     }
-    let mut version = 0;
+    let (mut version, mut rounds) = (0, 0);
+    // How many of them make an index without a name, which could be made twice.
+    let mut indexes = 0;
     let mut more = || {
-        version += 1;
-        let table = format!("step{version}");
-        let text = match version % 3 {
+        for _ in 0..5 {
+            version += 1;
+            let table = format!("step{version}");
             // Twice would be an error; half would be seen.
-            0 => format!(
-                "CREATE TABLE {table} (id int); INSERT INTO {table} VALUES (1); CREATE INDEX ON {table} (id)"
-            ),
-            1 => format!("CREATE TABLE {table} (id int); INSERT INTO {table} VALUES (1)"),
-            _ => format!("CREATE TABLE {table} AS SELECT 1 AS id; SELECT 1"),
-        };
-        fixture.migration(&format!("tenant/2024-03-01-{version:06}_{table}"), &text);
+            let text = match (rounds % 3, version % 2) {
+                // In batches,
+                (0, _) => {
+                    indexes += 1;
+                    format!("CREATE TABLE {table} (id int); CREATE INDEX ON notes (body)")
+                }
+                // in batches that are cleaned in between,
+                (1, _) => format!("CREATE TABLE {table} AS SELECT 1 AS id"),
+                // and alone.
+                (_, 0) => format!(
+                    "CREATE TABLE {table} (id int); INSERT INTO {table} VALUES (1); CREATE INDEX ON {table} (id)"
+                ),
+                _ => format!("CREATE TABLE {table} AS SELECT 1 AS id; SELECT 1"),
+            };
+            fixture.migration(&format!("tenant/2024-03-01-{version:06}_{table}"), &text);
+        }
+        rounds += 1;
     };
-    for _ in 0..5 {
-        more();
-    }
-    let mut seed = 7_usize;
-    for _ in 0..kills {
+    more();
+    let (mut seed, mut killed) = (7_usize, 0);
+    while killed < kills {
         seed = seed
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let lines = (seed >> 33) % (tenants + 10);
-        end_after(&fixture, lines, Signal::KILL);
+        let lines = (seed >> 33) % (tenants / 4);
+        let batch = ["1", "3", "20"][(seed >> 50) % 3];
+        let (code, told) = end_after(&fixture, batch, lines, Signal::KILL);
+        match code {
+            None => killed += 1,
+            // It was through before.
+            Some(code) => assert_eq!(code, 0, "{told}"),
+        }
         if fixture.run(&["migrate", "--check", "--tenants"]).code == 0 {
             more();
         }
     }
+    eprintln!("{killed} kills over {rounds} rounds of 5 migrations");
     fixture.run(&["migrate"]).expect(0);
     fixture.run(&["migrate", "--check"]).expect(0);
     fixture
@@ -380,10 +402,16 @@ fn a_run_that_is_killed_is_resumed_and_nothing_is_applied_twice_or_lost() {
         "the ledger equals the schemas' own tables"
     );
     for number in 1..=version {
-        let once = format!(
+        let rows = usize::from((number - 1) / 5 % 3 != 0);
+        let otherwise = format!(
             "SELECT count(*) FROM boardinghouse.tenants WHERE (xpath('/row/n/text()', query_to_xml(
-             format('SELECT count(*) AS n FROM %I.step{number}', schema_name), false, true, '')))[1]::text <> '1'"
+             format('SELECT count(*) AS n FROM %I.step{number}', schema_name), false, true, '')))[1]::text <> '{rows}'"
         );
-        assert_eq!(fixture.number(&once), 0, "step {number}");
+        assert_eq!(fixture.number(&otherwise), 0, "step {number}");
     }
+    let otherwise = format!(
+        "SELECT count(*) FROM boardinghouse.tenants WHERE {indexes} <> (SELECT count(*) FROM pg_indexes
+         WHERE schemaname = schema_name AND indexdef LIKE '%notes%(body)')"
+    );
+    assert_eq!(fixture.number(&otherwise), 0, "{indexes} indexes each");
 }
