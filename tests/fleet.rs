@@ -1297,6 +1297,28 @@ fn triggers_of_a_schemas_own_table_fire_in_their_own_tenant() {
     }
 }
 
+#[test]
+fn a_default_of_a_schemas_own_table_is_asked_for_in_its_own_tenant() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let all = tenants(&pool, 4);
+    for schema in &all {
+        db.sql(&format!(
+            "CREATE TABLE {schema}.trail (line text);
+             CREATE FUNCTION {schema}.noted() RETURNS timestamp LANGUAGE plpgsql AS
+             $$ BEGIN INSERT INTO trail VALUES ('of {schema}'); RETURN now(); END $$;
+             ALTER TABLE {schema}.__diesel_schema_migrations ALTER run_on SET DEFAULT {schema}.noted()"
+        ));
+    }
+    let folder = Folder::new().add(MORE, "ALTER TABLE notes ADD COLUMN more text");
+    let report = migrator(&pool, &folder).jobs(1).run().unwrap();
+    assert!(report.is_success(), "{report:?}");
+    for schema in &all {
+        let own = format!("SELECT string_agg(line, ',') FROM {schema}.trail");
+        assert_eq!(db.value(&own), format!("of {schema}"));
+    }
+}
+
 /// What of a schema's own table is not as it was made keeps nobody from being migrated.
 #[test]
 fn a_schemas_own_table_may_have_rules_and_columns_or_be_a_view() {
