@@ -1319,6 +1319,40 @@ fn a_default_of_a_schemas_own_table_is_asked_for_in_its_own_tenant() {
     }
 }
 
+#[test]
+fn a_schemas_own_table_that_does_not_keep_what_is_written_fails_alone() {
+    for hides in [
+        "CREATE FUNCTION t01.hide() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER hide BEFORE INSERT ON t01.__diesel_schema_migrations
+             FOR EACH ROW EXECUTE FUNCTION t01.hide()",
+        "CREATE RULE hide AS ON INSERT TO t01.__diesel_schema_migrations DO INSTEAD NOTHING",
+    ] {
+        let db = TestDb::new();
+        let pool = db.pool(1);
+        let all = tenants(&pool, 4);
+        db.sql(hides);
+        let folder = Folder::new().add(MORE, "ALTER TABLE notes ADD COLUMN more text");
+        let report = migrator(&pool, &folder).jobs(1).run().unwrap();
+        for schema in &all {
+            let sick = schema == "t01";
+            let expected = if sick {
+                "20260101000000"
+            } else {
+                "20260101000000,20260202000000"
+            };
+            assert_eq!(versions(&db, schema), expected, "{hides}");
+            let has = format!(
+                "SELECT count(*) FROM information_schema.columns
+                 WHERE table_schema = '{schema}' AND column_name = 'more'"
+            );
+            assert_eq!(db.value(&has), if sick { "0" } else { "1" }, "{hides}");
+        }
+        let error = report.into_result().unwrap_err();
+        let text = error.chain();
+        assert!(text.contains("look at its triggers and rules"), "{text}");
+    }
+}
+
 /// What of a schema's own table is not as it was made keeps nobody from being migrated.
 #[test]
 fn a_schemas_own_table_may_have_rules_and_columns_or_be_a_view() {

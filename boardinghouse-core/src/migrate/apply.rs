@@ -519,7 +519,14 @@ fn unavailable(schema: &SchemaName) -> Error {
 /// Writes what was done, and makes what was prepared obsolete.
 fn remember(pg: &mut PgConnection, target: &Target, notes: &str) -> Result<()> {
     pg.batch_execute(&[sql::RESET, ";", notes].concat())
-        .map_err(|error| Error::database("remember the migration", error))?;
+        .map_err(|error| match sql::is_proof(&error) {
+            true => Error::new(
+                ErrorKind::Migration,
+                "the schema's own table __diesel_schema_migrations does not keep what is written into it: \
+                 look at its triggers and rules",
+            ),
+            false => Error::database("remember the migration", error),
+        })?;
     // Every tenant reads the shared tables.
     if let Target::Shared { .. } = target {
         registry::advance_all_epochs(pg)

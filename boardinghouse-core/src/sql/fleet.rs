@@ -17,8 +17,8 @@ pub(crate) struct Versions<'a> {
 /// Fires what triggers were put off, while the path is still that of the schema they belong to.
 pub(crate) const FIRE: &str = "SET CONSTRAINTS ALL IMMEDIATE;";
 
-/// Writes versions into a schema's own table of migrations; fails with a proof unless that has as many rows
-/// as it should, where it is said how many.
+/// Writes versions into a schema's own table of migrations; fails with a proof unless they are there then, and
+/// unless that has as many rows before as it should, where it is said how many.
 pub(crate) fn note_versions(
     schema: &SchemaName,
     versions: Versions<'_>,
@@ -44,6 +44,21 @@ pub(crate) fn note_versions(
         text += &remember(schema, versions.remembered);
         text += ";";
     }
+    // A trigger or a rule of the table may have kept it from being written.
+    let count = |versions: &[String]| match versions.is_empty() {
+        true => "0".to_owned(),
+        false => format!(
+            "(SELECT pg_catalog.count(*) FROM {table} WHERE version IN ({}))",
+            list(versions, "", "")
+        ),
+    };
+    let verdict = format!(
+        "CASE WHEN {} OPERATOR(pg_catalog.=) 0 AND {} OPERATOR(pg_catalog.=) {} THEN 1 ELSE 0 END",
+        count(versions.forgotten),
+        count(versions.remembered),
+        versions.remembered.len()
+    );
+    let _ = write!(text, "SELECT {};", proof(&verdict));
     text
 }
 
