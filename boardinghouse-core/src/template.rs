@@ -19,6 +19,7 @@ use crate::{
 
 mod build;
 mod composed;
+mod deparsed;
 mod graph;
 mod kept;
 mod mentions;

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 
 use super::{
     composed::{Composed, is_continued, is_left_open, is_message, solid},
+    deparsed::readable,
     text::{Piece, identifier, whole_identifier},
     tokens::{Escapes, Kind, Token, content, escapes, identifier_at, tokens},
 };
@@ -82,7 +83,7 @@ impl<'a> Mentions<'a> {
 
     /// Text that the server has deparsed.
     pub(super) fn in_expression(&mut self, object: &str, text: &str) -> Vec<Piece> {
-        self.in_text(object, text, None)
+        self.in_text(object, &readable(text), None)
     }
 
     /// The body of a function called `name`, which is text.

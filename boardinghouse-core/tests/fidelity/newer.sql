@@ -17,6 +17,9 @@ CREATE TABLE uses_standard (id integer DEFAULT standard(1), other integer, CHECK
 CREATE STATISTICS stats_expr ON lower(body), (id + small), author FROM notes;
 CREATE STATISTICS stats_one ON (add(id, 1)) FROM notes;
 CREATE VIEW searched AS WITH RECURSIVE t (id, parent) AS (SELECT n.id, n.parent FROM notes n WHERE n.parent IS NULL UNION ALL SELECT n.id, n.parent FROM notes n JOIN t ON n.parent = t.id) SEARCH DEPTH FIRST BY id SET ordered CYCLE id SET looped USING path SELECT t.id, looped FROM t;
+CREATE VIEW cycles AS WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n % 3 + 1 FROM t) CYCLE n SET mark TO 'Y' DEFAULT 'it''s \' USING path SELECT n, mark FROM t;
+CREATE VIEW cycles_of_colours AS WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < 3) SEARCH DEPTH FIRST BY n SET o CYCLE n SET mark TO colour 'red' DEFAULT NULL USING path SELECT n, mark FROM t;
+CREATE VIEW fields AS SELECT EXTRACT('YEAR' FROM now()) AS y, EXTRACT("Epoch" FROM now()) AS e, EXTRACT(day FROM now()) AS d;
 CREATE AGGREGATE as_array(anycompatiblearray) (SFUNC = array_cat, STYPE = anycompatiblearray);
 CREATE TABLE brin_bloom (id integer, words text);
 CREATE INDEX brin_bloom_ix ON brin_bloom USING brin (id int4_minmax_multi_ops (values_per_range = 16), words text_bloom_ops (n_distinct_per_range = 50));
