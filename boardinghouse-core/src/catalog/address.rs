@@ -19,6 +19,9 @@ pub(crate) struct Owned {
     pub(crate) object: String,
     #[diesel(sql_type = Text)]
     pub(crate) owner: String,
+    /// Whether who reads this can give something to that owner.
+    #[diesel(sql_type = Bool)]
+    pub(crate) can_give: bool,
 }
 
 /// What is said about an object.
@@ -69,6 +72,8 @@ pub(crate) struct SchemaItself {
     /// Quoted.
     #[diesel(sql_type = Text)]
     pub(crate) role: String,
+    #[diesel(sql_type = Bool)]
+    pub(crate) can_give: bool,
 }
 
 /// What can be said about the members.
@@ -79,6 +84,25 @@ pub(crate) struct Addresses {
     pub(crate) comments: Vec<Comment>,
     pub(crate) privileges: Vec<Privilege>,
     pub(crate) default_privileges: Vec<DefaultPrivilege>,
+}
+
+impl Addresses {
+    /// One line for each object whose clone could not be given to its owner.
+    pub(crate) fn not_given(&self) -> Vec<String> {
+        let schema = &self.schema;
+        let itself = (!schema.can_give).then_some(("the schema itself", &schema.owner));
+        let objects = self.owned.iter().filter(|owned| !owned.can_give);
+        objects
+            .map(|owned| (owned.object.as_str(), &owned.owner))
+            .chain(itself)
+            .map(|(object, owner)| {
+                format!(
+                    "{object}: belongs to {owner}, to whom {} cannot give a clone of it",
+                    schema.role
+                )
+            })
+            .collect()
+    }
 }
 
 /// Reads what there is to say about the members.
@@ -100,11 +124,11 @@ pub(crate) fn read(conn: &mut PgConnection, schema: u32, members: &Members) -> R
         };
     }
     Ok(Addresses {
-        schema: sql_query(SCHEMA)
+        schema: sql_query(SCHEMA.replace("{can_give}", &can_give("n.nspowner")))
             .bind::<Oid, _>(schema)
             .get_result(conn)
             .map_err(failed)?,
-        owned: load!(OWNED),
+        owned: load!(owned()),
         comments: load!(COMMENTS),
         privileges: load!(PRIVILEGES),
         default_privileges: sql_query(DEFAULT_PRIVILEGES)
@@ -116,7 +140,7 @@ pub(crate) fn read(conn: &mut PgConnection, schema: u32, members: &Members) -> R
 
 const SCHEMA: &str = "
     SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(n.nspowner)) AS owner,
-           pg_catalog.quote_ident(current_user) AS role
+           pg_catalog.quote_ident(current_user) AS role, {can_give} AS can_give
     FROM pg_catalog.pg_namespace n WHERE n.oid = $1";
 
 /// Every member by its catalog (`$1`) and oid (`$2`): the words and the name by which a statement
@@ -250,11 +274,27 @@ const ADDRESSES: &str = r#"
         FROM pg_catalog.pg_namespace n WHERE n.oid = $3
     )"#;
 
-const OWNED: &str = "
-    SELECT a.object, pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.owner)) AS owner
+/// Whether the current role can make `owner` the owner of something (PostgreSQL manual, ALTER TABLE); to be a
+/// member is not enough from version 16.
+fn can_give(owner: &str) -> String {
+    format!(
+        "pg_catalog.pg_has_role({owner}, CASE
+             WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 160000
+             THEN 'MEMBER' ELSE 'SET' END)"
+    )
+}
+
+fn owned() -> String {
+    format!(
+        "
+    SELECT a.object, pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.owner)) AS owner,
+        {} AS can_give
     FROM address a
     WHERE a.owner <> (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
-    ORDER BY a.object";
+    ORDER BY a.object",
+        can_give("a.owner")
+    )
+}
 
 /// A column is called by its relation's name.
 const COMMENTS: &str = "

@@ -282,6 +282,40 @@ fn a_template_is_refused_with_the_whole_list() {
     assert!(!message.contains("citext_eq"), "{message}");
 }
 
+/// Whoever clones gives each object to whom the template's belongs, where that is allowed.
+#[test]
+fn an_owner_that_a_clone_cannot_be_given_to_is_named() {
+    let mut db = Database::new("given");
+    let (cloner, friend, other) = ("given_cloner", "given_friend", "given_other");
+    for role in [cloner, friend, other] {
+        db.run(&format!("DROP ROLE IF EXISTS {role}; CREATE ROLE {role}"));
+    }
+    db.run(&format!(
+        "GRANT {friend} TO {cloner};
+         CREATE SCHEMA tmpl AUTHORIZATION {cloner};
+         CREATE TABLE tmpl.mine (id integer); ALTER TABLE tmpl.mine OWNER TO {cloner};
+         CREATE TABLE tmpl.ours (id integer); ALTER TABLE tmpl.ours OWNER TO {friend};
+         CREATE TYPE tmpl.mood AS ENUM ('well'); ALTER TYPE tmpl.mood OWNER TO {other};
+         CREATE FUNCTION tmpl.one() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+         SET ROLE {cloner}"
+    ));
+    let error = Template::new(schema("tmpl"))
+        .compile(&mut db.conn)
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
+    let message = error.to_string();
+    for line in [
+        "TYPE mood: belongs to given_other",
+        "FUNCTION one(): belongs to ",
+    ] {
+        assert!(message.contains(line), "no {line:?} in\n{message}");
+    }
+    assert!(!message.contains("ours"), "{message}");
+    db.run("RESET ROLE");
+    db.run("DROP SCHEMA tmpl CASCADE");
+    db.run(&format!("DROP ROLE {cloner}, {friend}, {other}"));
+}
+
 #[test]
 fn a_string_that_names_the_template_is_left_open_or_refused() {
     let mut db = Database::rich("string");
