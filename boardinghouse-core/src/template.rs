@@ -372,7 +372,7 @@ impl Template {
 
     fn read(&self, conn: &mut PgConnection) -> Result<ClonePlan> {
         let (found, members, references) = self.find(conn)?;
-        self.refuse(&found.addresses.not_given())?;
+        self.refuse(&found.addresses.not_allowed())?;
         let builder = build::Builder::new(&found);
         let rows = self.rows(conn, &builder.tables_with_columns())?;
         let steps = builder

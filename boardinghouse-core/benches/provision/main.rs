@@ -240,9 +240,6 @@ fn main() {
     let server = Server::builder()
         .durable(true)
         .setting("max_locks_per_transaction", "1024")
-        // What is compared runs one after the other: none of it beside a checkpoint.
-        .setting("checkpoint_timeout", "1h")
-        .setting("max_wal_size", "16GB")
         // A quarter of a small server's memory: the catalogs of 2,000 tenants do not fit into the default.
         .setting("shared_buffers", "1GB")
         .start()

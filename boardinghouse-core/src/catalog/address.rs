@@ -24,6 +24,15 @@ pub(crate) struct Owned {
     pub(crate) can_give: bool,
 }
 
+/// An object that only another role could create anew.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct NotOurs {
+    #[diesel(sql_type = Text)]
+    object: String,
+    #[diesel(sql_type = Text)]
+    why: String,
+}
+
 /// What is said about an object.
 #[derive(Debug, QueryableByName)]
 pub(crate) struct Comment {
@@ -81,14 +90,15 @@ pub(crate) struct SchemaItself {
 pub(crate) struct Addresses {
     pub(crate) schema: SchemaItself,
     pub(crate) owned: Vec<Owned>,
+    pub(crate) not_ours: Vec<NotOurs>,
     pub(crate) comments: Vec<Comment>,
     pub(crate) privileges: Vec<Privilege>,
     pub(crate) default_privileges: Vec<DefaultPrivilege>,
 }
 
 impl Addresses {
-    /// One line for each object whose clone could not be given to its owner.
-    pub(crate) fn not_given(&self) -> Vec<String> {
+    /// One line for each object whose clone the role could not create, or not give to its owner.
+    pub(crate) fn not_allowed(&self) -> Vec<String> {
         let schema = &self.schema;
         let itself = (!schema.can_give).then_some(("the schema itself", &schema.owner));
         let objects = self.owned.iter().filter(|owned| !owned.can_give);
@@ -101,6 +111,12 @@ impl Addresses {
                     schema.role
                 )
             })
+            .chain(self.not_ours.iter().map(|one| {
+                format!(
+                    "{}: {}, which {} cannot create",
+                    one.object, one.why, schema.role
+                )
+            }))
             .collect()
     }
 }
@@ -129,6 +145,7 @@ pub(crate) fn read(conn: &mut PgConnection, schema: u32, members: &Members) -> R
             .get_result(conn)
             .map_err(failed)?,
         owned: load!(owned()),
+        not_ours: load!(NOT_OURS),
         comments: load!(COMMENTS),
         privileges: load!(PRIVILEGES),
         default_privileges: sql_query(DEFAULT_PRIVILEGES)
@@ -295,6 +312,19 @@ fn owned() -> String {
         can_give("a.owner")
     )
 }
+
+/// PostgreSQL manual, CREATE FUNCTION and CREATE LANGUAGE.
+const NOT_OURS: &str = "
+    SELECT a.object, CASE WHEN p.proleakproof THEN 'a LEAKPROOF function'
+        ELSE 'a function in language ' || pg_catalog.quote_ident(l.lanname) END AS why
+    FROM address a
+    JOIN pg_catalog.pg_proc p ON p.oid = a.oid
+    JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+    JOIN pg_catalog.pg_roles r ON r.rolname = current_user AND NOT r.rolsuper
+    WHERE a.class = 'pg_catalog.pg_proc'::pg_catalog.regclass
+      AND (p.proleakproof OR p.prokind <> 'a' AND (
+          NOT l.lanpltrusted OR NOT pg_catalog.has_language_privilege(l.oid, 'USAGE')))
+    ORDER BY a.object";
 
 /// A column is called by its relation's name.
 const COMMENTS: &str = "

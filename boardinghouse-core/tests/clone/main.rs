@@ -297,6 +297,8 @@ fn an_owner_that_a_clone_cannot_be_given_to_is_named() {
          CREATE TABLE tmpl.ours (id integer); ALTER TABLE tmpl.ours OWNER TO {friend};
          CREATE TYPE tmpl.mood AS ENUM ('well'); ALTER TYPE tmpl.mood OWNER TO {other};
          CREATE FUNCTION tmpl.one() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+         CREATE FUNCTION tmpl.tight() RETURNS integer LANGUAGE sql LEAKPROOF AS 'SELECT 1';
+         CREATE FUNCTION tmpl.inner(integer) RETURNS integer LANGUAGE internal AS 'int4abs';
          SET ROLE {cloner}"
     ));
     let error = Template::new(schema("tmpl"))
@@ -307,6 +309,8 @@ fn an_owner_that_a_clone_cannot_be_given_to_is_named() {
     for line in [
         "TYPE mood: belongs to given_other",
         "FUNCTION one(): belongs to ",
+        "FUNCTION tight(): a LEAKPROOF function, which given_cloner cannot create",
+        "FUNCTION \"inner\"(integer): a function in language internal, which given_cloner cannot create",
     ] {
         assert!(message.contains(line), "no {line:?} in\n{message}");
     }
