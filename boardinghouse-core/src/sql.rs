@@ -215,9 +215,14 @@ pub(crate) fn is_proof(error: &DieselError) -> bool {
 
 /// Fails with a check violation unless the session is that of backend `pid`.
 pub(crate) fn prove_backend(pid: i32) -> String {
-    let verdict = format!(
-        "CASE WHEN pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {pid} THEN 1 ELSE 0 END"
-    );
+    prove_that(&format!(
+        "pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {pid}"
+    ))
+}
+
+/// Fails with a proof unless the condition is true; NULL counts as false.
+fn prove_that(condition: &str) -> String {
+    let verdict = format!("CASE WHEN {condition} THEN 1 ELSE 0 END");
     format!("SELECT {};", proof(&verdict))
 }
 
@@ -579,20 +584,25 @@ pub(crate) fn rename_schema(schema: &SchemaName, new: &SchemaName) -> String {
 /// Creates the table in which a schema remembers its migrations, as Diesel does.
 pub(crate) fn create_history(schema: &SchemaName) -> String {
     format!(
-        "CREATE TABLE IF NOT EXISTS {}.__diesel_schema_migrations (\
+        "CREATE TABLE IF NOT EXISTS {} (\
          version VARCHAR(50) PRIMARY KEY NOT NULL, \
          run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)",
-        schema.quoted()
+        history(schema)
     )
+}
+
+/// The table in which a schema remembers its migrations.
+fn history(schema: &SchemaName) -> String {
+    format!("{}.__diesel_schema_migrations", schema.quoted())
 }
 
 /// The migrations of several schemas, each of which has the table: rows of schema and version.
 pub(crate) fn histories<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> String {
     let one = |schema: &SchemaName| {
         format!(
-            "SELECT {}::text AS schema_name, version::text FROM {}.__diesel_schema_migrations",
+            "SELECT {}::text AS schema_name, version::text FROM {}",
             schema.literal(),
-            schema.quoted()
+            history(schema)
         )
     };
     schemas

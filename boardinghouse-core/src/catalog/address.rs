@@ -140,11 +140,11 @@ pub(crate) fn read(conn: &mut PgConnection, schema: u32, members: &Members) -> R
         };
     }
     Ok(Addresses {
-        schema: sql_query(SCHEMA.replace("{can_give}", &can_give("n.nspowner")))
+        schema: sql_query(SCHEMA.replace("{give}", GIVE))
             .bind::<Oid, _>(schema)
             .get_result(conn)
             .map_err(failed)?,
-        owned: load!(owned()),
+        owned: load!(OWNED.replace("{give}", GIVE)),
         not_ours: load!(NOT_OURS),
         comments: load!(COMMENTS),
         privileges: load!(PRIVILEGES),
@@ -157,7 +157,8 @@ pub(crate) fn read(conn: &mut PgConnection, schema: u32, members: &Members) -> R
 
 const SCHEMA: &str = "
     SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(n.nspowner)) AS owner,
-           pg_catalog.quote_ident(current_user) AS role, {can_give} AS can_give
+           pg_catalog.quote_ident(current_user) AS role,
+           pg_catalog.pg_has_role(n.nspowner, {give}) AS can_give
     FROM pg_catalog.pg_namespace n WHERE n.oid = $1";
 
 /// Every member by its catalog (`$1`) and oid (`$2`): the words and the name by which a statement
@@ -291,27 +292,18 @@ const ADDRESSES: &str = r#"
         FROM pg_catalog.pg_namespace n WHERE n.oid = $3
     )"#;
 
-/// Whether the current role can make `owner` the owner of something (PostgreSQL manual, ALTER TABLE); to be a
-/// member is not enough from version 16.
-fn can_give(owner: &str) -> String {
-    format!(
-        "pg_catalog.pg_has_role({owner}, CASE
-             WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 160000
-             THEN 'MEMBER' ELSE 'SET' END)"
-    )
-}
-
-fn owned() -> String {
-    format!(
-        "
+const OWNED: &str = "
     SELECT a.object, pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.owner)) AS owner,
-        {} AS can_give
+           pg_catalog.pg_has_role(a.owner, {give}) AS can_give
     FROM address a
     WHERE a.owner <> (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = current_user)
-    ORDER BY a.object",
-        can_give("a.owner")
-    )
-}
+    ORDER BY a.object";
+
+/// What a role must have in another to make it the owner of something (PostgreSQL manual, ALTER TABLE): to be a
+/// member is not enough from version 16.
+const GIVE: &str = "CASE
+    WHEN pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 160000
+    THEN 'MEMBER' ELSE 'SET' END";
 
 /// PostgreSQL manual, CREATE FUNCTION and CREATE LANGUAGE.
 const NOT_OURS: &str = "

@@ -165,7 +165,8 @@ impl<'a> Batch<'a> {
         // Whose table runs code is visited alone: here that would be on the path of the last.
         let at_once = !self.soils && count.is_none() && self.visits.len() > 1;
         if at_once {
-            text += &fleet::prove_histories(self.visits.iter().filter_map(|visit| visit.member));
+            let members = self.visits.iter().filter_map(|visit| visit.member);
+            text += &fleet::prove_histories(members.map(|(_, schema)| schema));
         }
         for visit in &self.visits {
             if self.soils {

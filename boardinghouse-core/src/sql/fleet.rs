@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{Claim, Literal, RESET, SET_DIESELS, path, proof};
+use super::{Claim, Literal, RESET, SET_DIESELS, history, path, proof, prove_that};
 use crate::{lock, names::SchemaName};
 
 /// What is to be written into a schema's own table of migrations.
@@ -27,11 +27,9 @@ pub(crate) fn note_versions(
     let table = history(schema);
     let mut text = String::new();
     if let Some(count) = count {
-        let verdict = format!(
-            "CASE WHEN (SELECT pg_catalog.count(*) FROM {table}) OPERATOR(pg_catalog.=) {count} \
-             THEN 1 ELSE 0 END"
-        );
-        let _ = write!(text, "SELECT {};", proof(&verdict));
+        text += &prove_that(&format!(
+            "(SELECT pg_catalog.count(*) FROM {table}) OPERATOR(pg_catalog.=) {count}"
+        ));
     }
     if !versions.forgotten.is_empty() {
         let _ = write!(
@@ -52,13 +50,12 @@ pub(crate) fn note_versions(
             list(versions, "", "")
         ),
     };
-    let verdict = format!(
-        "CASE WHEN {} OPERATOR(pg_catalog.=) 0 AND {} OPERATOR(pg_catalog.=) {} THEN 1 ELSE 0 END",
+    text += &prove_that(&format!(
+        "{} OPERATOR(pg_catalog.=) 0 AND {} OPERATOR(pg_catalog.=) {}",
         count(versions.forgotten),
         count(versions.remembered),
         versions.remembered.len()
-    );
-    let _ = write!(text, "SELECT {};", proof(&verdict));
+    ));
     text
 }
 
@@ -79,25 +76,19 @@ pub(crate) fn remember_in_all<'a>(
     }
 }
 
-/// Fails with a proof where the table of migrations of one of these schemas, by incarnation and number, may
-/// run code when it is written to.
-pub(crate) fn prove_histories(members: impl IntoIterator<Item = (i64, u32)>) -> String {
-    let numbers: Vec<String> = members
-        .into_iter()
-        .map(|(_, number)| format!("'{number}'"))
-        .collect();
-    let wrong = format!(
-        "EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = '__diesel_schema_migrations' \
-         AND relnamespace IN ({}) AND (relkind <> 'r' OR relhastriggers OR relhasrules OR relrowsecurity \
-         OR relchecks <> 0 OR relnatts <> 2))",
-        numbers.join(", ")
-    );
+/// Fails with a proof where the table of migrations of one of these schemas, by their numbers, may run code when
+/// it is written to.
+pub(crate) fn prove_histories(schemas: impl IntoIterator<Item = u32>) -> String {
+    let one = |number: u32| format!("'{number}'");
+    let numbers: Vec<String> = schemas.into_iter().map(one).collect();
     match numbers.is_empty() {
         true => String::new(),
-        false => format!(
-            "SELECT {};",
-            proof(&format!("CASE WHEN {wrong} THEN 0 ELSE 1 END"))
-        ),
+        false => prove_that(&format!(
+            "NOT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = '__diesel_schema_migrations' \
+             AND relnamespace IN ({}) AND (relkind <> 'r' OR relhastriggers OR relhasrules OR relrowsecurity \
+             OR relchecks <> 0 OR relnatts <> 2))",
+            numbers.join(", ")
+        )),
     }
 }
 
@@ -107,10 +98,6 @@ fn remember(schema: &SchemaName, versions: &[String]) -> String {
         history(schema),
         list(versions, "(", ")")
     )
-}
-
-fn history(schema: &SchemaName) -> String {
-    format!("{}.__diesel_schema_migrations", schema.quoted())
 }
 
 fn list(versions: &[String], begin: &str, end: &str) -> String {
@@ -176,18 +163,14 @@ pub(crate) fn prove<'a>(schemas: impl IntoIterator<Item = (&'a SchemaName, u32)>
             format!("({}, '{number}'::oid)", Literal(&quoted))
         })
         .collect();
-    let wrong = format!(
-        "EXISTS (SELECT FROM (VALUES {}) AS v (name, number) \
-         WHERE pg_catalog.to_regnamespace(name)::oid IS DISTINCT FROM number \
-         OR NOT pg_catalog.has_schema_privilege(number, 'USAGE'))",
-        rows.join(", ")
-    );
     match rows.is_empty() {
         true => String::new(),
-        false => format!(
-            "SELECT {};",
-            proof(&format!("CASE WHEN {wrong} THEN 0 ELSE 1 END"))
-        ),
+        false => prove_that(&format!(
+            "NOT EXISTS (SELECT FROM (VALUES {}) AS v (name, number) \
+             WHERE pg_catalog.to_regnamespace(name)::oid IS DISTINCT FROM number \
+             OR NOT pg_catalog.has_schema_privilege(number, 'USAGE'))",
+            rows.join(", ")
+        )),
     }
 }
 
@@ -205,9 +188,9 @@ pub(crate) fn reset_between_visits(lock_timeout: Duration) -> String {
 
 /// Fails with a proof unless the transaction is the one that [`begin_visits`] began.
 pub(crate) fn same_transaction() -> String {
-    let open = "CASE WHEN pg_catalog.current_setting('boardinghouse.visits', true) \
-                OPERATOR(pg_catalog.=) 'open' THEN 1 ELSE 0 END";
-    format!("SELECT {};", proof(open))
+    prove_that(
+        "pg_catalog.current_setting('boardinghouse.visits', true) OPERATOR(pg_catalog.=) 'open'",
+    )
 }
 
 /// Tells every process that what it knows of tenants is to be read again.

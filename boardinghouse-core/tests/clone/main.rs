@@ -250,15 +250,20 @@ fn of_two_that_create_a_schema_at_once_one_is_told_that_it_exists() {
     assert_eq!(error.kind(), ErrorKind::SchemaExists);
 }
 
-#[test]
-fn a_template_is_refused_with_the_whole_list() {
-    let mut db = Database::new("refused");
-    db.run(include_str!("refused.sql"));
+/// Why schema `tmpl` cannot be cloned.
+fn refusal(db: &mut Database) -> String {
     let error = Template::new(schema("tmpl"))
         .compile(&mut db.conn)
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
-    let message = error.to_string();
+    error.to_string()
+}
+
+#[test]
+fn a_template_is_refused_with_the_whole_list() {
+    let mut db = Database::new("refused");
+    db.run(include_str!("refused.sql"));
+    let message = refusal(&mut db);
     for line in [
         "foreign table tmpl.far: foreign tables",
         "type tmpl.shell: a shell type",
@@ -301,11 +306,7 @@ fn an_owner_that_a_clone_cannot_be_given_to_is_named() {
          CREATE FUNCTION tmpl.inner(integer) RETURNS integer LANGUAGE internal AS 'int4abs';
          SET ROLE {cloner}"
     ));
-    let error = Template::new(schema("tmpl"))
-        .compile(&mut db.conn)
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TemplateUnsupported);
-    let message = error.to_string();
+    let message = refusal(&mut db);
     for line in [
         "TYPE mood: belongs to given_other",
         "FUNCTION one(): belongs to ",
