@@ -1,6 +1,6 @@
 //! The plan that is kept: never used for a template that has changed.
 
-use boardinghouse_core::{NewTenant, Provisioner, SchemaName, Template};
+use boardinghouse_core::{ErrorKind, NewTenant, Provisioner, SchemaName, Template};
 use boardinghouse_tests::{TestDb, add_note, tenant};
 use diesel::{Connection, PgConnection};
 
@@ -149,6 +149,52 @@ fn a_template_that_is_dropped_and_made_again_is_another_one() {
         .unwrap();
     assert_eq!(db.tables("two"), db.tables("__template__"));
     add_note(&mut pool.get(&tenant(&pool, "two")).unwrap(), "x").unwrap();
+}
+
+/// It is nobody's row but that of the dependency which says so.
+#[test]
+fn an_object_that_an_extension_takes_is_seen() {
+    for taken in [
+        "ALTER EXTENSION plpgsql ADD TABLE __template__.part",
+        "ALTER FUNCTION __template__.one() DEPENDS ON EXTENSION plpgsql",
+        "ALTER TRIGGER touched ON __template__.part DEPENDS ON EXTENSION plpgsql",
+    ] {
+        let db = TestDb::new();
+        db.sql(TEMPLATE);
+        let provisioner = Provisioner::new(db.pool(1));
+        provisioner
+            .create(&NewTenant::new("one".parse().unwrap()))
+            .unwrap();
+        db.sql(taken);
+        let refused = provisioner
+            .create(&NewTenant::new("two".parse().unwrap()))
+            .unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::TemplateUnsupported, "{taken}");
+    }
+}
+
+/// A plan of another name for what the template uses would not run.
+#[test]
+fn a_role_that_gets_another_name_is_seen() {
+    let db = TestDb::new();
+    let [old, new] = ["plans_role_before", "plans_role_after"];
+    db.sql(&format!(
+        "CREATE ROLE {old}; GRANT SELECT ON __template__.notes TO {old}"
+    ));
+    let provisioner = Provisioner::new(db.pool(1));
+    provisioner
+        .create(&NewTenant::new("one".parse().unwrap()))
+        .unwrap();
+    db.sql(&format!("ALTER ROLE {old} RENAME TO {new}"));
+    provisioner
+        .create(&NewTenant::new("two".parse().unwrap()))
+        .unwrap();
+    let acl = |schema: &str| {
+        db.value(&format!(
+            "SELECT relacl::text FROM pg_class WHERE oid = '{schema}.notes'::regclass"
+        ))
+    };
+    assert_eq!(acl("two"), acl("one"));
 }
 
 /// What clones bring with them is in the same catalogs.

@@ -6,8 +6,12 @@
 //! schema; to take it costs a fraction of reading the definitions.
 
 use diesel::{
-    Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection,
-    result::Error as DieselError, sql_query, sql_types::Text,
+    Connection, PgConnection, QueryableByName, RunQueryDsl,
+    connection::SimpleConnection,
+    pg::Pg,
+    result::Error as DieselError,
+    sql_query,
+    sql_types::{Bool, Oid, Text},
 };
 
 use super::data::{Contents, sequence_positions, versions_of_rows};
@@ -35,10 +39,44 @@ pub(crate) struct Question {
     pub(crate) sql: String,
 }
 
+/// What the objects of a schema depend on that is not in it. It is part of what a look at the schema asks for, so
+/// that a look need not search for it: as long as no object is another, they depend on the same.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outside {
+    /// Each with the catalog that it is in.
+    objects: Vec<(u32, u32)>,
+    roles: Vec<u32>,
+}
+
+impl Outside {
+    pub(crate) fn read(
+        conn: &mut PgConnection,
+        schema: &SchemaName,
+        holds: &Contents,
+    ) -> Result<Self> {
+        #[derive(QueryableByName)]
+        struct Used {
+            #[diesel(sql_type = Oid)]
+            class: u32,
+            #[diesel(sql_type = Oid)]
+            oid: u32,
+            #[diesel(sql_type = Bool)]
+            is_role: bool,
+        }
+        let sql = format!("{}{OUTSIDE}", objects(schema, holds));
+        let used: Vec<Used> = ask(conn, &sql, "look what the template uses")?;
+        let (roles, objects): (Vec<Used>, Vec<Used>) = used.into_iter().partition(|u| u.is_role);
+        Ok(Self {
+            objects: objects.iter().map(|u| (u.class, u.oid)).collect(),
+            roles: roles.iter().map(|u| u.oid).collect(),
+        })
+    }
+}
+
 impl Question {
-    /// `holds` is what the schema held when it was last read. A table without rows must not get its first page,
-    /// and no other catalog an object of it.
-    pub(crate) fn new(schema: &SchemaName, holds: &Contents) -> Self {
+    /// `holds` is what the schema held when it was last read, and `outside` what it used. A table without rows
+    /// must not get its first page, and no other catalog an object of it.
+    pub(crate) fn new(schema: &SchemaName, holds: &Contents, outside: &Outside) -> Self {
         let rows = versions_of_rows(schema, &holds.tables);
         let positions = sequence_positions(schema, &holds.sequences);
         let data = [rows, positions].concat();
@@ -46,49 +84,76 @@ impl Question {
             true => "NULL".to_owned(),
             false => format!("ARRAY[{}]", data.join(", ")),
         };
-        let tables: Vec<String> = holds
-            .tables
-            .iter()
-            .map(|t| Literal(t).to_string())
-            .collect();
-        let others = OTHERS
-            .iter()
-            .filter(|(of, ..)| holds.catalogs.iter().any(|held| held == of))
-            .map(|(_, catalog, oid, sub, own)| {
-                format!(
-                    "\n  UNION ALL SELECT '{catalog}'::regclass, r.{oid}, {sub}, r.xmin::text || r.ctid::text \
-                     FROM more, {catalog} r WHERE {own}"
-                )
-            });
-        let sql = FINGERPRINT
-            .replace("{others}", &others.collect::<String>())
+        let answer = ANSWER
             .replace("{library}", &Literal(env!("CARGO_PKG_VERSION")).to_string())
             .replace("{schema}", &schema.literal().to_string())
-            .replace("{tables}", &tables.join(", "))
+            .replace(
+                "{classes}",
+                &list(outside.objects.iter().map(|(class, _)| class)),
+            )
+            .replace("{oids}", &list(outside.objects.iter().map(|(_, oid)| oid)))
+            .replace("{roles}", &list(&outside.roles))
             .replace("{data}", &data);
+        let sql = format!("{}, {DESCRIBED}, {BELONGS}{answer}", objects(schema, holds));
         Self { sql }
     }
 }
 
 /// The answer. The path and everything else in the session stay as they were.
 pub(crate) fn read(conn: &mut PgConnection, question: &Question) -> Result<Fingerprint> {
-    let mut answer = None;
+    let sql = format!("SELECT ({}) AS fingerprint", question.sql);
+    let task = "look whether the template has changed";
+    let mut rows: Vec<Hash> = ask(conn, &sql, task)?;
+    rows.pop()
+        .map(|row| Fingerprint(row.fingerprint))
+        .ok_or_else(|| Error::database(task, DieselError::NotFound))
+}
+
+/// What a query says on the path of the catalogs, which it leaves again.
+fn ask<R>(conn: &mut PgConnection, sql: &str, task: &'static str) -> Result<Vec<R>>
+where
+    R: QueryableByName<Pg> + 'static,
+{
+    let mut answer = Vec::new();
     // Ended by a rollback, which takes the path back.
     let ended = conn.transaction::<(), DieselError, _>(|conn| {
         conn.batch_execute("SET LOCAL search_path TO pg_catalog, pg_temp; SET LOCAL jit TO off")?;
-        answer = Some(
-            sql_query(format!("SELECT ({}) AS fingerprint", question.sql))
-                .get_result::<Hash>(conn)?,
-        );
+        answer = sql_query(sql).load(conn)?;
         Err(DieselError::RollbackTransaction)
     });
-    match (answer, ended) {
-        (Some(row), Err(DieselError::RollbackTransaction)) => Ok(Fingerprint(row.fingerprint)),
-        (_, ended) => Err(Error::database(
-            "look whether the template has changed",
+    match ended {
+        Err(DieselError::RollbackTransaction) => Ok(answer),
+        ended => Err(Error::database(
+            task,
             ended.err().unwrap_or(DieselError::NotFound),
         )),
     }
+}
+
+/// The oids, as the inside of the literal of an array.
+fn list<'a>(oids: impl IntoIterator<Item = &'a u32>) -> String {
+    let oids: Vec<String> = oids.into_iter().map(u32::to_string).collect();
+    format!("{{{}}}", oids.join(","))
+}
+
+/// The beginning of a query: all rows of the catalogs that a plan is made of, as `line` and `part`, and the
+/// objects among them.
+fn objects(schema: &SchemaName, holds: &Contents) -> String {
+    let tables = holds.tables.iter();
+    let tables: Vec<String> = tables.map(|t| Literal(t).to_string()).collect();
+    let others = OTHERS
+        .iter()
+        .filter(|(of, ..)| holds.catalogs.iter().any(|held| held == of))
+        .map(|(_, catalog, oid, sub, own)| {
+            format!(
+                "\n  UNION ALL SELECT '{catalog}'::regclass, r.{oid}, {sub}, r.xmin::text || r.ctid::text \
+                 FROM more, {catalog} r WHERE {own}"
+            )
+        });
+    OBJECTS
+        .replace("{others}", &others.collect::<String>())
+        .replace("{schema}", &schema.literal().to_string())
+        .replace("{tables}", &tables.join(", "))
 }
 
 /// Rows that are only asked for where the schema has such objects: the catalog that the objects are in, that of
@@ -120,7 +185,7 @@ const OTHERS: [(&str, &str, &str, &str, &str); 17] = [
 /// one too few. Sums do not depend on the order of the rows, which need not be sorted then; that other rows
 /// come to the same two has a chance of one in 2^128. Only what is an object, and so among the `line`s, can be
 /// described, owned, or depend on something.
-const FINGERPRINT: &str = "
+const OBJECTS: &str = "
 WITH schema AS MATERIALIZED (
     SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = {schema}
 ), own AS MATERIALIZED (
@@ -184,7 +249,9 @@ WITH schema AS MATERIALIZED (
     WHERE r.seqrelid = ANY (more.rels)
 ), object AS MATERIALIZED (
     SELECT class, oid FROM line
-), described AS MATERIALIZED (
+)";
+
+const DESCRIBED: &str = "described AS MATERIALIZED (
     SELECT l.class, l.oid, d.objsubid AS sub, d.version
     FROM object l, LATERAL (
         SELECT d.objsubid, d.xmin::text || d.ctid::text AS version FROM pg_description d
@@ -192,15 +259,37 @@ WITH schema AS MATERIALIZED (
   UNION ALL
     SELECT l.class, l.oid, s.objsubid, s.label FROM pg_seclabel s
     JOIN object l ON s.objoid = l.oid AND s.classoid = l.class
-), used AS MATERIALIZED (
-    SELECT DISTINCT d.refclassid AS class, d.refobjid AS oid, d.deptype IN ('e', 'x') AS extension
-    FROM object l, more, LATERAL (
-        SELECT d.* FROM pg_depend d WHERE d.classid = l.class AND d.objid = l.oid
-        AND d.refobjid >= 16384 OFFSET 0) d
-    WHERE d.refobjid <> ALL (more.own || more.indexes || more.row_types || more.composites)
-      AND d.refclassid <> 'pg_namespace'::regclass
-      AND (d.refclassid, d.refobjid) NOT IN (SELECT x.class, x.oid FROM object x)
-)
+)";
+
+/// What the objects use that is not in the schema. Who belongs to an extension is asked at every look.
+const OUTSIDE: &str = "
+SELECT DISTINCT d.refclassid AS class, d.refobjid AS oid, false AS is_role
+FROM object l, more, LATERAL (
+    SELECT d.* FROM pg_depend d WHERE d.classid = l.class AND d.objid = l.oid
+    AND d.refobjid >= 16384 AND d.deptype NOT IN ('e', 'x') OFFSET 0) d
+WHERE d.refobjid <> ALL (more.own || more.indexes || more.row_types || more.composites)
+  AND d.refclassid <> 'pg_namespace'::regclass
+  AND (d.refclassid, d.refobjid) NOT IN (SELECT x.class, x.oid FROM object x)
+UNION
+SELECT r.refclassid, r.refobjid, true
+FROM object l, LATERAL (
+    SELECT r.* FROM pg_shdepend r
+    WHERE r.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND r.classid = l.class AND r.objid = l.oid AND r.refclassid = 'pg_authid'::regclass
+    OFFSET 0) r
+ORDER BY 3, 1, 2";
+
+/// Extensions that an object of the schema belongs to, or depends on: `ALTER EXTENSION … ADD` and
+/// `… DEPENDS ON EXTENSION` write in no other row than this.
+const BELONGS: &str = "belongs AS MATERIALIZED (
+    SELECT l.class, l.oid, d.deptype, e.extname
+    FROM pg_extension e
+    JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+     AND d.deptype IN ('e', 'x')
+    JOIN object l ON l.class = d.classid AND l.oid = d.objid
+)";
+
+const ANSWER: &str = "
 SELECT encode(sha256(convert_to(concat_ws(' ',
     current_database(), current_user, current_setting('server_version_num'),
     (SELECT timeline_id FROM pg_control_checkpoint()), {library}, {schema},
@@ -208,14 +297,13 @@ SELECT encode(sha256(convert_to(concat_ws(' ',
          sum(hashtextextended(version, (class::bigint << 32) + oid::bigint)),
          sum(hashtextextended(version, (oid::bigint << 32) + coalesce(sub, -1))))
      FROM (SELECT * FROM line UNION ALL SELECT * FROM part UNION ALL SELECT * FROM described) l),
-    (SELECT string_agg(concat_ws(' ', class, oid, extension, i.identity), ',' ORDER BY class, oid, extension)
-     FROM used, pg_identify_object(used.class, used.oid, 0) i),
-    (SELECT string_agg(concat_ws(' ', rolname, oid), ',' ORDER BY oid) FROM pg_roles WHERE oid IN (
-        SELECT r.refobjid FROM object l, LATERAL (
-            SELECT r.refobjid FROM pg_shdepend r
-            WHERE r.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-              AND r.classid = l.class AND r.objid = l.oid AND r.refclassid = 'pg_authid'::regclass
-            OFFSET 0) r)),
+    (SELECT string_agg(concat_ws(' ', class, oid, deptype, extname), ',' ORDER BY class, oid, deptype, extname)
+     FROM belongs),
+    (SELECT string_agg(concat_ws(' ', class, used.oid, i.identity), ',' ORDER BY class, used.oid)
+     FROM unnest('{classes}'::oid[], '{oids}'::oid[]) used (class, oid),
+          pg_identify_object(used.class, used.oid, 0) i),
+    (SELECT string_agg(concat_ws(' ', rolname, oid), ',' ORDER BY oid) FROM pg_roles
+     WHERE oid = ANY ('{roles}'::oid[])),
     (SELECT string_agg(DISTINCT class::text, ' ') FROM own),
     (SELECT string_agg(item, ',') FROM unnest({data}::text[]) item)
 ), 'UTF8')), 'hex')";

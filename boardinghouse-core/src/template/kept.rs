@@ -14,7 +14,7 @@ use super::{ClonePlan, MOST_TRIES, Template};
 use crate::{
     catalog::{
         data,
-        fingerprint::{self, Fingerprint, Question},
+        fingerprint::{self, Fingerprint, Outside, Question},
     },
     error::{Error, ErrorKind, Result},
     names::SchemaName,
@@ -25,6 +25,7 @@ use crate::{
 pub(crate) struct Known {
     plan: ClonePlan,
     fingerprint: Fingerprint,
+    outside: Outside,
 }
 
 impl Known {
@@ -55,7 +56,7 @@ impl Known {
 
     /// How to ask whether the template is still what it was.
     pub(crate) fn question(&self) -> Question {
-        Question::new(self.plan.source(), self.plan.holds())
+        Question::new(self.plan.source(), self.plan.holds(), &self.outside)
     }
 
     pub(crate) fn plan(&self) -> &ClonePlan {
@@ -101,7 +102,8 @@ impl KeptPlans {
     pub(crate) fn renew(&self, conn: &mut PgConnection, template: &Template) -> Result<Arc<Known>> {
         for _ in 0..MOST_TRIES {
             let holds = data::contents(conn, template.schema())?;
-            let question = Question::new(template.schema(), &holds);
+            let outside = Outside::read(conn, template.schema(), &holds)?;
+            let question = Question::new(template.schema(), &holds, &outside);
             let fingerprint = fingerprint::read(conn, &question)?;
             let kept = registry_plan(conn, template.schema(), &fingerprint)?;
             let is_new = kept.is_none();
@@ -109,13 +111,18 @@ impl KeptPlans {
                 Some(plan) => plan,
                 None => template.compile(conn)?,
             };
-            if *plan.holds() != holds {
+            if *plan.holds() != holds || Outside::read(conn, template.schema(), &holds)? != outside
+            {
                 continue;
             }
             if is_new {
                 keep_in_registry(conn, &plan, &fingerprint)?;
             }
-            let known = Arc::new(Known { plan, fingerprint });
+            let known = Arc::new(Known {
+                plan,
+                fingerprint,
+                outside,
+            });
             self.plans()
                 .insert(template.schema().clone(), Arc::clone(&known));
             return Ok(known);
