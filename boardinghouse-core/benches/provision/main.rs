@@ -3,7 +3,8 @@
 //! Every figure is a ratio to a rival that was measured in the same round. `BOARDINGHOUSE_BENCH_ROUNDS`
 //! sizes the run; `BOARDINGHOUSE_BENCH_FLEET` says how many tenants there are in the end (2000).
 //!
-//! The server writes to disk, as in production (`fsync` on).
+//! The server writes to disk, as in production (`fsync` on). What is created stays until the end: after many
+//! files were deleted, a file system takes longer for new ones (ext4 passes over what was deleted lately).
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 
 #[path = "../common/backend.rs"]
@@ -82,13 +83,7 @@ impl Bench {
         SchemaName::parse(&format!("b{}", self.next)).unwrap()
     }
 
-    fn drop(&mut self, schema: &SchemaName) {
-        self.conn
-            .batch_execute(&format!("DROP SCHEMA {} CASCADE", schema.as_str()))
-            .unwrap();
-    }
-
-    /// The time and the server's CPU time of one clone by the library; the clone is dropped again.
+    /// The time and the server's CPU time of one clone by the library.
     fn clone(&mut self, compiled: bool) -> (Duration, Duration) {
         let name = self.name();
         let template = Template::new(SchemaName::existing("__template__").unwrap());
@@ -96,9 +91,7 @@ impl Bench {
         let (begun, cpu) = (Instant::now(), backend::cpu());
         let plan = plan.unwrap_or_else(|| template.compile(&mut self.conn).unwrap());
         plan.apply(&mut self.conn, &name).unwrap();
-        let took = (begun.elapsed(), backend::cpu().saturating_sub(cpu));
-        self.drop(&name);
-        took
+        (begun.elapsed(), backend::cpu().saturating_sub(cpu))
     }
 
     /// The same by the template's own dump, sent as one message.
@@ -107,9 +100,7 @@ impl Bench {
         let script = self.dump.as_ref().unwrap().replace(PLACE, name.as_str());
         let (begun, cpu) = (Instant::now(), backend::cpu());
         self.conn.batch_execute(&script).unwrap();
-        let took = (begun.elapsed(), backend::cpu().saturating_sub(cpu));
-        self.drop(&name);
-        took
+        (begun.elapsed(), backend::cpu().saturating_sub(cpu))
     }
 
     /// A tenant, with its row.
@@ -117,12 +108,8 @@ impl Bench {
         let name = self.name();
         let id: TenantId = name.as_str().parse().unwrap();
         let begun = Instant::now();
-        self.provisioner
-            .create(&NewTenant::new(id.clone()))
-            .unwrap();
-        let took = begun.elapsed();
-        self.provisioner.delete(&id).unwrap();
-        took
+        self.provisioner.create(&NewTenant::new(id)).unwrap();
+        begun.elapsed()
     }
 
     /// What `diesel_migrations` does in a new schema.
@@ -137,9 +124,7 @@ impl Bench {
             .unwrap();
         run_migrations(&mut self.conn, &self.migrations);
         self.conn.batch_execute("RESET search_path").unwrap();
-        let took = begun.elapsed();
-        self.drop(&name);
-        took
+        begun.elapsed()
     }
 
     /// More tenants, which stay. They are measured from a session that has seen none of them, on a server that
@@ -253,8 +238,6 @@ fn main() {
     if bench.dump.is_none() {
         println!("no pg_dump beside the server: set PG_DUMP for the rows that need it");
     }
-    // As a server is that has run for a while: after the first checkpoint all that syncs takes longer.
-    bench.conn.batch_execute("CHECKPOINT").unwrap();
     let alone = rows(&mut table, &mut bench, count, "1 tenant", None);
     migrations(&mut table, &mut bench, count);
     trips(&mut table, &server);
@@ -282,7 +265,7 @@ fn rows(
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); 4];
     let with_floor = bench.dump.is_some();
     for round in 0..=count {
-        // The order changes with every round: what comes after a drop pays for it.
+        // The order changes with every round.
         let mut took = [(Duration::ZERO, Duration::ZERO); 4];
         for turn in 0..4 {
             let way = (turn + round) % 4;
