@@ -480,7 +480,8 @@ pub(crate) fn reclaim_tenant(fingerprint: &str) -> String {
     )
 }
 
-/// `tenant` is a query that writes a tenant's row; `$2` is its schema.
+/// `tenant` is a query that writes a tenant's row; `$2` is its schema. None is taken where the first that would do
+/// is named by a tenant's row, whoever wrote it: to ask that of all that wait takes as long as all tenants.
 fn with_ready_schema(tenant: &str, fingerprint: &str) -> String {
     format!(
         "WITH {tenant}, template AS MATERIALIZED (
@@ -492,9 +493,9 @@ fn with_ready_schema(tenant: &str, fingerprint: &str) -> String {
                    AND EXISTS (SELECT FROM tenant)
                    AND r.schema_name = '__ready_' || r.id
                    AND to_regnamespace(r.schema_name) IS NOT NULL
-                   AND NOT EXISTS (SELECT FROM boardinghouse.tenants t
-                                   WHERE lower(t.schema_name) = lower(r.schema_name))
                  ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+               AND NOT EXISTS (SELECT FROM boardinghouse.tenants t
+                               WHERE lower(t.schema_name) = lower(ready_schemas.schema_name))
              RETURNING schema_name
          )
          SELECT epoch, incarnation, to_regnamespace(quote_ident($2)) IS NOT NULL AS schema_exists,

@@ -142,17 +142,22 @@ impl Bench {
                 });
             }
         });
-        let mut conn = PgConnection::establish(url).unwrap();
-        conn.batch_execute("ANALYZE").unwrap();
-        // The catalogs that have grown.
-        conn.batch_execute(
-            "VACUUM pg_class, pg_attribute, pg_attrdef, pg_constraint, pg_depend, pg_index, pg_trigger, pg_type",
-        )
-        .unwrap();
-        conn.batch_execute("CHECKPOINT").unwrap();
-        wait_for_autovacuum(&mut conn);
+        settle(url);
         self.conn = PgConnection::establish(url).unwrap();
     }
+}
+
+/// Sees to it that the server is at rest.
+fn settle(url: &str) {
+    let mut conn = PgConnection::establish(url).unwrap();
+    conn.batch_execute("ANALYZE").unwrap();
+    // The catalogs that have grown.
+    conn.batch_execute(
+        "VACUUM pg_class, pg_attribute, pg_attrdef, pg_constraint, pg_depend, pg_index, pg_trigger, pg_type",
+    )
+    .unwrap();
+    conn.batch_execute("CHECKPOINT").unwrap();
+    wait_for_autovacuum(&mut conn);
 }
 
 /// Until nobody vacuums any more, for so many seconds at the most.
@@ -386,14 +391,15 @@ fn trips(table: &mut Table, server: &Server) {
 
 /// What a claim takes, on loopback.
 fn claims(table: &mut Table, server: &Server) {
-    const CLAIMS: usize = 100;
-    let pool = TenantPool::builder()
-        .max_size(1)
-        .without_listener()
-        .build(server.url())
-        .unwrap();
-    let provisioner = Provisioner::new(pool);
-    provisioner.keep_ready(CLAIMS + 1).unwrap();
+    const CLAIMS: usize = 300;
+    // Those who fill and those who claim are different processes.
+    let process = || {
+        let pool = TenantPool::builder().max_size(1).without_listener();
+        Provisioner::new(pool.build(server.url()).unwrap())
+    };
+    process().keep_ready(CLAIMS + 1).unwrap();
+    settle(server.url());
+    let provisioner = process();
     let mut times: Vec<f64> = (0..=CLAIMS)
         .map(|number| {
             let new = NewTenant::new(format!("claim{number}").parse().unwrap());
@@ -405,7 +411,8 @@ fn claims(table: &mut Table, server: &Server) {
         .collect();
     times.sort_by(f64::total_cmp);
     let p99 = Spread {
-        median: times[CLAIMS * 99 / 100],
+        // All but one of a hundred take no longer.
+        median: times[CLAIMS * 99 / 100 - 1],
         min: times[0],
         max: times[CLAIMS - 1],
     };
