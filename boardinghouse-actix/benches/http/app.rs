@@ -7,7 +7,7 @@ use std::{
 };
 
 use actix_web::{
-    App, HttpServer,
+    App, HttpRequest, HttpServer,
     dev::ServerHandle,
     error::ErrorInternalServerError,
     rt::System,
@@ -20,11 +20,14 @@ use diesel::{
     pg::Pg,
     prelude::*,
     r2d2::{ConnectionManager, Pool},
-    sql_types::Integer,
+    sql_types::{Integer, Nullable, Text},
 };
 use serde::Serialize;
 
-use crate::schema::{notes, plans, users};
+use crate::{
+    qualified::Qualified,
+    schema::{notes, plans, users},
+};
 
 /// The rival's pool.
 pub(crate) type Plain = Pool<ConnectionManager<PgConnection>>;
@@ -83,6 +86,33 @@ async fn of_nobody(pool: Data<Plain>) -> actix_web::Result<Json<Page>> {
     Ok(Json(page))
 }
 
+/// As `of_nobody`, of the tenant that the host names, by statements that name its schema.
+async fn of_a_schema(pool: Data<Plain>, request: HttpRequest) -> actix_web::Result<Json<Page>> {
+    let host = request.connection_info().host().to_owned();
+    let read = web::block(move || {
+        let schema = host.split('.').next().unwrap_or_default();
+        let mut conn = pool.get().map_err(|error| error.to_string())?;
+        qualified(&mut conn, schema).map_err(|error| error.to_string())
+    });
+    let page = read.await?.map_err(ErrorInternalServerError)?;
+    Ok(Json(page))
+}
+
+/// The texts of Diesel for [`page`].
+fn qualified(conn: &mut PgConnection, schema: &str) -> QueryResult<Page> {
+    type Notes = (Integer, Text, Nullable<Text>);
+    let notes = format!(
+        "SELECT notes.id, notes.body, users.email FROM {schema}.notes \
+         LEFT OUTER JOIN users ON notes.author_id = users.id ORDER BY notes.id"
+    );
+    let plans = "SELECT plans.name, plans.price_cents FROM plans ORDER BY plans.price_cents";
+    Ok(Page {
+        tenant: schema.to_owned(),
+        notes: Qualified::<i32, Integer, Notes>::new(&notes, None).load(conn)?,
+        plans: Qualified::<i32, Integer, (Text, Integer)>::new(plans, None).load(conn)?,
+    })
+}
+
 /// Waits for whoever holds advisory lock 1.
 async fn slow(db: TenantDb) -> Result<String, Error> {
     let lock = "(SELECT 1 FROM (SELECT pg_advisory_xact_lock_shared(1)) AS locked)";
@@ -111,6 +141,7 @@ pub(crate) fn with_tenants(tenancy: Tenancy) -> Served {
     })
 }
 
+/// `/notes` is of one schema, `/qualified` of that of a tenant.
 pub(crate) fn without_tenants(pool: Plain) -> Served {
     let pool = Data::new(pool);
     serve(move |listener| {
@@ -118,6 +149,7 @@ pub(crate) fn without_tenants(pool: Plain) -> Served {
             App::new()
                 .app_data(pool.clone())
                 .route("/notes", web::get().to(of_nobody))
+                .route("/qualified", web::get().to(of_a_schema))
                 .route("/healthz", web::get().to(async || "ok"))
         };
         HttpServer::new(app)

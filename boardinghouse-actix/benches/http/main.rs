@@ -12,12 +12,18 @@ mod client;
 mod count;
 #[path = "../../../boardinghouse-core/benches/common/measure.rs"]
 mod measure;
+#[path = "../../../boardinghouse-core/benches/common/qualified.rs"]
+mod qualified;
 #[path = "../../examples/saas/schema.rs"]
 mod schema;
 #[path = "../../../boardinghouse-core/benches/common/zipf.rs"]
 mod zipf;
 
-use std::{cell::RefCell, thread, time::Instant};
+use std::{
+    cell::RefCell,
+    thread,
+    time::{Duration, Instant},
+};
 
 use boardinghouse_actix::{HostTable, PathPrefix, Subdomain, Tenancy};
 use boardinghouse_core::{
@@ -62,10 +68,12 @@ fn main() {
     );
     let ours = ours(&server);
     let rival = rival(&server);
+    let floor = without_tenants(plain(server.url()));
     let mut table = Table::default();
     let requests = Requests::new();
-    throughput(&mut table, &requests, &ours, &rival, count, turns);
-    drop(rival);
+    let served = [&ours, &rival, &floor];
+    throughput(&mut table, &requests, served, count, turns);
+    drop((rival, floor));
     queries(&mut table, &requests, &server, turns);
     slow(
         &mut table,
@@ -80,6 +88,8 @@ fn main() {
 struct Requests {
     zipf: Zipf,
     texts: Vec<String>,
+    /// The same of the floor.
+    qualified: Vec<String>,
     /// What the answer must hold.
     marks: Vec<String>,
 }
@@ -91,6 +101,9 @@ impl Requests {
             texts: (0..TENANTS)
                 .map(|n| get(&format!("t{n}.localhost"), "/notes"))
                 .collect(),
+            qualified: (0..TENANTS)
+                .map(|n| get(&format!("t{n}.localhost"), "/qualified"))
+                .collect(),
             marks: (0..TENANTS)
                 .map(|n| {
                     format!("{{\"tenant\":\"t{n}\",\"notes\":[{{\"id\":1,\"body\":\"t{n} note 1\"")
@@ -100,18 +113,18 @@ impl Requests {
     }
 
     /// Asks as the fleet is asked, and looks whether each got its own.
-    fn to_tenants(&self, load: &mut Load, turns: usize) -> std::time::Duration {
+    fn to_tenants(&self, load: &mut Load, texts: &[String], turns: usize) -> Duration {
         load.run(
             turns,
-            |turn| &self.texts[self.zipf.draw(turn)],
+            |turn| &texts[self.zipf.draw(turn)],
             |turn, body| assert!(body.starts_with(self.marks[self.zipf.draw(turn)].as_bytes())),
         )
     }
 
     /// Each tenant in turn, so often that as a rule each connection of the pool has seen each.
-    fn warm_up(&self, load: &mut Load) {
+    fn warm_up(load: &mut Load, texts: &[String]) {
         let all = TENANTS * CONNECTIONS as usize * 10;
-        load.run(all, |turn| &self.texts[turn % TENANTS], |_, _| ());
+        load.run(all, |turn| &texts[turn % TENANTS], |_, _| ());
     }
 }
 
@@ -154,13 +167,13 @@ fn rival(server: &Server) -> Served {
     conn.run_pending_migrations(TENANT).unwrap();
     conn.batch_execute(NOTES).unwrap();
     analyze(&url);
+    without_tenants(plain(&url))
+}
+
+fn plain(url: &str) -> Plain {
     let manager = diesel::r2d2::ConnectionManager::new(url);
-    without_tenants(
-        Plain::builder()
-            .max_size(CONNECTIONS)
-            .build(manager)
-            .unwrap(),
-    )
+    let pool = Plain::builder().max_size(CONNECTIONS);
+    pool.build(manager).unwrap()
 }
 
 /// Autovacuum would do it in the midst of a run, and every session would plan its statements anew.
@@ -172,15 +185,17 @@ fn analyze(url: &str) {
 fn throughput(
     table: &mut Table,
     requests: &Requests,
-    ours: &Served,
-    rival: &Served,
+    served: [&Served; 3],
     count: usize,
     turns: usize,
 ) {
-    let connections = CONNECTIONS as usize;
-    let mut to_ours = Load::connect(ours.at, connections);
-    let mut to_rival = Load::connect(rival.at, connections);
-    requests.warm_up(&mut to_ours);
+    let connect = |to: &Served| Load::connect(to.at, CONNECTIONS as usize);
+    // Who is not asked for five seconds hangs up.
+    let mut to_floor = connect(served[2]);
+    Requests::warm_up(&mut to_floor, &requests.qualified);
+    let mut to_ours = connect(served[0]);
+    Requests::warm_up(&mut to_ours, &requests.texts);
+    let [mut to_rival, mut to_floor] = [connect(served[1]), connect(served[2])];
     let latencies = RefCell::new([Vec::new(), Vec::new()]);
     let note = |way: usize, load: &Load| {
         let both = [percentile(&load.took, 50), percentile(&load.took, 99)];
@@ -188,7 +203,7 @@ fn throughput(
     };
     let mut ways: Vec<Way<'_>> = vec![
         Box::new(|| {
-            let elapsed = requests.to_tenants(&mut to_ours, turns);
+            let elapsed = requests.to_tenants(&mut to_ours, &requests.texts, turns);
             note(0, &to_ours);
             elapsed
         }),
@@ -200,6 +215,7 @@ fn throughput(
             note(1, &to_rival);
             elapsed
         }),
+        Box::new(|| requests.to_tenants(&mut to_floor, &requests.qualified, turns)),
     ];
     let times = rounds(count, &mut ways);
     let cpu = |way: &mut Way<'_>| {
@@ -209,7 +225,7 @@ fn throughput(
         let after = now();
         [0, 1].map(|of| (after[of] - before[of]).as_secs_f64() * 1e6 / turns as f64)
     };
-    let [with, without] = [cpu(&mut ways[0]), cpu(&mut ways[1])];
+    let [with, without, floor] = [0, 1, 2].map(|way| cpu(&mut ways[way]));
     drop(ways);
     table.row(
         "1 requests/s of /notes, 100 tenants by Zipf, 8 connections",
@@ -218,15 +234,23 @@ fn throughput(
         ratio(&times[1], &times[0]),
         "the same handler on a plain r2d2 pool without tenants",
     );
+    table.row(
+        "  by statements that name the schema: no Tenancy, no path, no proof",
+        Target::None,
+        ratio(&times[1], &times[2]),
+        "the same handler on a plain r2d2 pool without tenants",
+    );
     let per_second = |way: usize| turns as f64 / Spread::of(times[way].clone()).median;
     table.note(&format!(
-        "{:.0} requests/s against {:.0}",
+        "{:.0} requests/s against {:.0}, and {:.0} by name of the schema",
         per_second(0),
-        per_second(1)
+        per_second(1),
+        per_second(2)
     ));
     table.note(&format!(
-        "CPU a request: PostgreSQL {:.0} us against {:.0}, servers and client {:.0} us against {:.0}",
-        with[0], without[0], with[1], without[1]
+        "CPU a request: PostgreSQL {:.0} us against {:.0} and {:.0}, \
+         servers and client {:.0} us against {:.0} and {:.0}",
+        with[0], without[0], floor[0], with[1], without[1], floor[1]
     ));
     for (way, name) in [(0, "through Tenancy"), (1, "without tenants")] {
         // Without that of warming up.
@@ -244,13 +268,13 @@ fn queries(table: &mut Table, requests: &Requests, server: &Server, turns: usize
     let counted = count::queries();
     let served = with_tenants(tenancy(server));
     let mut load = Load::connect(served.at, CONNECTIONS as usize);
-    requests.warm_up(&mut load);
+    Requests::warm_up(&mut load, &requests.texts);
     let before = counted.read();
     assert!(
         before.of_the_registry > 0,
         "the tenants were looked up once"
     );
-    requests.to_tenants(&mut load, turns);
+    requests.to_tenants(&mut load, &requests.texts, turns);
     let after = counted.read();
     assert!(
         after.all - before.all >= turns * 2,
@@ -277,7 +301,8 @@ fn slow(table: &mut Table, requests: &Requests, server: &Server, times: usize) {
     let pool = tenancy.registry().pool().clone();
     let served = with_tenants(tenancy);
     // Looking a tenant up for the first time takes a connection, too.
-    requests.warm_up(&mut Load::connect(served.at, CONNECTIONS as usize));
+    let mut load = Load::connect(served.at, CONNECTIONS as usize);
+    Requests::warm_up(&mut load, &requests.texts);
     let mut lock = PgConnection::establish(server.url()).unwrap();
     lock.batch_execute("SELECT pg_advisory_lock(1)").unwrap();
     let took = thread::scope(|scope| {

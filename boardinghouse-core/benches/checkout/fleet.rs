@@ -6,7 +6,10 @@ use diesel::{
     pg::Pg,
     prelude::*,
     r2d2::{ConnectionManager, Pool},
+    sql_types::{BigInt, Integer, Text},
 };
+
+use crate::qualified::Qualified;
 
 /// The rival's pool.
 pub(crate) type Plain = Pool<ConnectionManager<PgConnection>>;
@@ -99,6 +102,26 @@ where
     let both: (i32, String) = by_key.select((notes::id, notes::body)).first(conn).unwrap();
     let count: i64 = by_key.count().get_result(conn).unwrap();
     assert!(author == tag && both.0 == tag && count == 1);
+}
+
+/// The texts of the five, with the schema in each.
+pub(crate) fn five_texts(tenant: &Tenant) -> [String; 5] {
+    ["body", "author", "tag", "id, body", "count(*)"]
+        .map(|what| format!("SELECT {what} FROM {}.notes WHERE id = ", tenant.schema()))
+}
+
+/// The same five selects, by their texts.
+pub(crate) fn five_qualified(conn: &mut PgConnection, texts: &[String; 5], turn: usize) {
+    fn one<ST>(text: &str, turn: usize) -> Qualified<'_, i32, Integer, ST> {
+        Qualified::new(text, Some(key(turn)))
+    }
+    let [body, author, tag, both, count] = texts;
+    let body: String = one::<Text>(body, turn).get_result(conn).unwrap();
+    let author: i32 = one::<Integer>(author, turn).get_result(conn).unwrap();
+    let tag: i32 = one::<Integer>(tag, turn).get_result(conn).unwrap();
+    let both: (i32, String) = one::<(Integer, Text)>(both, turn).get_result(conn).unwrap();
+    let count: i64 = one::<BigInt>(count, turn).get_result(conn).unwrap();
+    assert!(body.starts_with("note") && author == tag && both.0 == tag && count == 1);
 }
 
 fn key(turn: usize) -> i32 {

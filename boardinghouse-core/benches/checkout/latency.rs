@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use boardinghouse_core::TenantPool;
-use diesel::connection::SimpleConnection;
+use diesel::{Connection as _, PgConnection, connection::SimpleConnection};
 
 use crate::{
     fleet::{self, naive, plain, select, set_path},
@@ -42,6 +42,7 @@ pub(crate) fn rows(
     let ours = TenantPool::builder().max_size(1).build(url).unwrap();
     let rival = plain(url, 1);
     let paths: Vec<String> = tenants.iter().map(set_path).collect();
+    let mut bare = PgConnection::establish(url).unwrap();
     let (n, rival, ours, tenants, paths) = (iterations, &rival, &ours, &tenants, &paths);
 
     if wanted("1") {
@@ -49,6 +50,7 @@ pub(crate) fn rows(
             Box::new(|| without_drop(n, |_| rival.get().unwrap())),
             Box::new(|| without_drop(n, |i| ours.get(&tenants[i % 2]).unwrap())),
             Box::new(|| without_drop(n, |i| ours.get(&tenants[i % 100]).unwrap())),
+            Box::new(|| without_drop(n, |i| bare.batch_execute(&paths[i % 2]).unwrap())),
         ];
         let times = rounds(count, &mut ways);
         let name = |what: &str| format!("1 {transport}: get, tenant changes every time, {what}");
@@ -56,6 +58,9 @@ pub(crate) fn rows(
         let (two, hundred) = (ratio(&times[1], &times[0]), ratio(&times[2], &times[0]));
         table.row(&name("2 tenants"), Target::AtMost(1.5), two, against);
         table.row(&name("100 tenants"), Target::None, hundred, against);
+        let set = ratio(&times[3], &times[0]);
+        let name = format!("  {transport}: SET search_path alone, no pool, no proof");
+        table.row(&name, Target::None, set, against);
     }
     if wanted("2") {
         let work = "SELECT 1";
@@ -89,6 +94,7 @@ pub(crate) fn rows(
         table.row(&name, Target::None, ratio(&times[3], &times[2]), against);
     }
     if wanted("3") {
+        drop(naive(rival, &paths[0]));
         let mut ways: Vec<Way<'_>> = vec![
             Box::new(|| all(n, |i| select(&mut rival.get().unwrap(), i))),
             Box::new(|| all(n, |i| select(&mut ours.get(&tenants[0]).unwrap(), i))),

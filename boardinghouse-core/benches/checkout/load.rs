@@ -1,15 +1,19 @@
 //! What a pool does under load: rows 4, 5 and 8.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use boardinghouse_core::TenantPool;
+use diesel::{Connection as _, PgConnection};
 
 use crate::{
     backend,
-    fleet::{self, five_selects, naive, plain, select, set_path},
+    fleet::{self, five_qualified, five_selects, five_texts, naive, plain, select, set_path},
     measure::{Spread, Table, Target, Way, ratio, rounds},
     zipf::Zipf,
 };
@@ -54,6 +58,22 @@ pub(crate) fn alternating(
     let (ours, same) = (build(), build());
     let rival = plain(url, CONNECTIONS);
     let paths: Vec<String> = tenants.iter().map(set_path).collect();
+    let texts: Vec<_> = tenants.iter().map(five_texts).collect();
+    // One a thread, without any pool.
+    let bare: Vec<_> = (0..THREADS)
+        .map(|_| Mutex::new(PgConnection::establish(url).unwrap()))
+        .collect();
+    for conn in &bare {
+        let mut conn = conn.lock().unwrap();
+        for text in &texts {
+            five_qualified(&mut conn, text, 1);
+        }
+    }
+    // Whichever is free: there are as many as threads.
+    let floor = |turn: usize, tenant: usize| {
+        let mut conn = bare.iter().cycle().find_map(|one| one.try_lock().ok());
+        five_qualified(conn.as_mut().unwrap(), &texts[tenant], turn);
+    };
     // Every connection has seen every tenant.
     for pool in [&ours, &same] {
         for tenant in &tenants {
@@ -80,6 +100,8 @@ pub(crate) fn alternating(
                 five_selects(&mut naive(&rival, &paths[i % 100]), i);
             })
         }),
+        Box::new(|| threads(THREADS, n, |i| floor(i, i % 100))),
+        Box::new(|| threads(THREADS, n, |i| floor(i, 0))),
     ];
     let times = rounds(count, &mut ways);
     let mut cpu = |way: usize| {
@@ -95,12 +117,24 @@ pub(crate) fn alternating(
             ratio(&times[0], &times[1]),
             "the same, always the same tenant",
         );
+        table.row(
+            "  the selects alone, which name the schema: no checkout, no path",
+            Target::None,
+            ratio(&times[3], &times[4]),
+            "the same, always the same tenant",
+        );
     }
     if wanted("5") {
         table.row(
             "5 the same",
             Target::AtMost(0.65),
             ratio(&times[0], &times[2]),
+            "plain PgConnection + SET, tenants alternating",
+        );
+        table.row(
+            "  the selects alone, which name the schema: no checkout, no path",
+            Target::None,
+            ratio(&times[3], &times[2]),
             "plain PgConnection + SET, tenants alternating",
         );
     }

@@ -15,6 +15,8 @@ mod measure;
 mod memory;
 #[path = "../common/proxy.rs"]
 mod proxy;
+#[path = "../common/qualified.rs"]
+mod qualified;
 mod wire;
 #[path = "../common/zipf.rs"]
 mod zipf;
