@@ -153,6 +153,30 @@ fn a_tenants_schema_never_waits() {
     assert_eq!(db.value("SELECT body FROM __ready_1.notes"), "secret of x");
 }
 
+/// A name says nothing: somebody may have made another schema under it.
+#[test]
+fn a_schema_that_took_the_name_of_one_that_waits_is_left_alone() {
+    let db = TestDb::new();
+    let pool = db.pool(2);
+    let provisioner = Provisioner::new(pool.clone());
+    let made = provisioner.keep_ready(1).unwrap().created;
+    assert_eq!(made, [SchemaName::existing("__ready_1").unwrap()]);
+    db.sql(
+        "DROP SCHEMA __ready_1 CASCADE; CREATE SCHEMA __ready_1;
+         CREATE TABLE __ready_1.notes (LIKE __template__.notes INCLUDING ALL);
+         INSERT INTO __ready_1.notes (body) VALUES ('of somebody')",
+    );
+    assert_eq!(provisioner.ready_schemas().unwrap().stale, made);
+    let one = provisioner.create(&new("one")).unwrap();
+    assert_eq!(bodies(&mut pool.get(&one).unwrap()).unwrap(), [""; 0]);
+    assert_eq!(provisioner.drain_ready().unwrap().dropped, []);
+    assert_eq!(db.value("SELECT body FROM __ready_1.notes"), "of somebody");
+    assert_eq!(
+        db.value("SELECT count(*) FROM boardinghouse.ready_schemas"),
+        "0"
+    );
+}
+
 /// Acceptance: eight claim from a pool of fifty.
 #[test]
 fn no_schema_is_handed_out_twice() {

@@ -62,6 +62,7 @@ pub mod boardinghouse {
             schema_name -> Text,
             fingerprint -> Text,
             created_at -> Timestamptz,
+            schema_oid -> Nullable<Oid>,
         }
     }
 

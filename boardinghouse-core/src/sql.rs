@@ -492,7 +492,7 @@ fn with_ready_schema(tenant: &str, fingerprint: &str) -> String {
                  WHERE r.fingerprint = (SELECT fingerprint FROM template)
                    AND EXISTS (SELECT FROM tenant)
                    AND r.schema_name = '__ready_' || r.id
-                   AND to_regnamespace(r.schema_name) IS NOT NULL
+                   AND to_regnamespace(r.schema_name)::oid = r.schema_oid
                  ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
                AND NOT EXISTS (SELECT FROM boardinghouse.tenants t
                                WHERE lower(t.schema_name) = lower(ready_schemas.schema_name))

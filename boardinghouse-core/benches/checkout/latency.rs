@@ -3,11 +3,17 @@
 use std::time::{Duration, Instant};
 
 use boardinghouse_core::TenantPool;
-use diesel::{Connection as _, PgConnection, connection::SimpleConnection};
+use diesel::{
+    Connection as _, PgConnection, RunQueryDsl as _,
+    connection::SimpleConnection,
+    dsl::sql,
+    sql_types::{Integer, Oid},
+};
 
 use crate::{
     fleet::{self, naive, plain, select, set_path},
     measure::{Table, Target, Way, ratio, rounds},
+    qualified::Qualified,
 };
 
 /// How long `work` takes for so many turns.
@@ -95,9 +101,22 @@ pub(crate) fn rows(
     }
     if wanted("3") {
         drop(naive(rival, &paths[0]));
+        // What a hit asks: whether the path still leads to the schema.
+        bare.batch_execute(&paths[0]).unwrap();
+        let oid = sql::<Oid>("'notes'::pg_catalog.regclass::pg_catalog.oid");
+        let oid: u32 = diesel::select(oid).get_result(&mut bare).unwrap();
+        let question =
+            format!("SELECT WHERE pg_catalog.pg_table_is_visible('{oid}'::pg_catalog.oid)");
+        let question = Qualified::<i32, Integer, Integer>::new(&question, None);
         let mut ways: Vec<Way<'_>> = vec![
             Box::new(|| all(n, |i| select(&mut rival.get().unwrap(), i))),
             Box::new(|| all(n, |i| select(&mut ours.get(&tenants[0]).unwrap(), i))),
+            Box::new(|| {
+                all(n, |i| {
+                    bare.execute_returning_count(&question).unwrap();
+                    select(&mut bare, i);
+                })
+            }),
         ];
         let times = rounds(count, &mut ways);
         let name = format!("3 {transport}: affinity hit + one indexed select, get to drop");
@@ -108,5 +127,7 @@ pub(crate) fn rows(
             ratio(&times[1], &times[0]),
             against,
         );
+        let name = format!("  {transport}: the question and the select alone, no pool");
+        table.row(&name, Target::None, ratio(&times[2], &times[0]), against);
     }
 }

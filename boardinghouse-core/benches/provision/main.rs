@@ -354,6 +354,13 @@ fn migrations(table: &mut Table, bench: &mut Bench, count: usize) {
     let mut ways: Vec<Way<'_>> = vec![
         Box::new(|| bench.borrow_mut().migrate()),
         Box::new(|| bench.borrow_mut().clone(true).0),
+        Box::new(|| {
+            let mut bench = bench.borrow_mut();
+            match bench.dump {
+                Some(_) => bench.floor().0,
+                None => Duration::ZERO,
+            }
+        }),
     ];
     let times = rounds(count, &mut ways);
     table.row(
@@ -361,6 +368,13 @@ fn migrations(table: &mut Table, bench: &mut Bench, count: usize) {
         Target::AtLeast(3.0),
         ratio(&times[0], &times[1]),
         "clone, plan compiled",
+    );
+    let against = "the template's own pg_dump DDL as one message";
+    table.row(
+        "  the same",
+        Target::None,
+        ratio(&times[0], &times[2]),
+        against,
     );
 }
 

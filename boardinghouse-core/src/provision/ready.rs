@@ -42,9 +42,11 @@ struct ReadyRow {
     id: i64,
     #[diesel(sql_type = sql_types::Text)]
     schema_name: String,
-    /// None where the schema is gone.
+    /// None where the schema is gone, or another has its name.
     #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
     fingerprint: Option<String>,
+    #[diesel(sql_type = sql_types::Nullable<sql_types::Oid>)]
+    schema_oid: Option<u32>,
 }
 
 impl ReadyRow {
@@ -56,12 +58,16 @@ impl ReadyRow {
         SchemaName::existing(&self.schema_name)
     }
 
-    /// What we call the schema of this row. One with another name was written by somebody else: it is neither
-    /// handed out nor dropped.
+    /// What we call the schema of this row. One with another name was written by somebody else, and one with
+    /// another number is somebody else's: neither is handed out or dropped.
     fn own_name(&self) -> Result<SchemaName> {
-        // No tenant's schema begins so.
-        SchemaName::existing(&format!("__ready_{}", self.id))
+        own_name(self.id)
     }
+}
+
+fn own_name(id: i64) -> Result<SchemaName> {
+    // No tenant's schema begins so.
+    SchemaName::existing(&format!("__ready_{id}"))
 }
 
 impl Provisioner {
@@ -205,19 +211,24 @@ impl Provisioner {
         if there >= count {
             return Ok((there, None));
         }
-        let row: ReadyRow = sql_query(
-            "INSERT INTO boardinghouse.ready_schemas (id, schema_name, fingerprint)
-             OVERRIDING SYSTEM VALUE
-             SELECT n, '__ready_' || n, $1
-             FROM pg_catalog.nextval(
-                 pg_catalog.pg_get_serial_sequence('boardinghouse.ready_schemas', 'id')) AS n
-             RETURNING id, schema_name, fingerprint",
-        )
-        .bind::<sql_types::Text, _>(known.fingerprint())
+        let failed = |error| Error::database("register a schema that waits for a tenant", error);
+        let id: i64 = diesel::select(diesel::dsl::sql::<sql_types::BigInt>(
+            "pg_catalog.nextval(pg_catalog.pg_get_serial_sequence('boardinghouse.ready_schemas', 'id'))",
+        ))
         .get_result(conn)
-        .map_err(|error| Error::database("register a schema that waits for a tenant", error))?;
-        let schema = row.own_name()?;
+        .map_err(failed)?;
+        let schema = own_name(id)?;
         known.plan().apply(conn, &schema)?;
+        sql_query(
+            "INSERT INTO boardinghouse.ready_schemas (id, schema_name, fingerprint, schema_oid)
+             OVERRIDING SYSTEM VALUE
+             VALUES ($1, $2, $3, pg_catalog.to_regnamespace($2))",
+        )
+        .bind::<sql_types::BigInt, _>(id)
+        .bind::<sql_types::Text, _>(schema.as_str())
+        .bind::<sql_types::Text, _>(known.fingerprint())
+        .execute(conn)
+        .map_err(failed)?;
         Ok((there + 1, Some(schema)))
     }
 
@@ -232,16 +243,17 @@ impl Provisioner {
                      AND NOT EXISTS (SELECT FROM boardinghouse.tenants
                                      WHERE lower(tenants.schema_name) = lower($1))
                      FOR UPDATE SKIP LOCKED)
-                 RETURNING id, schema_name, fingerprint",
+                 RETURNING id, schema_name, fingerprint, schema_oid",
                 )
                 .bind::<sql_types::Text, _>(schema.as_str())
                 .get_result::<ReadyRow>(conn)
                 .optional()
                 .map_err(|error| Error::database("take a schema that waits for a tenant", error))?;
                 let Some(mine) = mine else { return Ok(false) };
-                let exists = catalog::schema_oid(conn, schema)?.is_some();
-                let is_ours = mine.own_name()? == *schema;
-                if exists && is_ours {
+                let there = catalog::schema_oid(conn, schema)?;
+                let is_ours = mine.own_name()? == *schema
+                    && there.is_none_or(|there| mine.schema_oid == Some(there));
+                if there.is_some() && is_ours {
                     turn.take(conn, &sql::drop_schema(schema))?;
                 }
                 Ok(is_ours)
@@ -291,8 +303,9 @@ pub(super) fn forget(conn: &mut PgConnection, schema: &SchemaName) -> Result<()>
 /// Not those that a tenant's row names, whoever wrote it.
 fn rows(conn: &mut PgConnection) -> Result<Vec<ReadyRow>> {
     sql_query(
-        "SELECT id, schema_name,
-             CASE WHEN pg_catalog.to_regnamespace(pg_catalog.quote_ident(schema_name)) IS NOT NULL
+        "SELECT id, schema_name, schema_oid,
+             CASE WHEN pg_catalog.to_regnamespace(pg_catalog.quote_ident(schema_name))::pg_catalog.oid
+                       OPERATOR(pg_catalog.=) schema_oid
                   THEN fingerprint END AS fingerprint
          FROM boardinghouse.ready_schemas r
          WHERE NOT EXISTS (SELECT FROM boardinghouse.tenants t

@@ -90,12 +90,14 @@ mod phase {
     pub(super) const FOREIGN_KEY_OF_PARTITION: u8 = 18;
     pub(super) const FOREIGN_KEY: u8 = 19;
     pub(super) const POSITION: u8 = 20;
-    pub(super) const OWNER: u8 = 21;
-    pub(super) const PRIVILEGE: u8 = 22;
-    pub(super) const COMMENT: u8 = 23;
+    /// Who is to own an object must be allowed to create some.
+    pub(super) const PRIVILEGE_OF_SCHEMA: u8 = 21;
+    pub(super) const OWNER: u8 = 22;
+    pub(super) const PRIVILEGE: u8 = 23;
+    pub(super) const COMMENT: u8 = 24;
     /// Those lock tables that all tenants use until the end of the transaction.
-    pub(super) const SHARED_FOREIGN_KEY: u8 = 24;
-    pub(super) const LAST_COMMENT: u8 = 25;
+    pub(super) const SHARED_FOREIGN_KEY: u8 = 25;
+    pub(super) const LAST_COMMENT: u8 = 26;
 }
 
 /// Builds the graph of what is to be created.

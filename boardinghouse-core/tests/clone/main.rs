@@ -316,8 +316,27 @@ fn an_owner_that_a_clone_cannot_be_given_to_is_named() {
         assert!(message.contains(line), "no {line:?} in\n{message}");
     }
     assert!(!message.contains("ours"), "{message}");
+
+    // Who is given an object must be allowed to create one, which the schema's own grants say.
     db.run("RESET ROLE");
-    db.run("DROP SCHEMA tmpl CASCADE");
+    db.run(&format!(
+        "DROP TYPE tmpl.mood; DROP FUNCTION tmpl.one(), tmpl.tight(), tmpl.inner(integer);
+         DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO {cloner}', current_database()); END $$;
+         GRANT CREATE ON SCHEMA tmpl TO {friend}; SET ROLE {cloner}"
+    ));
+    let plan = db.compile();
+    db.apply(&plan, "dst");
+    let owned = format!("pg_get_userbyid(relowner) = '{friend}'");
+    assert_eq!(
+        db.number(&format!(
+            "SELECT count(*) AS n FROM pg_class WHERE oid = 'dst.ours'::regclass AND {owned}"
+        )),
+        1
+    );
+    db.run("RESET ROLE");
+    db.run(&format!(
+        "DROP SCHEMA tmpl, dst CASCADE; DROP OWNED BY {cloner}"
+    ));
     db.run(&format!("DROP ROLE {cloner}, {friend}, {other}"));
 }
 

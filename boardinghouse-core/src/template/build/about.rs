@@ -118,8 +118,10 @@ impl Builder<'_> {
                 names.join(", "),
                 grantable_name(&one.object)
             )));
+            let mut phase = phase::PRIVILEGE;
             if one.object == "SCHEMA" {
                 text.push(Fragment::Schema);
+                phase = phase::PRIVILEGE_OF_SCHEMA;
             }
             text.push(Fragment::Data(format!(" {to} {}{option}", one.grantee)));
             if !one.grantor.is_empty() {
@@ -127,13 +129,7 @@ impl Builder<'_> {
             }
             let statement = Statement::Draft(text);
             let name = format!("{position:09}");
-            self.node(
-                ObjectKind::Privilege,
-                phase::PRIVILEGE,
-                &name,
-                statement,
-                Vec::new(),
-            );
+            self.node(ObjectKind::Privilege, phase, &name, statement, Vec::new());
         }
     }
 }

@@ -1,0 +1,1 @@
+ALTER TABLE boardinghouse.ready_schemas DROP COLUMN schema_oid;
