@@ -3,21 +3,24 @@
 //! Identifiers and literals are quoted here, always, whatever they hold; every statement that has a
 //! name in it is put together here. Values go as bind parameters.
 
+mod checkout;
 mod confirm;
+mod create;
 pub(crate) mod fleet;
 pub(crate) mod relocate;
 
 use std::{
     fmt::{self, Write as _},
     sync::LazyLock,
-    time::Duration,
 };
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
+pub(crate) use checkout::{Claim, Mark, forget_proof, prove, set_path, tag};
 pub(crate) use confirm::{CONFIRM_SCHEMA, CONFIRM_TENANT};
+pub(crate) use create::{begin_clone, claim_tenant, reclaim_tenant, register_tenant};
 
-use crate::{lock, names::SchemaName};
+use crate::names::SchemaName;
 
 /// An identifier in double quotes, for use in SQL text
 /// (PostgreSQL manual, 4.1.1 "Identifiers and Key Words").
@@ -252,256 +255,6 @@ pub(crate) fn path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> Str
     }
     path.push_str("pg_temp");
     path
-}
-
-/// What a path is proven against.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Claim<'a> {
-    /// The schema that unqualified names are to be looked up in first.
-    pub(crate) schema: &'a SchemaName,
-    /// By what the schema is known again.
-    pub(crate) mark: Mark,
-    /// Whether the session also takes the lock that says that it uses the schema. It is refused where
-    /// somebody waits to drop or rename it.
-    pub(crate) in_use: bool,
-}
-
-/// By what a schema is known again, whatever its name was or will be. Numbers are never given twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// Its own number: a schema that was dropped and created anew has another.
-    pub(crate) schema: Option<u32>,
-    /// The number of a table in it.
-    pub(crate) table: Option<u32>,
-}
-
-impl Claim<'_> {
-    /// What is true when the path leads where it should; NULL counts as false.
-    ///
-    /// PostgreSQL takes any path, and skips what is missing or not to be used by the role; the next
-    /// query then reads the schema after it. So the server is asked where the path leads: whether a table
-    /// of the schema is what its bare name means, which is all in one; else whether the schema of that
-    /// name is the one, and what `current_schema()` is.
-    fn led(&self) -> String {
-        let name = self.schema.literal();
-        let here = format!("pg_catalog.current_schema() OPERATOR(pg_catalog.=) {name}");
-        match self.mark {
-            Mark {
-                table: Some(table), ..
-            } => format!("pg_catalog.pg_table_is_visible('{table}'::pg_catalog.oid)"),
-            Mark {
-                schema: Some(schema),
-                ..
-            } => {
-                let quoted = self.schema.quoted().to_string();
-                format!(
-                    "CASE WHEN pg_catalog.to_regnamespace({})::pg_catalog.oid \
-                     OPERATOR(pg_catalog.=) '{schema}'::pg_catalog.oid THEN {here} END",
-                    Literal(&quoted)
-                )
-            }
-            _ => here,
-        }
-    }
-
-    /// A number that is 1 when the path leads where it should, and 0 otherwise. What comes `first`, and
-    /// the lock, happen before the question.
-    ///
-    /// It is asked when the lock is held, so that nobody can drop or rename the schema between the two.
-    /// But a session answers from what it has cached, and hears of other sessions' changes when its
-    /// transaction begins, which was before, and when it opens a relation. So it is made to open one in
-    /// between: the function between the two opens the relation and does nothing else. CASE alone promises
-    /// an order (PostgreSQL manual, 4.2.14 "Expression Evaluation Rules").
-    fn verdict(&self, first: &str, lock: &str) -> String {
-        let mut verdict = format!("CASE {first}");
-        if self.in_use {
-            let _ = write!(
-                verdict,
-                "WHEN NOT pg_catalog.{lock}({}, pg_catalog.hashtext({})) THEN 0 \
-                 WHEN pg_catalog.pg_relation_is_updatable('pg_catalog.pg_namespace', false) \
-                 OPERATOR(pg_catalog.=) 0 THEN 0 ",
-                lock::IN_USE,
-                self.schema.literal()
-            );
-        }
-        let _ = write!(verdict, "WHEN {} THEN 1 ELSE 0 END", self.led());
-        verdict
-    }
-
-    /// Prepares, under `number`, the proof that [`prove`] runs: it gives back the locks of the checkout
-    /// before, takes its own, and divides by zero unless the path leads to the schema.
-    ///
-    /// A plan is made anew when it is run on another path than it was made for. This one is made, and
-    /// always run, on the path that it proves; so it is planned once for each tenant and connection, and
-    /// a checkout only runs it. It has no columns, which saves describing and sending them.
-    pub(crate) fn prepare_proof(&self, number: u32) -> String {
-        format!(
-            "PREPARE boardinghouse_proof_{number} AS SELECT WHERE 1 OPERATOR(pg_catalog./) {} \
-             OPERATOR(pg_catalog.=) 0",
-            self.verdict(
-                "WHEN pg_catalog.pg_advisory_unlock_all() IS NULL THEN 0 ",
-                SESSION_LOCK
-            )
-        )
-    }
-
-    /// One row, without columns, if the path still leads to the schema, in a session that has had the lock
-    /// since that was last proven.
-    pub(crate) fn still(&self) -> String {
-        format!("SELECT WHERE {}", self.led())
-    }
-
-    /// The proof as a statement of its own, which fails with a check violation: it tells a path that
-    /// leads elsewhere from every other failure.
-    pub(crate) fn diagnose(&self) -> String {
-        format!("SELECT {}", proof(&self.verdict("", SESSION_LOCK)))
-    }
-
-    /// Sets the path until the transaction ends, and proves it.
-    pub(crate) fn bind_transaction(&self, rest: &[&SchemaName]) -> String {
-        format!(
-            "SET LOCAL search_path TO {}; SELECT {}",
-            path(std::iter::once(self.schema).chain(rest.iter().copied())),
-            proof(&self.verdict("", "pg_try_advisory_xact_lock_shared"))
-        )
-    }
-}
-
-const SESSION_LOCK: &str = "pg_try_advisory_lock_shared";
-
-/// Runs the proof that was prepared under `number`.
-pub(crate) fn prove(number: u32) -> String {
-    format!("EXECUTE boardinghouse_proof_{number}")
-}
-
-/// Forgets the proof that was prepared under `number`.
-pub(crate) fn forget_proof(number: u32) -> String {
-    format!("DEALLOCATE boardinghouse_proof_{number}")
-}
-
-/// Sets the path.
-pub(crate) fn set_path<'a>(schemas: impl IntoIterator<Item = &'a SchemaName>) -> String {
-    format!("SET search_path TO {}", path(schemas))
-}
-
-/// The comment that names a schema and its epoch in front of each statement.
-///
-/// A name that could end the comment, or open another one, is written in hexadecimal digits.
-pub(crate) fn tag(schema: &SchemaName, epoch: i64) -> String {
-    let name = schema.as_str();
-    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        format!("/*{name}.{epoch}*/ ")
-    } else {
-        let digits: String = name.bytes().map(|b| format!("{b:02x}")).collect();
-        format!("/*x'{digits}'.{epoch}*/ ")
-    }
-}
-
-/// Begins the transaction in which `target` becomes a clone of one of `templates`: under `settings`, with a
-/// path that sees none of them. Fails with a proof unless it gets the right to write to the one, and to read
-/// the others.
-pub(crate) fn begin_clone(
-    templates: &[&SchemaName],
-    target: &SchemaName,
-    lock_timeout: Duration,
-    settings: &str,
-) -> String {
-    let try_lock = |function: &str, schema: &SchemaName| {
-        format!(
-            "pg_catalog.{function}({}, pg_catalog.hashtext({}))",
-            lock::SCHEMA,
-            schema.literal()
-        )
-    };
-    let readable: String = templates
-        .iter()
-        .map(|template| {
-            let locked = try_lock("pg_try_advisory_xact_lock_shared", template);
-            format!("WHEN NOT {locked} THEN 0 ")
-        })
-        .collect();
-    let locked = format!(
-        "CASE {readable}WHEN {} THEN 1 ELSE 0 END",
-        try_lock("pg_try_advisory_xact_lock", target),
-    );
-    format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED; {settings} SET LOCAL lock_timeout TO {}; \
-         SET LOCAL search_path TO pg_catalog, pg_temp; SELECT {}",
-        lock_timeout.as_millis().max(1),
-        proof(&locked)
-    )
-}
-
-/// Registers a tenant and its domains, takes a schema that waits for one, if there is one of the template as
-/// it is, and answers. `fingerprint` is an expression. The path must begin with `pg_catalog`.
-pub(crate) fn register_tenant(fingerprint: &str) -> String {
-    with_ready_schema(
-        "tenant AS (
-             INSERT INTO boardinghouse.tenants
-                 (id, schema_name, display_name, status, attributes, adopted, kind)
-             VALUES ($1, $2, $3, $4, $5, $6, $9) RETURNING id, epoch, incarnation
-         ), named AS (
-             INSERT INTO boardinghouse.domains (domain, folder, tenant_id, is_primary)
-             SELECT n.domain, n.folder, tenant.id, n.position = 1
-             FROM tenant, unnest($7, $8) WITH ORDINALITY AS n (domain, folder, position)
-         )",
-        fingerprint,
-    )
-}
-
-/// The same of a tenant that is registered already, and has no schema yet: it is ready then. No row where it
-/// is not, or no longer, so.
-pub(crate) fn claim_tenant(fingerprint: &str) -> String {
-    with_ready_schema(
-        "tenant AS (
-             UPDATE boardinghouse.tenants SET status = 'ready', adopted = false
-             WHERE incarnation = $1 AND schema_name = $2 AND status IN ('pending', 'failed')
-               AND kind IS NOT DISTINCT FROM $3
-             RETURNING epoch, incarnation
-         )",
-        fingerprint,
-    )
-}
-
-/// The same of a tenant whose schema has gone missing. No row where it is there, or is known to have another
-/// name.
-pub(crate) fn reclaim_tenant(fingerprint: &str) -> String {
-    with_ready_schema(
-        "tenant AS (
-             UPDATE boardinghouse.tenants SET epoch = DEFAULT
-             WHERE incarnation = $1 AND schema_name = $2 AND status IN ('ready', 'suspended')
-               AND kind IS NOT DISTINCT FROM $3 AND NOT adopted
-               AND to_regnamespace(quote_ident($2)) IS NULL
-               AND NOT EXISTS (SELECT FROM boardinghouse.ledger l
-                               JOIN pg_namespace n ON n.oid = l.schema_oid WHERE l.incarnation = $1)
-             RETURNING epoch, incarnation
-         )",
-        fingerprint,
-    )
-}
-
-/// `tenant` is a query that writes a tenant's row; `$2` is its schema. None is taken where the first that would do
-/// is named by a tenant's row, whoever wrote it: to ask that of all that wait takes as long as all tenants.
-fn with_ready_schema(tenant: &str, fingerprint: &str) -> String {
-    format!(
-        "WITH {tenant}, template AS MATERIALIZED (
-             SELECT ({fingerprint}) AS fingerprint
-         ), taken AS (
-             DELETE FROM boardinghouse.ready_schemas WHERE id = (
-                 SELECT r.id FROM boardinghouse.ready_schemas r
-                 WHERE r.fingerprint = (SELECT fingerprint FROM template)
-                   AND EXISTS (SELECT FROM tenant)
-                   AND r.schema_name = '__ready_' || r.id
-                   AND to_regnamespace(r.schema_name)::oid = r.schema_oid
-                 ORDER BY r.id LIMIT 1 FOR UPDATE SKIP LOCKED)
-               AND NOT EXISTS (SELECT FROM boardinghouse.tenants t
-                               WHERE lower(t.schema_name) = lower(ready_schemas.schema_name))
-             RETURNING schema_name
-         )
-         SELECT epoch, incarnation, to_regnamespace(quote_ident($2)) IS NOT NULL AS schema_exists,
-             template.fingerprint, (SELECT schema_name FROM taken) AS ready
-         FROM tenant, template"
-    )
 }
 
 /// Creates a database.
