@@ -14,7 +14,7 @@ fn initialising_twice_changes_nothing_the_second_time() {
     let pool = db.pool(1);
     assert!(!PgRegistry::new(pool.clone()).is_initialized().unwrap());
     let migrator = Migrator::new(pool.clone());
-    assert_eq!(migrator.init().unwrap().entries[0].applied.len(), 6);
+    assert_eq!(migrator.init().unwrap().entries[0].applied.len(), 7);
     // Any DDL of the second run would fail.
     db.sql("CREATE FUNCTION public.no() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'DDL'; END $$;
             CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION public.no()");
@@ -171,6 +171,9 @@ fn everything_works_with_other_names_for_the_shared_schema_and_the_template() {
 /// Puts the registry back to what the first release made of it.
 fn make_older(db: &TestDb) {
     db.sql(include_str!(
+        "../migrations/2026-11-29-000000_ready_numbers/down.sql"
+    ));
+    db.sql(include_str!(
         "../migrations/2026-11-28-200000_logins/down.sql"
     ));
     db.sql(include_str!(
@@ -254,7 +257,8 @@ fn a_registry_that_is_older_than_the_library_says_what_to_do() {
             "2026-11-24-120000_clones",
             "2026-11-28-000000_ledger",
             "2026-11-28-180000_people",
-            "2026-11-28-200000_logins"
+            "2026-11-28-200000_logins",
+            "2026-11-29-000000_ready_numbers"
         ]
     );
     assert_eq!(plan.targets.len(), 5);

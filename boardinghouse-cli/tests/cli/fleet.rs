@@ -65,6 +65,7 @@ fn a_dry_run_shows_the_plan_and_writes_nothing() {
                            2026-11-28-000000_ledger
                            2026-11-28-180000_people
                            2026-11-28-200000_logins
+                           2026-11-29-000000_ready_numbers
     shared schema public   2024-01-01-000000_plans
     template __template__  (the schema is missing)
                            2024-01-02-000000_notes
@@ -93,7 +94,7 @@ fn status_tells_what_each_schema_has_and_lacks() {
     let status = fixture.run(&["status"]).expect(0);
     insta::assert_snapshot!(status.stdout, @r"
     SCHEMA                 APPLIED  LATEST          PENDING
-    registry               6        20261128200000  -
+    registry               7        20261129000000  -
     shared schema public   1        20240101000000  -
     template __template__  1        20240102000000  2024-02-01-000000_next
     tenant a               2        20240201000000  -

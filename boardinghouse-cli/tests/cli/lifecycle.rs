@@ -106,6 +106,7 @@ fn a_tenant_is_suspended_and_resumed_as_often_as_one_likes() {
 fn a_registry_of_an_older_release_is_told_of_and_mended() {
     let fixture = Fixture::with_tenants(&["acme"]);
     for down in [
+        include_str!("../../../migrations/2026-11-29-000000_ready_numbers/down.sql"),
         include_str!("../../../migrations/2026-11-28-200000_logins/down.sql"),
         include_str!("../../../migrations/2026-11-28-180000_people/down.sql"),
         include_str!("../../../migrations/2026-11-28-000000_ledger/down.sql"),

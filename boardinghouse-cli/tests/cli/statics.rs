@@ -159,7 +159,7 @@ fn static_tenants_are_migrated_with_the_fleet_and_alone() {
     let status = fixture.run(&["status", "--check"]).expect(3);
     insta::assert_snapshot!(status.stdout, @r"
     SCHEMA                 APPLIED  LATEST          PENDING
-    registry               6        20261128200000  -
+    registry               7        20261129000000  -
     shared schema public   1        20240101000000  -
     static tenant blog     1        20240101000000  -
     static tenant www      1        20240101000000  2024-02-01-000000_menu
