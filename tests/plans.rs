@@ -151,6 +151,60 @@ fn a_template_that_is_dropped_and_made_again_is_another_one() {
     add_note(&mut pool.get(&tenant(&pool, "two")).unwrap(), "x").unwrap();
 }
 
+/// What the template uses has its own rows: a plan that was made before would make something else of them.
+#[test]
+fn what_is_changed_about_what_the_template_uses_is_in_the_next_tenant() {
+    const CHANGES: &[&str] = &[
+        "ALTER TYPE public.mo RENAME VALUE 'a' TO 'c'",
+        "ALTER TABLE public.o RENAME email TO old_email; ALTER TABLE public.o ADD email text",
+        "ALTER TABLE public.o RENAME id TO uid",
+        "ALTER TABLE public.o RENAME a TO c; ALTER TABLE public.o RENAME b TO a",
+        "ALTER TYPE public.pa RENAME ATTRIBUTE x TO z; ALTER TYPE public.pa RENAME ATTRIBUTE y TO x",
+        "ALTER SCHEMA plans_oth RENAME TO plans_other",
+    ];
+    let db = TestDb::new();
+    db.sql(
+        "CREATE SCHEMA plans_oth; CREATE TYPE public.mo AS ENUM ('a', 'b'); CREATE TYPE public.pa AS (x int, y int);
+         CREATE TABLE public.o (id int PRIMARY KEY, email text, a int, b int);
+         SET search_path TO __template__, public;
+         CREATE TABLE t (m public.mo DEFAULT 'a', p public.pa CHECK ((p).x > 0), x int REFERENCES public.o,
+                         s regnamespace DEFAULT 'plans_oth'::regnamespace);
+         CREATE VIEW v AS SELECT email FROM public.o;
+         CREATE POLICY seen ON t USING (x IN (SELECT o.a FROM public.o))",
+    );
+    let provisioner = Provisioner::new(db.pool(1));
+    let mut conn = db.connect();
+    let mut compiled = |schema: &SchemaName| {
+        let plan = Template::new(schema.clone()).compile(&mut conn).unwrap();
+        plan.steps().to_vec()
+    };
+    let template = SchemaName::existing("__template__").unwrap();
+    for (number, change) in std::iter::once(&"SELECT").chain(CHANGES).enumerate() {
+        // One that waits is out of date, too.
+        provisioner.keep_ready(1).unwrap();
+        db.sql(change);
+        let new = NewTenant::new(format!("t{number}").parse().unwrap());
+        let made = provisioner.create(&new).unwrap();
+        assert!(compiled(made.schema()) == compiled(&template), "{change}");
+    }
+
+    // What would lead back to the template is refused, however far away.
+    db.sql(
+        "CREATE VIEW public.far AS SELECT 1 AS x; CREATE VIEW public.near AS SELECT x FROM public.far;
+         CREATE VIEW __template__.w AS SELECT x FROM public.near",
+    );
+    let create = |id: &str| provisioner.create(&NewTenant::new(id.parse().unwrap()));
+    create("near").unwrap();
+    db.sql("CREATE OR REPLACE VIEW public.far AS SELECT x FROM __template__.t");
+    let refused = create("far").unwrap_err();
+    assert_eq!(
+        refused.kind(),
+        ErrorKind::TemplateUnsupported,
+        "{}",
+        refused.chain()
+    );
+}
+
 /// It is nobody's row but that of the dependency which says so.
 #[test]
 fn an_object_that_an_extension_takes_is_seen() {

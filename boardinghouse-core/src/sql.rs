@@ -18,7 +18,9 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 pub(crate) use checkout::{Claim, Mark, forget_proof, prove, set_path, tag};
 pub(crate) use confirm::{CONFIRM_SCHEMA, CONFIRM_TENANT};
-pub(crate) use create::{begin_clone, claim_tenant, reclaim_tenant, register_tenant};
+pub(crate) use create::{
+    begin_clone, claim_tenant, drop_ready_schema, reclaim_tenant, register_tenant,
+};
 
 use crate::names::SchemaName;
 

@@ -356,7 +356,8 @@ const PRIVILEGES: &str = r#", listed AS (
         SELECT l.*, coalesce(l.acl, pg_catalog.acldefault(l.acl_kind::"char", l.owner)) AS has,
             CASE WHEN l.acl_kind = 'c' THEN NULL::pg_catalog._aclitem ELSE coalesce(
                 (SELECT d.defaclacl FROM pg_catalog.pg_default_acl d
-                 JOIN pg_catalog.pg_roles r ON r.oid = d.defaclrole AND r.rolname = current_user
+                 JOIN pg_catalog.pg_roles r ON r.oid = d.defaclrole
+                  AND CASE l.acl_kind WHEN 'n' THEN r.oid = l.owner ELSE r.rolname = current_user END
                  WHERE d.defaclnamespace = 0
                    AND d.defaclobjtype = CASE l.acl_kind WHEN 's' THEN 'S' ELSE l.acl_kind END::"char"),
                 pg_catalog.acldefault(l.acl_kind::"char", l.owner)) END AS gets

@@ -11,7 +11,7 @@ use diesel::{
     pg::Pg,
     result::Error as DieselError,
     sql_query,
-    sql_types::{Bool, Oid, Text},
+    sql_types::{Oid, Text},
 };
 
 use super::data::{Contents, sequence_positions, versions_of_rows};
@@ -39,13 +39,18 @@ pub(crate) struct Question {
     pub(crate) sql: String,
 }
 
-/// What the objects of a schema depend on that is not in it. It is part of what a look at the schema asks for, so
-/// that a look need not search for it: as long as no object is another, they depend on the same.
+/// What the objects of a schema depend on that is not in it, and what that depends on. It is part of what a look at
+/// the schema asks for, so that a look need not search for it: as long as none of these is another, they depend on
+/// the same.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outside {
     /// Each with the catalog that it is in.
     objects: Vec<(u32, u32)>,
     roles: Vec<u32>,
+    /// Those of the objects that consist of more than their names: relations, types and functions.
+    relations: Vec<u32>,
+    types: Vec<u32>,
+    functions: Vec<u32>,
 }
 
 impl Outside {
@@ -60,18 +65,81 @@ impl Outside {
             class: u32,
             #[diesel(sql_type = Oid)]
             oid: u32,
-            #[diesel(sql_type = Bool)]
-            is_role: bool,
+            #[diesel(sql_type = Text)]
+            catalog: String,
+            /// That of a type which has columns.
+            #[diesel(sql_type = Oid)]
+            relation: u32,
         }
         let sql = format!("{}{OUTSIDE}", objects(schema, holds));
         let used: Vec<Used> = ask(conn, &sql, "look what the template uses")?;
-        let (roles, objects): (Vec<Used>, Vec<Used>) = used.into_iter().partition(|u| u.is_role);
-        Ok(Self {
-            objects: objects.iter().map(|u| (u.class, u.oid)).collect(),
-            roles: roles.iter().map(|u| u.oid).collect(),
-        })
+        let mut outside = Self::default();
+        for one in used {
+            match one.catalog.as_str() {
+                "pg_authid" => {
+                    outside.roles.push(one.oid);
+                    continue;
+                }
+                "pg_class" => outside.relations.push(one.oid),
+                "pg_type" => outside.types.push(one.oid),
+                "pg_proc" => outside.functions.push(one.oid),
+                _ => {}
+            }
+            if one.relation != 0 {
+                outside.relations.push(one.relation);
+            }
+            outside.objects.push((one.class, one.oid));
+        }
+        Ok(outside)
+    }
+
+    /// A query for the rows that those objects consist of.
+    fn rows(&self) -> String {
+        let rows = CONTENTS
+            .iter()
+            .map(|(catalog, oid, sub, own, only)| {
+                let oids = match *own {
+                    Own::Relations => &self.relations,
+                    Own::Types => &self.types,
+                    Own::Functions => &self.functions,
+                };
+                (oids, catalog, oid, sub, only)
+            })
+            .filter(|(oids, ..)| !oids.is_empty())
+            .map(|(oids, catalog, oid, sub, only)| {
+                format!(
+                    "SELECT '{catalog}'::regclass::oid AS class, r.{oid} AS oid, {sub} AS sub, \
+                     r.xmin::text || r.ctid::text AS version FROM {catalog} r WHERE r.{oid} = ANY ('{}'::oid[]){only}",
+                    list(oids)
+                )
+            });
+        let rows: Vec<String> = rows.collect();
+        match rows.is_empty() {
+            true => "SELECT 0::oid AS class, 0::oid AS oid, 0 AS sub, '' AS version".to_owned(),
+            false => rows.join("\n  UNION ALL "),
+        }
     }
 }
+
+/// What a row of [`CONTENTS`] is found by.
+#[derive(Clone, Copy)]
+enum Own {
+    Relations,
+    Types,
+    Functions,
+}
+
+/// What an object consists of: the catalog, its column for the object, that for the part, which objects, and what
+/// lets an index find the rows.
+#[rustfmt::skip]
+const CONTENTS: [(&str, &str, &str, Own, &str); 6] = [
+    ("pg_attribute", "attrelid", "r.attnum::int", Own::Relations, ""),
+    ("pg_rewrite", "ev_class", "0", Own::Relations, ""),
+    ("pg_type", "oid", "0", Own::Types, ""),
+    ("pg_enum", "enumtypid", "0", Own::Types, ""),
+    ("pg_constraint", "contypid", "0", Own::Types, " AND r.conrelid = 0"),
+    ("pg_proc", "oid", "0", Own::Functions, ""),
+];
 
 impl Question {
     /// `holds` is what the schema held when it was last read, and `outside` what it used. A table without rows
@@ -94,7 +162,11 @@ impl Question {
             .replace("{oids}", &list(outside.objects.iter().map(|(_, oid)| oid)))
             .replace("{roles}", &list(&outside.roles))
             .replace("{data}", &data);
-        let sql = format!("{}, {DESCRIBED}, {BELONGS}{answer}", objects(schema, holds));
+        let sql = format!(
+            "{}, {DESCRIBED}, {BELONGS}, elsewhere AS MATERIALIZED (\n  {}\n){answer}",
+            objects(schema, holds),
+            outside.rows()
+        );
         Self { sql }
     }
 }
@@ -186,7 +258,7 @@ const OTHERS: [(&str, &str, &str, &str, &str); 17] = [
 /// come to the same two has a chance of one in 2^128. Only what is an object, and so among the `line`s, can be
 /// described, owned, or depend on something.
 const OBJECTS: &str = "
-WITH schema AS MATERIALIZED (
+WITH RECURSIVE schema AS MATERIALIZED (
     SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname = {schema}
 ), own AS MATERIALIZED (
     SELECT d.classid AS class, d.objid AS oid
@@ -261,23 +333,43 @@ const DESCRIBED: &str = "described AS MATERIALIZED (
     JOIN object l ON s.objoid = l.oid AND s.classoid = l.class
 )";
 
-/// What the objects use that is not in the schema. Who belongs to an extension is asked at every look.
-const OUTSIDE: &str = "
-SELECT DISTINCT d.refclassid AS class, d.refobjid AS oid, false AS is_role
-FROM object l, more, LATERAL (
-    SELECT d.* FROM pg_depend d WHERE d.classid = l.class AND d.objid = l.oid
-    AND d.refobjid >= 16384 AND d.deptype NOT IN ('e', 'x') OFFSET 0) d
-WHERE d.refobjid <> ALL (more.own || more.indexes || more.row_types || more.composites)
-  AND d.refclassid <> 'pg_namespace'::regclass
-  AND (d.refclassid, d.refobjid) NOT IN (SELECT x.class, x.oid FROM object x)
+/// What the objects use that is not in the schema, and what that uses: views by their rules, everything else but
+/// tables by itself. Who belongs to an extension is asked at every look.
+///
+/// Nothing depends on the role that was there first, which is always asked for.
+const OUTSIDE: &str = ", outside AS (
+    SELECT d.refclassid AS class, d.refobjid AS oid
+    FROM object l, more, LATERAL (
+        SELECT d.* FROM pg_depend d WHERE d.classid = l.class AND d.objid = l.oid
+        AND d.deptype NOT IN ('e', 'x') OFFSET 0) d
+    WHERE d.refobjid <> ALL (more.own || more.indexes || more.row_types || more.composites)
+      AND d.refobjid <> (SELECT oid FROM schema)
+      AND (d.refclassid, d.refobjid) NOT IN (SELECT x.class, x.oid FROM object x)
+  UNION
+    SELECT next.class, next.oid
+    FROM outside used CROSS JOIN LATERAL (
+        SELECT d.refclassid AS class, d.refobjid AS oid FROM pg_depend d
+        WHERE used.class <> 'pg_class'::regclass AND d.classid = used.class AND d.objid = used.oid
+          AND d.deptype NOT IN ('e', 'x')
+        UNION ALL
+        SELECT d.refclassid, d.refobjid FROM pg_rewrite w
+        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+        WHERE used.class = 'pg_class'::regclass AND w.ev_class = used.oid
+        OFFSET 0) next
+    WHERE next.oid <> (SELECT oid FROM schema)
+)
+SELECT used.class, used.oid, c.relname::text AS catalog, coalesce(t.typrelid, 0) AS relation
+FROM outside used
+JOIN pg_class c ON c.oid = used.class
+LEFT JOIN pg_type t ON used.class = 'pg_type'::regclass AND t.oid = used.oid
 UNION
-SELECT r.refclassid, r.refobjid, true
+SELECT r.refclassid, r.refobjid, 'pg_authid', 0
 FROM object l, LATERAL (
     SELECT r.* FROM pg_shdepend r
     WHERE r.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND r.classid = l.class AND r.objid = l.oid AND r.refclassid = 'pg_authid'::regclass
     OFFSET 0) r
-ORDER BY 3, 1, 2";
+ORDER BY 1, 2";
 
 /// Extensions that an object of the schema belongs to, or depends on: `ALTER EXTENSION … ADD` and
 /// `… DEPENDS ON EXTENSION` write in no other row than this.
@@ -296,14 +388,16 @@ SELECT encode(sha256(convert_to(concat_ws(' ',
     (SELECT concat_ws(' ', count(*),
          sum(hashtextextended(version, (class::bigint << 32) + oid::bigint)),
          sum(hashtextextended(version, (oid::bigint << 32) + coalesce(sub, -1))))
-     FROM (SELECT * FROM line UNION ALL SELECT * FROM part UNION ALL SELECT * FROM described) l),
+     FROM (SELECT * FROM line UNION ALL SELECT * FROM part UNION ALL SELECT * FROM described
+           UNION ALL SELECT * FROM elsewhere) l),
     (SELECT string_agg(concat_ws(' ', class, oid, deptype, extname), ',' ORDER BY class, oid, deptype, extname)
      FROM belongs),
     (SELECT string_agg(concat_ws(' ', class, used.oid, i.identity), ',' ORDER BY class, used.oid)
      FROM unnest('{classes}'::oid[], '{oids}'::oid[]) used (class, oid),
           pg_identify_object(used.class, used.oid, 0) i),
     (SELECT string_agg(concat_ws(' ', rolname, oid), ',' ORDER BY oid) FROM pg_roles
-     WHERE oid = ANY ('{roles}'::oid[])),
+     WHERE oid = ANY ('{roles}'::oid[]) OR oid = 10),
+    (SELECT string_agg(concat_ws(' ', spcname, oid), ',' ORDER BY oid) FROM pg_tablespace),
     (SELECT string_agg(DISTINCT class::text, ' ') FROM own),
     (SELECT string_agg(item, ',') FROM unnest({data}::text[]) item)
 ), 'UTF8')), 'hex')";

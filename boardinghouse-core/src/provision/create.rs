@@ -116,15 +116,18 @@ impl Provisioner {
         });
         done.map_err(|error| {
             // A connection that cannot be rolled back is closed when it is returned.
-            let _ = AnsiTransactionManager::rollback_transaction(conn);
+            let rolled_back = AnsiTransactionManager::rollback_transaction(conn).is_ok();
             match (error.kind(), old_plan) {
                 // SQLSTATE does not reach us through Diesel: to try again once too often does no harm.
                 (ErrorKind::Database, _) if waited => Failed::Busy(error),
                 // It may ask for a table that is gone.
-                (ErrorKind::Database, Some(template)) => {
-                    self.plans.forget(&template);
-                    Failed::Busy(error)
+                (ErrorKind::Database, Some(template)) if rolled_back => {
+                    match self.plans.forget(conn, &template) {
+                        Ok(()) => Failed::Busy(error),
+                        Err(_) => Failed::For(error),
+                    }
                 }
+                (ErrorKind::Database, Some(_)) => Failed::For(error),
                 (ErrorKind::Database, None) => match registry::require(conn) {
                     Err(instead) => Failed::For(instead),
                     Ok(()) => Failed::For(error),

@@ -242,6 +242,9 @@ impl Provisioner {
                      SELECT id FROM boardinghouse.ready_schemas WHERE schema_name = $1
                      AND NOT EXISTS (SELECT FROM boardinghouse.tenants
                                      WHERE lower(tenants.schema_name) = lower($1))
+                     AND (schema_name <> '__ready_' || id
+                          OR pg_catalog.to_regnamespace(schema_name) IS NULL
+                          OR pg_catalog.to_regnamespace(schema_name)::pg_catalog.oid = schema_oid)
                      FOR UPDATE SKIP LOCKED)
                  RETURNING id, schema_name, fingerprint, schema_oid",
                 )
@@ -251,10 +254,9 @@ impl Provisioner {
                 .map_err(|error| Error::database("take a schema that waits for a tenant", error))?;
                 let Some(mine) = mine else { return Ok(false) };
                 let there = catalog::schema_oid(conn, schema)?;
-                let is_ours = mine.own_name()? == *schema
-                    && there.is_none_or(|there| mine.schema_oid == Some(there));
-                if there.is_some() && is_ours {
-                    turn.take(conn, &sql::drop_schema(schema))?;
+                let is_ours = mine.own_name()? == *schema;
+                if let (Some(_), Some(number), true) = (there, mine.schema_oid, is_ours) {
+                    turn.take(conn, &sql::drop_ready_schema(schema, number))?;
                 }
                 Ok(is_ours)
             })

@@ -77,8 +77,17 @@ impl KeptPlans {
         self.plans().get(template).cloned()
     }
 
-    pub(crate) fn forget(&self, template: &SchemaName) {
+    /// Forgets the plan of a template, that of the registry too: by one of them, a clone could not be made.
+    pub(crate) fn forget(&self, conn: &mut PgConnection, template: &SchemaName) -> Result<()> {
         self.plans().remove(template);
+        sql_query(
+            "DELETE FROM boardinghouse.clone_plans
+             WHERE schema_name = $1 AND role_name = current_user",
+        )
+        .bind::<Text, _>(template.as_str())
+        .execute(conn)
+        .map(drop)
+        .map_err(|error| Error::database("forget the plan of the template", error))
     }
 
     /// The plan for the template as it is, made anew only if it has changed.
