@@ -283,3 +283,73 @@ fn a_clone_leaves_the_plan_as_it_is() {
         .unwrap();
     assert_ne!(compiled(), before);
 }
+
+/// What the template uses gets another name, or another takes its name; what is the first of its kind comes, and
+/// what only a row of a dependency says.
+#[test]
+fn what_happens_to_what_the_template_uses_is_in_the_next_tenant() {
+    const CASES: &[(&str, &str)] = &[
+        (
+            "CREATE SCHEMA other;
+             CREATE FUNCTION other.f() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+             CREATE TABLE t (x integer DEFAULT other.f())",
+            "ALTER SCHEMA other RENAME TO gone; CREATE SCHEMA other;
+             CREATE FUNCTION other.f() RETURNS integer LANGUAGE sql AS 'SELECT 2'",
+        ),
+        (
+            "CREATE TYPE public.one AS ENUM ('a'); CREATE TYPE public.two AS ENUM ('a');
+             CREATE TABLE t (x public.one)",
+            "ALTER TYPE public.one RENAME TO three; ALTER TYPE public.two RENAME TO one",
+        ),
+        (
+            "CREATE SEQUENCE public.numbers; CREATE TABLE t (x integer DEFAULT nextval('public.numbers'))",
+            "ALTER SEQUENCE public.numbers RENAME TO digits",
+        ),
+        (
+            "CREATE SEQUENCE s; CREATE TABLE t (x integer)",
+            "ALTER SEQUENCE s OWNED BY __template__.t.x",
+        ),
+        (
+            "CREATE TABLE t (x integer) PARTITION BY LIST (x); CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1);
+             CREATE INDEX i ON ONLY t (x); CREATE INDEX i1 ON t1 (x)",
+            "ALTER INDEX i ATTACH PARTITION i1",
+        ),
+        (
+            "CREATE FUNCTION public.f(float8, float8) RETURNS float8 LANGUAGE sql IMMUTABLE AS 'SELECT $1 - $2';
+             CREATE TYPE span AS RANGE (subtype = float8, subtype_diff = public.f)",
+            "ALTER FUNCTION public.f(float8, float8) RENAME TO less",
+        ),
+        (
+            "CREATE OPERATOR public.=== (FUNCTION = int4eq, LEFTARG = integer, RIGHTARG = integer);
+             CREATE TABLE t (x integer, CHECK (x OPERATOR(public.===) 1))",
+            "CREATE SCHEMA other; ALTER OPERATOR public.=== (integer, integer) SET SCHEMA other",
+        ),
+    ];
+    for (template, change) in CASES {
+        let db = TestDb::new();
+        db.sql(&format!("SET search_path TO __template__; {template}"));
+        let pool = db.pool(1);
+        let provisioner = Provisioner::new(pool);
+        let mut conn = PgConnection::establish(db.url()).unwrap();
+        let source = Template::new(SchemaName::existing("__template__").unwrap());
+        let before = source.compile(&mut conn).unwrap();
+        provisioner
+            .create(&NewTenant::new("one".parse().unwrap()))
+            .unwrap();
+        provisioner.keep_ready(1).unwrap();
+        db.sql(&format!("SET search_path TO __template__; {change}"));
+        let now = source.compile(&mut conn).unwrap();
+        assert_ne!(now.steps(), before.steps(), "{change}");
+        let ready = provisioner.ready_schemas().unwrap();
+        assert_eq!((ready.ready.len(), ready.stale.len()), (0, 1), "{change}");
+        let made = provisioner
+            .create(&NewTenant::new("two".parse().unwrap()))
+            .unwrap();
+        let clone = Template::new(made.schema().clone());
+        assert_eq!(
+            clone.compile(&mut conn).unwrap().steps(),
+            now.steps(),
+            "{change}"
+        );
+    }
+}
