@@ -3,7 +3,7 @@
 use std::{collections::HashSet, thread};
 
 use boardinghouse_core::{ErrorKind, NewTenant, PgRegistry, Provisioner, SchemaName};
-use boardinghouse_tests::{TestDb, add_note, bodies, tenant};
+use boardinghouse_tests::{TestDb, add_note, bodies, tenant, until};
 use diesel::connection::SimpleConnection;
 
 fn new(id: &str) -> NewTenant {
@@ -176,6 +176,42 @@ fn a_schema_that_took_the_name_of_one_that_waits_is_left_alone() {
     db.sql("DROP SCHEMA __ready_1 CASCADE");
     assert_eq!(provisioner.drain_ready().unwrap().dropped, made);
     assert!(provisioner.ready_schemas().unwrap().stale.is_empty());
+}
+
+/// Its name may be another's by the time the lock is there that dropping it needs.
+#[test]
+fn a_schema_that_takes_the_name_while_it_is_dropped_is_left_alone() {
+    for changed in [false, true] {
+        let db = TestDb::new();
+        let provisioner = Provisioner::new(db.pool(2));
+        provisioner.keep_ready(1).unwrap();
+        if changed {
+            db.sql("ALTER TABLE __template__.notes ADD later int");
+        }
+        let mut other = db.connect();
+        other
+            .batch_execute(
+                "BEGIN; DROP SCHEMA __ready_1 CASCADE; CREATE SCHEMA __ready_1;
+                 CREATE TABLE __ready_1.mine (x int); INSERT INTO __ready_1.mine VALUES (42)",
+            )
+            .unwrap();
+        let done = thread::scope(|scope| {
+            let work = || match changed {
+                true => provisioner.keep_ready(1).map(|change| change.dropped),
+                false => provisioner.drain_ready().map(|change| change.dropped),
+            };
+            let dropping = scope.spawn(work);
+            until(|| {
+                let waiting = "SELECT count(*) > 0 FROM pg_stat_activity
+                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
+                matches!(db.value(waiting).as_str(), "t" | "true")
+            });
+            other.batch_execute("COMMIT").unwrap();
+            dropping.join().unwrap()
+        });
+        assert_eq!(done.unwrap(), []);
+        assert_eq!(db.value("SELECT x FROM __ready_1.mine"), "42");
+    }
 }
 
 /// Acceptance: eight claim from a pool of fifty.
