@@ -13,7 +13,7 @@ use boardinghouse_core::{
     DomainName, Error, ErrorKind, Layout, Migrator, NewTenant, PgRegistry, Provisioner, SchemaName,
     Tenant, TenantId, TenantPool, TenantStatus,
 };
-use boardinghouse_tests::{SHARED, TestDb, add_note, bodies, tenant, value};
+use boardinghouse_tests::{SHARED, TestDb, add_note, bodies, tenant, until_somebody_waits, value};
 use diesel::connection::SimpleConnection;
 
 fn id(id: &str) -> TenantId {
@@ -36,18 +36,6 @@ fn state(db: &TestDb) -> String {
          boardinghouse.tenants) AS t)::text || (SELECT json_agg(nspname ORDER BY nspname) \
          FROM pg_namespace WHERE nspname !~ '^pg_')::text",
     )
-}
-
-/// Waits until a session of the database waits for a lock.
-fn until_somebody_waits(db: &TestDb) {
-    let mut conn = db.connect();
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
-                   AND datname = current_database()";
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while value(&mut conn, waiting) == "0" {
-        assert!(Instant::now() < deadline, "nobody waits");
-        std::thread::yield_now();
-    }
 }
 
 /// E19.

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, thread};
 
 use boardinghouse_core::{ErrorKind, NewTenant, PgRegistry, Provisioner, SchemaName};
-use boardinghouse_tests::{TestDb, add_note, bodies, tenant, until};
+use boardinghouse_tests::{TestDb, add_note, bodies, tenant, until_somebody_waits};
 use diesel::connection::SimpleConnection;
 
 fn new(id: &str) -> NewTenant {
@@ -201,11 +201,7 @@ fn a_schema_that_takes_the_name_while_it_is_dropped_is_left_alone() {
                 false => provisioner.drain_ready().map(|change| change.dropped),
             };
             let dropping = scope.spawn(work);
-            until(|| {
-                let waiting = "SELECT count(*) > 0 FROM pg_stat_activity
-                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-                matches!(db.value(waiting).as_str(), "t" | "true")
-            });
+            until_somebody_waits(&db);
             other.batch_execute("COMMIT").unwrap();
             dropping.join().unwrap()
         });

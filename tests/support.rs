@@ -323,6 +323,18 @@ pub fn until(mut so: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until a session of the database waits for a lock, as [`until`] does.
+///
+/// # Panics
+///
+/// When none does by then.
+pub fn until_somebody_waits(db: &TestDb) {
+    let mut conn = db.connect();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                   AND datname = current_database()";
+    until(|| value(&mut conn, waiting) != "0");
+}
+
 /// A registered tenant.
 #[must_use]
 pub fn tenant(pool: &TenantPool, id: &str) -> Tenant {

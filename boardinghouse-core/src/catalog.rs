@@ -29,6 +29,21 @@ pub(crate) mod tables;
 /// An object, as `pg_depend` names it: the name of its catalog, and its oid there.
 pub(crate) type Object = (String, u32);
 
+/// What the object `used.class`, `used.object` uses, as a lateral query: views and tables by their rules, everything
+/// else by itself.
+const USES: &str = "
+            SELECT d.refclassid AS class, d.refobjid AS object, d.deptype
+            FROM pg_catalog.pg_depend d
+            WHERE used.class <> 'pg_catalog.pg_class'::pg_catalog.regclass
+              AND d.classid = used.class AND d.objid = used.object
+            UNION ALL
+            SELECT d.refclassid, d.refobjid, d.deptype
+            FROM pg_catalog.pg_rewrite w
+            JOIN pg_catalog.pg_depend d ON d.objid = w.oid
+             AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+            WHERE used.class = 'pg_catalog.pg_class'::pg_catalog.regclass AND w.ev_class = used.object
+            OFFSET 0";
+
 /// One object that would disappear with the schema.
 #[derive(Debug)]
 pub(crate) struct Member {

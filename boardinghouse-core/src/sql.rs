@@ -231,6 +231,15 @@ fn prove_that(condition: &str) -> String {
     format!("SELECT {};", proof(&verdict))
 }
 
+/// Whether the schema of that name is the one with that number; NULL where there is none.
+fn has_number(schema: &SchemaName, number: u32) -> String {
+    let name = schema.quoted().to_string();
+    format!(
+        "pg_catalog.to_regnamespace({})::pg_catalog.oid OPERATOR(pg_catalog.=) '{number}'::pg_catalog.oid",
+        Literal(&name)
+    )
+}
+
 /// An expression that fails with a check violation, the one kind of error that Diesel tells apart and
 /// that nothing else in our messages can raise, unless `verdict` is 1. The domain is PostgreSQL's own, in
 /// every database (PostgreSQL manual, 37.1 "The Schema", 37.2 "Data Types").

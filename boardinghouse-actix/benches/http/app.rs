@@ -77,25 +77,29 @@ async fn of_a_tenant(db: TenantDb) -> Result<Json<Page>, Error> {
 }
 
 /// As actix-web's own examples do it.
-async fn of_nobody(pool: Data<Plain>) -> actix_web::Result<Json<Page>> {
+async fn read(
+    pool: Data<Plain>,
+    work: impl FnOnce(&mut PgConnection) -> QueryResult<Page> + Send + 'static,
+) -> actix_web::Result<Json<Page>> {
     let read = web::block(move || {
         let mut conn = pool.get().map_err(|error| error.to_string())?;
-        page(&mut conn, "nobody".to_owned()).map_err(|error| error.to_string())
+        work(&mut conn).map_err(|error| error.to_string())
     });
     let page = read.await?.map_err(ErrorInternalServerError)?;
     Ok(Json(page))
 }
 
-/// As `of_nobody`, of the tenant that the host names, by statements that name its schema.
+async fn of_nobody(pool: Data<Plain>) -> actix_web::Result<Json<Page>> {
+    read(pool, |conn| page(conn, "nobody".to_owned())).await
+}
+
+/// Of the tenant that the host names, by statements that name its schema.
 async fn of_a_schema(pool: Data<Plain>, request: HttpRequest) -> actix_web::Result<Json<Page>> {
     let host = request.connection_info().host().to_owned();
-    let read = web::block(move || {
-        let schema = host.split('.').next().unwrap_or_default();
-        let mut conn = pool.get().map_err(|error| error.to_string())?;
-        qualified(&mut conn, schema).map_err(|error| error.to_string())
-    });
-    let page = read.await?.map_err(ErrorInternalServerError)?;
-    Ok(Json(page))
+    read(pool, move |conn| {
+        qualified(conn, host.split('.').next().unwrap_or_default())
+    })
+    .await
 }
 
 /// The texts of Diesel for [`page`].

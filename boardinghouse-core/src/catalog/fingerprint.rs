@@ -14,7 +14,10 @@ use diesel::{
     sql_types::{Oid, Text},
 };
 
-use super::data::{Contents, sequence_positions, versions_of_rows};
+use super::{
+    USES,
+    data::{Contents, sequence_positions, versions_of_rows},
+};
 use crate::{
     error::{Error, Result},
     names::SchemaName,
@@ -71,7 +74,7 @@ impl Outside {
             #[diesel(sql_type = Oid)]
             relation: u32,
         }
-        let sql = format!("{}{OUTSIDE}", objects(schema, holds));
+        let sql = objects(schema, holds) + &OUTSIDE.replace("{uses}", USES);
         let used: Vec<Used> = ask(conn, &sql, "look what the template uses")?;
         let mut outside = Self::default();
         for one in used {
@@ -95,51 +98,30 @@ impl Outside {
 
     /// A query for the rows that those objects consist of.
     fn rows(&self) -> String {
-        let rows = CONTENTS
+        let attributes = "r.attnum::int";
+        let of_domains = " AND r.conrelid = 0";
+        let parts = [
+            ("pg_attribute", "attrelid", attributes, &self.relations, ""),
+            ("pg_rewrite", "ev_class", "0", &self.relations, ""),
+            ("pg_type", "oid", "0", &self.types, ""),
+            ("pg_enum", "enumtypid", "0", &self.types, ""),
+            ("pg_constraint", "contypid", "0", &self.types, of_domains),
+            ("pg_proc", "oid", "0", &self.functions, ""),
+        ];
+        let rows: Vec<String> = parts
             .iter()
-            .map(|(catalog, oid, sub, own, only)| {
-                let oids = match *own {
-                    Own::Relations => &self.relations,
-                    Own::Types => &self.types,
-                    Own::Functions => &self.functions,
-                };
-                (oids, catalog, oid, sub, only)
+            .filter(|(.., oids, _)| !oids.is_empty())
+            .map(|(catalog, oid, sub, oids, only)| {
+                let own = format!("r.{oid} = ANY ('{}'::oid[]){only}", list(*oids));
+                versions(catalog, oid, sub, &format!("{catalog} r WHERE {own}"))
             })
-            .filter(|(oids, ..)| !oids.is_empty())
-            .map(|(oids, catalog, oid, sub, only)| {
-                format!(
-                    "SELECT '{catalog}'::regclass::oid AS class, r.{oid} AS oid, {sub} AS sub, \
-                     r.xmin::text || r.ctid::text AS version FROM {catalog} r WHERE r.{oid} = ANY ('{}'::oid[]){only}",
-                    list(oids)
-                )
-            });
-        let rows: Vec<String> = rows.collect();
+            .collect();
         match rows.is_empty() {
-            true => "SELECT 0::oid AS class, 0::oid AS oid, 0 AS sub, '' AS version".to_owned(),
+            true => "SELECT * FROM line WHERE false".to_owned(),
             false => rows.join("\n  UNION ALL "),
         }
     }
 }
-
-/// What a row of [`CONTENTS`] is found by.
-#[derive(Clone, Copy)]
-enum Own {
-    Relations,
-    Types,
-    Functions,
-}
-
-/// What an object consists of: the catalog, its column for the object, that for the part, which objects, and what
-/// lets an index find the rows.
-#[rustfmt::skip]
-const CONTENTS: [(&str, &str, &str, Own, &str); 6] = [
-    ("pg_attribute", "attrelid", "r.attnum::int", Own::Relations, ""),
-    ("pg_rewrite", "ev_class", "0", Own::Relations, ""),
-    ("pg_type", "oid", "0", Own::Types, ""),
-    ("pg_enum", "enumtypid", "0", Own::Types, ""),
-    ("pg_constraint", "contypid", "0", Own::Types, " AND r.conrelid = 0"),
-    ("pg_proc", "oid", "0", Own::Functions, ""),
-];
 
 impl Question {
     /// `holds` is what the schema held when it was last read, and `outside` what it used. A table without rows
@@ -163,7 +145,7 @@ impl Question {
             .replace("{roles}", &list(&outside.roles))
             .replace("{data}", &data);
         let sql = format!(
-            "{}, {DESCRIBED}, {BELONGS}, elsewhere AS MATERIALIZED (\n  {}\n){answer}",
+            "{}, {DESCRIBED}, {BELONGS}, elsewhere (class, oid, sub, version) AS MATERIALIZED (\n  {}\n){answer}",
             objects(schema, holds),
             outside.rows()
         );
@@ -202,6 +184,13 @@ where
     }
 }
 
+/// The rows `r` of a catalog: whose each is, which part of it, and the version.
+fn versions(catalog: &str, oid: &str, sub: &str, from: &str) -> String {
+    format!(
+        "SELECT '{catalog}'::regclass, r.{oid}, {sub}, r.xmin::text || r.ctid::text FROM {from}"
+    )
+}
+
 /// The oids, as the inside of the literal of an array.
 fn list<'a>(oids: impl IntoIterator<Item = &'a u32>) -> String {
     let oids: Vec<String> = oids.into_iter().map(u32::to_string).collect();
@@ -217,10 +206,8 @@ fn objects(schema: &SchemaName, holds: &Contents) -> String {
         .iter()
         .filter(|(of, ..)| holds.catalogs.iter().any(|held| held == of))
         .map(|(_, catalog, oid, sub, own)| {
-            format!(
-                "\n  UNION ALL SELECT '{catalog}'::regclass, r.{oid}, {sub}, r.xmin::text || r.ctid::text \
-                 FROM more, {catalog} r WHERE {own}"
-            )
+            let from = format!("more, {catalog} r WHERE {own}");
+            format!("\n  UNION ALL {}", versions(catalog, oid, sub, &from))
         });
     OBJECTS
         .replace("{others}", &others.collect::<String>())
@@ -333,35 +320,24 @@ const DESCRIBED: &str = "described AS MATERIALIZED (
     JOIN object l ON s.objoid = l.oid AND s.classoid = l.class
 )";
 
-/// What the objects use that is not in the schema, and what that uses: views by their rules, everything else but
-/// tables by itself. Who belongs to an extension is asked at every look.
-///
-/// Nothing depends on the role that was there first, which is always asked for.
+/// What the objects use that is not in the schema, and what that uses. Who belongs to an extension is asked at every
+/// look. Nothing depends on the role that was there first, which is always asked for.
 const OUTSIDE: &str = ", outside AS (
-    SELECT d.refclassid AS class, d.refobjid AS oid
+    SELECT d.refclassid AS class, d.refobjid AS object
     FROM object l, more, LATERAL (
         SELECT d.* FROM pg_depend d WHERE d.classid = l.class AND d.objid = l.oid
         AND d.deptype NOT IN ('e', 'x') OFFSET 0) d
     WHERE d.refobjid <> ALL (more.own || more.indexes || more.row_types || more.composites)
-      AND d.refobjid <> (SELECT oid FROM schema)
       AND (d.refclassid, d.refobjid) NOT IN (SELECT x.class, x.oid FROM object x)
   UNION
-    SELECT next.class, next.oid
-    FROM outside used CROSS JOIN LATERAL (
-        SELECT d.refclassid AS class, d.refobjid AS oid FROM pg_depend d
-        WHERE used.class <> 'pg_class'::regclass AND d.classid = used.class AND d.objid = used.oid
-          AND d.deptype NOT IN ('e', 'x')
-        UNION ALL
-        SELECT d.refclassid, d.refobjid FROM pg_rewrite w
-        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
-        WHERE used.class = 'pg_class'::regclass AND w.ev_class = used.oid
-        OFFSET 0) next
-    WHERE next.oid <> (SELECT oid FROM schema)
+    SELECT next.class, next.object
+    FROM outside used CROSS JOIN LATERAL ({uses}) next
+    WHERE next.deptype NOT IN ('e', 'x')
 )
-SELECT used.class, used.oid, c.relname::text AS catalog, coalesce(t.typrelid, 0) AS relation
+SELECT used.class, used.object AS oid, c.relname::text AS catalog, coalesce(t.typrelid, 0) AS relation
 FROM outside used
 JOIN pg_class c ON c.oid = used.class
-LEFT JOIN pg_type t ON used.class = 'pg_type'::regclass AND t.oid = used.oid
+LEFT JOIN pg_type t ON used.class = 'pg_type'::regclass AND t.oid = used.object
 UNION
 SELECT r.refclassid, r.refobjid, 'pg_authid', 0
 FROM object l, LATERAL (

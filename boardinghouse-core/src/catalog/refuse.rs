@@ -7,7 +7,7 @@ use diesel::{
     sql_types::{Array, Oid, Text},
 };
 
-use super::{Members, Reference};
+use super::{Members, Reference, USES};
 use crate::error::{Error, Result};
 
 /// The words for an object's kind when that kind cannot be cloned; `None` when it can.
@@ -117,7 +117,7 @@ pub(crate) fn round_about(
         return Ok(Vec::new());
     }
     let (classes, objects): (Vec<&str>, Vec<u32>) = outside.into_iter().unzip();
-    sql_query(ROUND_ABOUT)
+    sql_query(ROUND_ABOUT.replace("{uses}", USES))
         .bind::<Array<Text>, _>(classes)
         .bind::<Array<Oid>, _>(objects)
         .bind::<Oid, _>(schema)
@@ -137,8 +137,7 @@ pub(crate) fn round_about(
 /// PostgreSQL's own objects have lower numbers (PostgreSQL's source, access/transam.h, `FirstNormalObjectId`).
 const FIRST_OF_USERS: u32 = 16_384;
 
-/// Begins at the objects `$1`, `$2`, and goes on to what they use: views and tables by their rules,
-/// everything else by itself. What is in schema `$3` is an end.
+/// Begins at the objects `$1`, `$2`, and goes on to what they use ([`USES`]). What is in schema `$3` is an end.
 const ROUND_ABOUT: &str = "
     WITH RECURSIVE used (first_class, first, class, object) AS (
         SELECT c.oid, u.object, c.oid, u.object
@@ -146,19 +145,8 @@ const ROUND_ABOUT: &str = "
         JOIN LATERAL (SELECT u.class::pg_catalog.regclass::pg_catalog.oid) AS c (oid) ON true
         UNION
         SELECT used.first_class, used.first, next.class, next.object
-        FROM used CROSS JOIN LATERAL (
-            SELECT d.refclassid AS class, d.refobjid AS object
-            FROM pg_catalog.pg_depend d
-            WHERE used.class <> 'pg_catalog.pg_class'::pg_catalog.regclass
-              AND d.classid = used.class AND d.objid = used.object AND d.refobjid >= 16384
-            UNION ALL
-            SELECT d.refclassid, d.refobjid
-            FROM pg_catalog.pg_rewrite w
-            JOIN pg_catalog.pg_depend d ON d.objid = w.oid
-             AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.refobjid >= 16384
-            WHERE used.class = 'pg_catalog.pg_class'::pg_catalog.regclass AND w.ev_class = used.object
-            OFFSET 0
-        ) next
+        FROM used CROSS JOIN LATERAL ({uses}) next
+        WHERE next.object >= 16384
     )
     SELECT DISTINCT pg_catalog.pg_describe_object(used.first_class, used.first, 0) AS object,
            pg_catalog.pg_describe_object(used.class, used.object, 0) AS what

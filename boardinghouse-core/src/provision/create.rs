@@ -121,13 +121,12 @@ impl Provisioner {
                 // SQLSTATE does not reach us through Diesel: to try again once too often does no harm.
                 (ErrorKind::Database, _) if waited => Failed::Busy(error),
                 // It may ask for a table that is gone.
-                (ErrorKind::Database, Some(template)) if rolled_back => {
-                    match self.plans.forget(conn, &template) {
-                        Ok(()) => Failed::Busy(error),
-                        Err(_) => Failed::For(error),
+                (ErrorKind::Database, Some(template)) => {
+                    match rolled_back && self.plans.forget(conn, &template).is_ok() {
+                        true => Failed::Busy(error),
+                        false => Failed::For(error),
                     }
                 }
-                (ErrorKind::Database, Some(_)) => Failed::For(error),
                 (ErrorKind::Database, None) => match registry::require(conn) {
                     Err(instead) => Failed::For(instead),
                     Ok(()) => Failed::For(error),

@@ -22,7 +22,8 @@ use crate::{
 pub struct ReadySchemas {
     /// Those that are clones of the template as it is, the oldest first. They are handed out in this order.
     pub ready: Vec<SchemaName>,
-    /// Those that are clones of the template as it was, or are gone. They are never handed out.
+    /// Those that are clones of the template as it was, or are gone, or whose name is another schema's by now.
+    /// They are never handed out, and the last are not dropped either.
     pub stale: Vec<SchemaName>,
 }
 
@@ -253,9 +254,9 @@ impl Provisioner {
                 .optional()
                 .map_err(|error| Error::database("take a schema that waits for a tenant", error))?;
                 let Some(mine) = mine else { return Ok(false) };
-                let there = catalog::schema_oid(conn, schema)?;
+                let exists = catalog::schema_oid(conn, schema)?.is_some();
                 let is_ours = mine.own_name()? == *schema;
-                if let (Some(_), Some(number), true) = (there, mine.schema_oid, is_ours) {
+                if let Some(number) = mine.schema_oid.filter(|_| exists && is_ours) {
                     turn.take(conn, &sql::drop_ready_schema(schema, number))?;
                 }
                 Ok(is_ours)

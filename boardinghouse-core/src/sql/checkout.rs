@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Literal, path, proof};
+use super::{has_number, path, proof};
 use crate::{lock, names::SchemaName};
 
 /// What a path is proven against.
@@ -43,14 +43,10 @@ impl Claim<'_> {
             Mark {
                 schema: Some(schema),
                 ..
-            } => {
-                let quoted = self.schema.quoted().to_string();
-                format!(
-                    "CASE WHEN pg_catalog.to_regnamespace({})::pg_catalog.oid \
-                     OPERATOR(pg_catalog.=) '{schema}'::pg_catalog.oid THEN {here} END",
-                    Literal(&quoted)
-                )
-            }
+            } => format!(
+                "CASE WHEN {} THEN {here} END",
+                has_number(self.schema, schema)
+            ),
             _ => here,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Literal, drop_schema, proof, prove_that};
+use super::{drop_schema, has_number, proof, prove_that};
 use crate::{lock, names::SchemaName};
 
 /// Begins the transaction in which `target` becomes a clone of one of `templates`: under `settings`, with a
@@ -91,14 +91,10 @@ pub(crate) fn reclaim_tenant(fingerprint: &str) -> String {
 /// Drops a schema that waits for a tenant, if it still has this number; fails with a proof otherwise. What it is
 /// called now is decided by the statement that locks it.
 pub(crate) fn drop_ready_schema(schema: &SchemaName, number: u32) -> String {
-    let name = schema.quoted().to_string();
-    let same = format!(
-        "pg_catalog.to_regnamespace({})::pg_catalog.oid OPERATOR(pg_catalog.=) '{number}'::pg_catalog.oid",
-        Literal(&name)
-    );
     format!(
-        "COMMENT ON SCHEMA {name} IS NULL; {} {}",
-        prove_that(&same),
+        "COMMENT ON SCHEMA {} IS NULL; {} {}",
+        schema.quoted(),
+        prove_that(&has_number(schema, number)),
         drop_schema(schema)
     )
 }
