@@ -4,6 +4,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::mpsc,
     thread,
+    time::Duration,
 };
 
 use actix_web::{
@@ -138,6 +139,7 @@ pub(crate) fn with_tenants(tenancy: Tenancy) -> Served {
         };
         HttpServer::new(app)
             .workers(WORKERS)
+            .keep_alive(KEPT)
             .disable_signals()
             .listen(listener)
             .unwrap()
@@ -158,6 +160,7 @@ pub(crate) fn without_tenants(pool: Plain) -> Served {
         };
         HttpServer::new(app)
             .workers(WORKERS)
+            .keep_alive(KEPT)
             .disable_signals()
             .listen(listener)
             .unwrap()
@@ -166,6 +169,8 @@ pub(crate) fn without_tenants(pool: Plain) -> Served {
 }
 
 const WORKERS: usize = 2;
+/// Longer than any of the servers waits for its turn.
+const KEPT: Duration = Duration::from_secs(600);
 
 /// A server on a free port; stopped when it is dropped.
 pub(crate) struct Served {

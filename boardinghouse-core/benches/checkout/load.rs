@@ -69,9 +69,10 @@ pub(crate) fn alternating(
             five_qualified(&mut conn, text, 1);
         }
     }
-    // Whichever is free: there are as many as threads.
+    // By preference always the same for a tenant; there are as many as threads.
     let floor = |turn: usize, tenant: usize| {
-        let mut conn = bare.iter().cycle().find_map(|one| one.try_lock().ok());
+        let mut all = bare.iter().cycle().skip(tenant % bare.len());
+        let mut conn = all.find_map(|one| one.try_lock().ok());
         five_qualified(conn.as_mut().unwrap(), &texts[tenant], turn);
     };
     // Every connection has seen every tenant.
