@@ -284,6 +284,61 @@ fn a_clone_leaves_the_plan_as_it_is() {
     assert_ne!(compiled(), before);
 }
 
+/// Whoever finds that a kept plan cannot be run makes it anew, whatever the reason.
+#[test]
+fn a_plan_that_cannot_be_run_is_made_anew() {
+    type Way = fn(&Provisioner);
+    let ways: [Way; 2] = [
+        |provisioner| {
+            let new = NewTenant::new("two".parse().unwrap());
+            provisioner.create(&new).unwrap();
+        },
+        |provisioner| assert_eq!(provisioner.keep_ready(1).unwrap().created.len(), 1),
+    ];
+    for way in ways {
+        let db = TestDb::new();
+        Provisioner::new(db.pool(1))
+            .create(&NewTenant::new("one".parse().unwrap()))
+            .unwrap();
+        db.sql(
+            "UPDATE boardinghouse.clone_plans
+             SET plan = replace(plan::text, 'CREATE TABLE', 'CREATE TABBLE')::jsonb",
+        );
+        let broken = || {
+            db.value("SELECT count(*)::text FROM boardinghouse.clone_plans WHERE plan::text LIKE '%TABBLE%'")
+        };
+        assert_eq!(broken(), "1");
+        // Another process, which has no plan of its own.
+        way(&Provisioner::new(db.pool(1)));
+        assert_eq!(broken(), "0");
+    }
+}
+
+/// `CREATE SCHEMA … AUTHORIZATION` takes the default privileges of the owner, not those of who creates it.
+#[test]
+fn a_clone_of_somebody_elses_schema_has_its_privileges_and_no_more() {
+    let db = TestDb::new();
+    let owner = "plans_owner_of_schema";
+    db.sql(&format!(
+        "CREATE ROLE {owner}; GRANT CREATE ON DATABASE \"{}\" TO {owner};
+         ALTER SCHEMA __template__ OWNER TO {owner};
+         ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT USAGE ON SCHEMAS TO pg_monitor;
+         ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT CREATE ON SCHEMAS TO pg_read_all_stats;
+         ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO pg_signal_backend",
+        db.value("SELECT current_database()")
+    ));
+    Provisioner::new(db.pool(1))
+        .create(&NewTenant::new("one".parse().unwrap()))
+        .unwrap();
+    let acl = |schema: &str| {
+        db.value(&format!(
+            "SELECT pg_get_userbyid(nspowner) || coalesce(nspacl, acldefault('n', nspowner))::text
+             FROM pg_namespace WHERE nspname = '{schema}'"
+        ))
+    };
+    assert_eq!(acl("one"), acl("__template__"));
+}
+
 /// What the template uses gets another name, or another takes its name; what is the first of its kind comes, and
 /// what only a row of a dependency says.
 #[test]

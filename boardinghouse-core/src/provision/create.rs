@@ -166,7 +166,7 @@ impl Provisioner {
         })
     }
 
-    /// `old_plan` becomes the template whose plan was made before.
+    /// `old_plan` becomes the template, where its plan was made before.
     fn in_open_transaction(
         &self,
         conn: &mut PgConnection,
@@ -175,13 +175,16 @@ impl Provisioner {
         register: &impl Fn(&mut PgConnection, &Question) -> Result<Option<Registered>>,
     ) -> Result<Option<Tenant>> {
         let template = self.template_of(conn, tenant)?;
+        let old = |is_old: bool| is_old.then(|| template.schema().clone());
         let known = self.plans.known(template.schema());
+        *old_plan = old(known.is_some());
         let known = match known {
-            Some(known) => {
-                *old_plan = Some(template.schema().clone());
+            Some(known) => known,
+            None => {
+                let known = self.plans.renew(conn, &template)?;
+                *old_plan = old(known.was_kept());
                 known
             }
-            None => self.plans.renew(conn, &template)?,
         };
         let Some(registered) = register(conn, &known.question())? else {
             return Ok(None);
@@ -202,7 +205,11 @@ impl Provisioner {
         }
         let plan = match known.is_of(&registered.fingerprint) {
             true => known,
-            false => self.plans.renew(conn, &template)?,
+            false => {
+                let plan = self.plans.renew(conn, &template)?;
+                *old_plan = old(plan.was_kept());
+                plan
+            }
         };
         plan.plan().create(conn, tenant.schema())?;
         Ok(Some(registered.tenant))

@@ -124,6 +124,7 @@ impl Provisioner {
             }
         }
         let deadline = Instant::now() + self.lock_wait.min(lock::LONGEST_WAIT);
+        let mut plan_is_old = true;
         loop {
             let made = conn.build_transaction().read_committed().run(|conn| {
                 let conn: &mut PgConnection = conn;
@@ -141,6 +142,13 @@ impl Provisioner {
                 }
                 Ok((_, None)) => return Ok(change),
                 Err(error) if error.kind() == ErrorKind::Locked && Instant::now() < deadline => {}
+                // What was kept of the template may be of no use any more; once.
+                Err(error) if error.kind() == ErrorKind::Database && plan_is_old => {
+                    plan_is_old = false;
+                    self.plans
+                        .forget(&mut conn, self.pool.layout().template())
+                        .map_err(|_| error)?;
+                }
                 Err(error) => return Err(error),
             }
         }

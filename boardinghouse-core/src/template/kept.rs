@@ -26,6 +26,8 @@ pub(crate) struct Known {
     plan: ClonePlan,
     fingerprint: Fingerprint,
     outside: Outside,
+    /// Whether the plan was read from the registry, rather than made.
+    was_kept: bool,
 }
 
 impl Known {
@@ -61,6 +63,10 @@ impl Known {
 
     pub(crate) fn plan(&self) -> &ClonePlan {
         &self.plan
+    }
+
+    pub(crate) fn was_kept(&self) -> bool {
+        self.was_kept
     }
 }
 
@@ -131,6 +137,7 @@ impl KeptPlans {
                 plan,
                 fingerprint,
                 outside,
+                was_kept: !is_new,
             });
             self.plans()
                 .insert(template.schema().clone(), Arc::clone(&known));
