@@ -1,7 +1,7 @@
 //! From a request to its tenant.
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     dev::ServiceRequest,
     http::{
         StatusCode,
@@ -108,7 +108,8 @@ impl Tenancy {
         let user = self.known_in(user, &incoming, &found.tenant);
         let entered = self.may_enter(&incoming, &mut found, by, user.as_ref());
         let entered = entered.await;
-        if let Err(answer) = entered.and_then(|()| self.is_served(request, &found.tenant)) {
+        let served = entered.and_then(|()| self.is_served(request.request(), &found.tenant));
+        if let Err(answer) = served {
             if is_chooser && by.is_some_and(Asked::needs_access) {
                 return Ok((None, user));
             }
@@ -282,18 +283,14 @@ impl Tenancy {
     }
 
     /// Fails where the tenant is not ready.
-    pub(crate) fn is_served(
-        &self,
-        request: &ServiceRequest,
-        tenant: &Tenant,
-    ) -> Result<(), Answer> {
+    pub(crate) fn is_served(&self, request: &HttpRequest, tenant: &Tenant) -> Result<(), Answer> {
         let status = tenant.status();
         if status == TenantStatus::Ready {
             return Ok(());
         }
         let inner = self.inner();
         let page = inner.status_page.as_ref();
-        if let Some(page) = page.and_then(|page| page(request.request(), tenant)) {
+        if let Some(page) = page.and_then(|page| page(request, tenant)) {
             return Err(Answer::Response(page.into()));
         }
         let code = match status {

@@ -1,13 +1,13 @@
 //! What happens to each request.
 
 use actix_web::{
-    Error as ActixError, HttpMessage as _, HttpRequest,
+    Error as ActixError, HttpMessage as _, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{self, HeaderName},
     middleware::Next,
 };
-use boardinghouse_core::{TenantPool, User};
+use boardinghouse_core::{ErrorKind, TenantPool, User};
 use tracing::{Instrument as _, Span, info_span};
 
 use crate::{
@@ -81,6 +81,22 @@ impl Tenancy {
         })
     }
 
+    /// The answer for a tenant that is no longer ready, where the pool has heard of it before the cache of the
+    /// registry did, so that the handler was asked and got no connection. From then on the cache knows, too.
+    async fn stopped<B>(&self, response: &ServiceResponse<B>) -> Option<Answer> {
+        let error = response.response().error()?.as_error::<Error>()?;
+        if error.kind() != Some(ErrorKind::TenantUnavailable) {
+            return None;
+        }
+        let id = {
+            let extensions = response.request().extensions();
+            extensions.get::<Seen>()?.tenant.as_ref()?.id().clone()
+        };
+        self.cache().forget(&id);
+        let tenant = self.tenant(id).await.ok()??;
+        self.is_served(response.request(), &tenant).err()
+    }
+
     /// Fails where sessions are needed and their middleware has not run: on the first request, and not on the
     /// first that somebody who has logged in makes.
     #[cfg(feature = "session")]
@@ -128,7 +144,19 @@ pub(crate) async fn serve<B: MessageBody>(
     let base = tenant.map_or("", Tenant::base_path).to_owned();
     let named_in = seen.named_in.clone();
     request.extensions_mut().insert(seen);
-    let mut response = next.call(request).instrument(span).await?;
+    let response = next.call(request).instrument(span).await?;
+    let mut response = match tenancy.stopped(&response).await {
+        None => response.map_into_left_body(),
+        Some(answer) => {
+            let answer = match answer {
+                Answer::Error(error) => HttpResponse::from_error(error),
+                Answer::Response(response) => *response,
+            };
+            response
+                .into_response(answer.map_into_boxed_body())
+                .map_into_right_body()
+        }
+    };
     if tenancy.inner().rewrite_locations {
         location::keep_below(response.headers_mut(), &base);
     }
@@ -136,5 +164,5 @@ pub(crate) async fn serve<B: MessageBody>(
         // So that a cache does not show one tenant's page to another (RFC 9110, section 12.5.5).
         response.headers_mut().append(header::VARY, name.into());
     }
-    Ok(response.map_into_left_body())
+    Ok(response)
 }

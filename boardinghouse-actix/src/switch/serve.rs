@@ -263,7 +263,7 @@ impl Tenancy {
         if !access.allows(user.as_ref(), &tenant, role.as_deref()) {
             return Err(no_right());
         }
-        self.is_served(incoming, &tenant)?;
+        self.is_served(incoming.request(), &tenant)?;
         Ok((tenant, user))
     }
 

@@ -1,12 +1,14 @@
 //! Requests that name no tenant, and tenants that are not served.
 
+use std::time::Duration;
+
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
     web,
 };
 use boardinghouse_actix::{HostTable, PathPrefix, Tenant, Unknown};
-use boardinghouse_core::{NewTenant, Provisioner, TenantStatus};
+use boardinghouse_core::{NewTenant, Provisioner, TenantPool, TenantStatus};
 
 use crate::{
     app::{serve, serve_routes},
@@ -114,6 +116,36 @@ fn a_tenant_that_is_not_ready_has_a_status_and_a_page_of_the_applications() {
     fixture.execute("UPDATE boardinghouse.tenants SET status = 'pending' WHERE id = 'acme'");
     until(503, || get(pages.at, "acme.test", "/notes")).is(503, "");
     get(pages.at, "globex.test", "/notes").is(200, "from-globex");
+}
+
+/// The pool asks for itself, and may know before what remembers the registry for requests.
+#[test]
+fn the_page_is_the_same_where_the_pool_is_the_first_to_know() {
+    let pool = TenantPool::builder().registry_ttl(Duration::from_secs(60));
+    let fixture = Fixture::with_pool(pool.without_listener());
+    let tenancy = fixture
+        .tenancy()
+        .resolver(HostTable)
+        .suspended(StatusCode::GONE);
+    let plain = serve(tenancy.clone(), 1);
+    let pages = serve(
+        tenancy.status_page(|_, tenant| {
+            Some(HttpResponse::PaymentRequired().body(tenant.display_name().to_owned()))
+        }),
+        1,
+    );
+    for server in [&plain, &pages] {
+        get(server.at, "acme.test", "/target").is(200, "/target <- /target");
+    }
+    fixture.execute("UPDATE boardinghouse.tenants SET status = 'suspended' WHERE id = 'acme'");
+    for server in [&plain, &pages] {
+        // It is still remembered as ready.
+        get(server.at, "acme.test", "/target").is(200, "/target <- /target");
+    }
+    get(plain.at, "acme.test", "/notes").is(410, "");
+    get(pages.at, "acme.test", "/notes").is(402, "acme");
+    // From now on it is known.
+    get(plain.at, "acme.test", "/target").is(410, "");
 }
 
 #[test]

@@ -137,6 +137,13 @@ impl RegistryCache {
         })
     }
 
+    /// Forgets what has to do with a tenant, so that the registry is asked anew: for who knows better than what is
+    /// remembered.
+    pub fn forget(&self, id: &TenantId) {
+        let subject = Subject::Tenant(id.to_string());
+        self.0.changes.changed(Some(subject));
+    }
+
     /// Forgets everything.
     pub fn clear(&self) {
         self.0.changes.changed(None);

@@ -163,7 +163,7 @@ fn a_page_for_who_has_chosen_nothing_is_reached_with_whatever_cookie() {
 }
 
 #[test]
-fn members_come_from_the_list_within_a_second_whoever_changes_it() {
+fn members_come_from_the_list_soon_whoever_changes_it() {
     let fixture = Fixture::new();
     people(&fixture);
     let site = Site::new(tenancy(&fixture));
