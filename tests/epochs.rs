@@ -186,6 +186,25 @@ fn a_schema_that_was_exchanged_by_hand_is_not_taken_for_the_tenants() {
     }
 }
 
+/// Where there is no table by which it is known again, it is by its own number.
+#[test]
+fn a_schema_without_a_table_of_migrations_that_was_exchanged_is_not_taken_for_the_tenants() {
+    for way in [listening as Way, asking] {
+        let db = TestDb::new();
+        db.sql("DROP TABLE a.__diesel_schema_migrations");
+        let (pool, a, _) = served(&db, way);
+        db.sql(
+            "ALTER SCHEMA a RENAME TO was_a; CREATE SCHEMA a;
+             CREATE TABLE a.notes (id int, body text, author int);
+             INSERT INTO a.notes VALUES (1, 'from-a')",
+        );
+        let confirmed = pool.state().counters.confirmations;
+        let mut conn = pool.get(&a).unwrap();
+        assert_eq!(bodies(&mut conn).unwrap(), ["from-a"]);
+        assert!(pool.state().counters.confirmations > confirmed);
+    }
+}
+
 #[test]
 fn a_migration_elsewhere_ends_what_was_planned_before() {
     for way in [listening as Way, asking] {

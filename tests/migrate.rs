@@ -330,6 +330,50 @@ fn a_migration_without_a_transaction_runs_in_its_tenant_only() {
     assert_eq!(indexes, "__template__,a,b");
 }
 
+/// However it is run: with others, all or none, or without a transaction.
+#[test]
+fn a_writer_of_a_schema_keeps_every_migration_of_it_out() {
+    let name = "2026-02-01-000000_index";
+    let alone = || {
+        Folder::new()
+            .add(
+                name,
+                "CREATE INDEX CONCURRENTLY notes_body_idx ON notes (body)",
+            )
+            .without_transaction(name)
+    };
+    for (folder, atomic) in [
+        (Folder::with_tags(), false),
+        (Folder::with_tags(), true),
+        (alone(), false),
+    ] {
+        for schema in ["a", "__template__"] {
+            let db = TestDb::new();
+            let pool = db.pool(2);
+            let versions = || {
+                db.value(&format!(
+                    "SELECT count(*) FROM {schema}.__diesel_schema_migrations"
+                ))
+            };
+            let mut writer = db.connect();
+            let key = format!("SELECT pg_advisory_lock(x'62680001'::int, hashtext('{schema}'))");
+            writer.batch_execute(&key).unwrap();
+            let migrator = || of_folder(&folder, &pool).atomic(atomic);
+            let report = migrator()
+                .lock_timeout(Duration::from_millis(30))
+                .lock_wait(Duration::from_millis(200))
+                .run();
+            assert!(report.is_err() || report.is_ok_and(|report| !report.is_success()));
+            assert_eq!(versions(), "1", "{schema} {atomic}");
+            writer
+                .batch_execute("SELECT pg_advisory_unlock_all()")
+                .unwrap();
+            assert!(migrator().run().unwrap().is_success());
+            assert_eq!(versions(), "2", "{schema} {atomic}");
+        }
+    }
+}
+
 /// T34.
 #[test]
 fn two_migrators_do_not_run_at_once() {

@@ -88,6 +88,31 @@ fn a_configured_name_is_reserved_whatever_its_role() {
     assert!(Layout::default().with_prefix("pg_").is_err());
 }
 
+/// The table above sees the two checks together, where the one hides what the other lets through.
+#[test]
+fn an_id_and_the_name_of_a_schema_are_each_checked() {
+    use ErrorKind::{InvalidName, ReservedName};
+    let long = |n: usize| "a".repeat(n);
+    let id = |text: &str| TenantId::parse(text).map(drop).map_err(|e| e.kind());
+    assert_eq!(id(&long(63)), Ok(()));
+    assert_eq!(id(&long(64)), Err(InvalidName));
+    assert_eq!(id("public"), Err(ReservedName));
+    let name = |text: &str| SchemaName::parse(text).map(drop).map_err(|e| e.kind());
+    assert_eq!(name(&long(63)), Ok(()));
+    assert_eq!(name(&long(64)), Err(InvalidName));
+    assert_eq!(name("public"), Err(ReservedName));
+    let existing = |text: &str| SchemaName::existing(text).map(drop).map_err(|e| e.kind());
+    assert_eq!(existing(&"é".repeat(31)), Ok(()));
+    assert_eq!(existing(&"é".repeat(32)), Err(InvalidName));
+    assert_eq!(existing("$user"), Err(ReservedName));
+
+    // PostgreSQL would cut the name, and two tenants could have one schema.
+    let layout = Layout::default().with_prefix("t_").unwrap();
+    let schema = |n: usize| layout.schema_for(&long(n).parse().unwrap());
+    assert_eq!(schema(61).unwrap().as_str().len(), 63);
+    assert_eq!(schema(62).unwrap_err().kind(), InvalidName);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -151,5 +176,25 @@ fn every_name_that_is_accepted_is_the_one_that_postgresql_gets() {
         }
         let mut conn = pool.get(&tenant).unwrap();
         assert_eq!(value(&mut conn, "SELECT current_schema()"), name);
+    }
+}
+
+/// A backslash is one, whatever the database says of strings.
+#[test]
+fn a_backslash_in_a_name_does_not_end_a_string() {
+    let db = TestDb::new();
+    db.sql(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET standard_conforming_strings TO off',
+             current_database()); END $$",
+    );
+    let pool = db.pool(1);
+    for name in ["back\\slash", "back\\"] {
+        db.sql(&format!("CREATE SCHEMA \"{name}\""));
+        let schema = SchemaName::existing(name).unwrap();
+        let tenant = boardinghouse_core::Tenant::new("x".parse().unwrap(), schema);
+        let mut conn = pool.get(&tenant).unwrap();
+        assert_eq!(value(&mut conn, "SELECT current_schema()"), name);
+        let strings = "SELECT current_setting('standard_conforming_strings')";
+        assert_eq!(value(&mut conn, strings), "off");
     }
 }

@@ -121,6 +121,23 @@ fn within_a_second_an_idle_connection_is_neutral_and_uses_no_schema() {
 
 type Work = fn(&mut TenantConnection);
 
+/// Somebody can rename it by hand all the same, and its lock says nothing of that.
+#[test]
+fn a_parked_connection_is_not_lent_for_a_schema_that_was_renamed_by_hand() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let a = tenant(&pool, "a");
+    let mut by_hand = db.connect();
+    read(&mut pool.get(&a).unwrap());
+    read(&mut pool.get(&a).unwrap());
+    by_hand.batch_execute("ALTER SCHEMA a RENAME TO z").unwrap();
+    // At once: after a while the whole path is proven anew.
+    assert_eq!(
+        pool.get(&a).unwrap_err().kind(),
+        boardinghouse_core::ErrorKind::SchemaUnavailable
+    );
+}
+
 #[test]
 fn after_anything_but_plain_selects_the_connection_is_cleaned() {
     let db = TestDb::new();

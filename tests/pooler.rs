@@ -386,6 +386,35 @@ fn a_checkup_finds_sessions_safe_where_each_connection_keeps_its_server_process(
     );
 }
 
+/// Some poolers take no notice of how a session is to start. A `RESET` leads elsewhere there.
+#[test]
+fn where_a_pooler_ignores_how_a_session_is_to_start_the_clean_sets_the_path() {
+    let db = TestDb::new();
+    let ignores = "ignore_startup_parameters = extra_float_digits, options";
+    let Some(pooler) = PgBouncer::start_with(db.url(), "session", 4, ignores) else {
+        return;
+    };
+    let options = format!("{}&options=-c%20work_mem%3D3MB", pooler.url());
+    let start = try_value(&mut plain(&options), "SELECT current_setting('work_mem')").unwrap();
+    assert_ne!(start, "3MB", "it takes notice");
+    let pool = TenantPool::builder()
+        .max_size(1)
+        .without_listener()
+        .build(pooler.url())
+        .unwrap();
+    let mut conn = pool.get_shared().unwrap();
+    conn.batch_execute("SET app.x = 'y'").unwrap();
+    let pid = try_value(&mut conn, "SELECT pg_backend_pid()").unwrap();
+    drop(conn);
+    let last = db.value(&format!(
+        "SELECT query FROM pg_stat_activity WHERE pid = {pid}"
+    ));
+    assert!(
+        last.contains("SET search_path TO pg_catalog,pg_temp"),
+        "{last}"
+    );
+}
+
 #[test]
 fn a_checkup_finds_sessions_unsafe_where_server_processes_are_shared() {
     let db = TestDb::new();

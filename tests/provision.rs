@@ -311,6 +311,44 @@ fn a_writer_of_the_template_keeps_creators_out() {
     assert_eq!(traces(&db, "acme"), "0 0 0");
 }
 
+/// Whichever way a tenant is created, and whichever of the two schemas it is; but one creator does not keep
+/// another from the template.
+#[test]
+fn a_writer_of_either_schema_keeps_every_creator_out() {
+    let db = TestDb::new();
+    let pool = db.pool(1);
+    let hasty = Provisioner::new(pool.clone()).lock_wait(Duration::from_millis(20));
+    let create_in = |by: &Provisioner, tenant: &NewTenant| {
+        by.create_in(&mut pool.get_shared().unwrap(), tenant)
+    };
+    let key = |schema: &str| format!("(x'62680001'::int, hashtext('{schema}'))");
+    let copy = || new("acme").copy_of(SchemaName::parse("a").unwrap());
+    for schema in ["__template__", "acme"] {
+        let mut writer = db.connect();
+        let lock = format!("SELECT pg_advisory_lock{}", key(schema));
+        writer.batch_execute(&lock).unwrap();
+        let mut outcomes = vec![hasty.create(&new("acme")), create_in(&hasty, &new("acme"))];
+        if schema == "acme" {
+            outcomes.push(hasty.create(&copy()));
+            outcomes.push(hasty.create(&new("acme").deferred()));
+        }
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            let kind = outcome.map(drop).map_err(|error| error.kind());
+            assert_eq!(kind, Err(ErrorKind::Locked), "{schema} {number}");
+        }
+        assert_eq!(traces(&db, "acme"), "0 0 0");
+        writer
+            .batch_execute("SELECT pg_advisory_unlock_all()")
+            .unwrap();
+    }
+    let patient = Provisioner::new(pool.clone()).lock_wait(Duration::from_secs(5));
+    let mut cloner = db.connect();
+    let lock = format!("SELECT pg_advisory_lock_shared{}", key("__template__"));
+    cloner.batch_execute(&lock).unwrap();
+    patient.create(&new("acme")).unwrap();
+    create_in(&patient, &new("other")).unwrap();
+}
+
 #[test]
 fn deleting_drops_the_schema_and_only_that() {
     let db = TestDb::new();

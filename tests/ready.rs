@@ -1,6 +1,6 @@
 //! Schemas that wait for a tenant: each is handed out once, and never when it is out of date.
 
-use std::{collections::HashSet, thread};
+use std::{collections::HashSet, thread, time::Duration};
 
 use boardinghouse_core::{ErrorKind, NewTenant, PgRegistry, Provisioner, SchemaName};
 use boardinghouse_tests::{TestDb, add_note, bodies, tenant, until_somebody_waits};
@@ -94,13 +94,40 @@ fn a_template_that_names_itself_in_text_cannot_wait() {
     assert_eq!(db.value("SELECT acme.many()"), "1");
 }
 
+/// Who makes them ready is one at a time, and never while the template is written to.
+#[test]
+fn nobody_makes_schemas_ready_while_another_does_or_writes_to_the_template() {
+    let db = TestDb::new();
+    let hasty = Provisioner::new(db.pool(1)).lock_wait(Duration::from_millis(20));
+    for key in [
+        "x'62680001'::int, hashtext('__template__')",
+        "x'62680004'::int, 0",
+    ] {
+        let mut other = db.connect();
+        let lock = format!("SELECT pg_advisory_lock({key})");
+        other.batch_execute(&lock).unwrap();
+        let error = hasty.keep_ready(1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Locked, "{key}");
+        assert!(hasty.ready_schemas().unwrap().ready.is_empty());
+        other
+            .batch_execute("SELECT pg_advisory_unlock_all()")
+            .unwrap();
+    }
+    let made = Provisioner::new(db.pool(1)).keep_ready(1).unwrap();
+    assert_eq!(made.created.len(), 1);
+}
+
 /// A row that somebody wrote is no reason to drop or to hand out a schema that is not ours.
 #[test]
 fn a_schema_that_is_not_ours_is_neither_handed_out_nor_dropped() {
     let db = TestDb::new();
     let provisioner = Provisioner::new(db.pool(1));
     provisioner.keep_ready(1).unwrap();
-    db.sql("UPDATE boardinghouse.ready_schemas SET schema_name = 'public'");
+    // With the number of the schema that it names, too.
+    db.sql(
+        "UPDATE boardinghouse.ready_schemas
+         SET schema_name = 'public', schema_oid = 'public'::regnamespace",
+    );
     provisioner.create(&new("acme")).unwrap();
     assert_eq!(
         db.value("SELECT count(*) FROM boardinghouse.ready_schemas"),

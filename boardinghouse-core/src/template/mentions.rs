@@ -461,6 +461,7 @@ mod tests {
             assert!(cloned("tmpl", text, true).is_err(), "{text}");
         }
         assert!(cloned("tmpl", "'tmpl.notes'::text", false).is_err());
+        assert!(cloned("tmpl", "'SELECT 1 FROM tmpl.notes'::text", false).is_err());
     }
 
     #[test]
@@ -572,6 +573,27 @@ mod tests {
         ] {
             assert_eq!(cloned(of, text, true).as_deref(), Ok(text), "{of}");
         }
+    }
+
+    #[test]
+    fn a_setting_is_the_clones_or_refused() {
+        let name = schema("tmpl");
+        let allowed = HashSet::new();
+        let mut mentions = Mentions::new(&name, HashSet::from(["notes"]), &allowed);
+        let mut set = |setting: &str, value: &str| {
+            let pieces = mentions.in_setting("function f()", setting, value);
+            (
+                render(&pieces, &schema("Clone's"), &name),
+                std::mem::take(&mut mentions.refusals).len(),
+            )
+        };
+        let (path, refused) = set("search_path", "tmpl, public, \"Tmpl\"");
+        assert!(path.ends_with(" TO 'Clone''s', 'public', 'Tmpl'"), "{path}");
+        assert_eq!(refused, 0);
+        let (same, refused) = set("app.greeting", "of tmpl.");
+        assert!(same.ends_with(" TO 'of tmpl.'"), "{same}");
+        assert_eq!(refused, 0);
+        assert_eq!(set("app.table", "tmpl.notes").1, 1);
     }
 
     #[test]
