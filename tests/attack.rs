@@ -451,6 +451,10 @@ fn creating_deleting_and_migrating_at_once_neither_deadlock_nor_leave_halves() {
                     }
                     match provisioner.delete(&id) {
                         Ok(_) => {}
+                        // Nor is another deleted that came while somebody waited for the first.
+                        Err(e) if e.kind() == ErrorKind::Locked => {
+                            assert!(e.to_string().contains("created anew meanwhile"), "{e:?}");
+                        }
                         Err(e) => assert_eq!(e.kind(), ErrorKind::TenantNotFound, "{e:?}"),
                     }
                 }

@@ -61,7 +61,8 @@ impl Provisioner {
     /// * [`ErrorKind::ReservedName`] when its schema is the shared one, the template or the
     ///   registry, which are never dropped.
     /// * [`ErrorKind::Locked`] when the schema was being migrated, or used by a checkout, or shared tables that
-    ///   its foreign keys refer to were in use, all the time.
+    ///   its foreign keys refer to were in use, all the time; or when the tenant was deleted and created anew
+    ///   while this waited for it.
     /// * [`ErrorKind::HasDependents`] when something outside the schema depends on something in it;
     ///   the message has one line for each.
     /// * [`ErrorKind::RegistryMissing`], [`ErrorKind::Database`], and the errors of
