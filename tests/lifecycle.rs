@@ -13,7 +13,9 @@ use boardinghouse_core::{
     DomainName, Error, ErrorKind, Layout, Migrator, NewTenant, PgRegistry, Provisioner, SchemaName,
     Tenant, TenantId, TenantPool, TenantStatus,
 };
-use boardinghouse_tests::{SHARED, TestDb, add_note, bodies, tenant, until_somebody_waits, value};
+use boardinghouse_tests::{
+    SHARED, TestDb, add_note, bodies, schema_key, tenant, until_somebody_waits, value,
+};
 use diesel::connection::SimpleConnection;
 
 fn id(id: &str) -> TenantId {
@@ -216,7 +218,7 @@ fn a_writer_of_either_schema_keeps_a_renamer_out() {
     let provisioner = Provisioner::new(db.pool(1)).lock_wait(Duration::from_millis(50));
     for schema in ["a", "z"] {
         let mut writer = db.connect();
-        let key = format!("SELECT pg_advisory_lock(x'62680001'::int, hashtext('{schema}'))");
+        let key = format!("SELECT pg_advisory_lock({})", schema_key(schema));
         writer.batch_execute(&key).unwrap();
         let error = provisioner.rename(&id("a"), &id("z")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Locked, "{error:?}");

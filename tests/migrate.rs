@@ -9,7 +9,7 @@ use boardinghouse_core::{
     ErrorKind, MigrationReport, Migrator, NewTenant, Outcome, Provisioner, Selection, Target,
     TenantPool,
 };
-use boardinghouse_tests::{BAIT, SHARED, TENANT, TestDb, bodies, tenant, value};
+use boardinghouse_tests::{BAIT, SHARED, TENANT, TestDb, bodies, schema_key, tenant, value};
 use diesel::connection::SimpleConnection;
 use diesel_migrations::FileBasedMigrations;
 
@@ -356,7 +356,7 @@ fn a_writer_of_a_schema_keeps_every_migration_of_it_out() {
                 ))
             };
             let mut writer = db.connect();
-            let key = format!("SELECT pg_advisory_lock(x'62680001'::int, hashtext('{schema}'))");
+            let key = format!("SELECT pg_advisory_lock({})", schema_key(schema));
             writer.batch_execute(&key).unwrap();
             let migrator = || of_folder(&folder, &pool).atomic(atomic);
             let report = migrator()

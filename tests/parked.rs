@@ -119,8 +119,6 @@ fn within_a_second_an_idle_connection_is_neutral_and_uses_no_schema() {
     }
 }
 
-type Work = fn(&mut TenantConnection);
-
 /// Somebody can rename it by hand all the same, and its lock says nothing of that.
 #[test]
 fn a_parked_connection_is_not_lent_for_a_schema_that_was_renamed_by_hand() {
@@ -137,6 +135,8 @@ fn a_parked_connection_is_not_lent_for_a_schema_that_was_renamed_by_hand() {
         boardinghouse_core::ErrorKind::SchemaUnavailable
     );
 }
+
+type Work = fn(&mut TenantConnection);
 
 #[test]
 fn after_anything_but_plain_selects_the_connection_is_cleaned() {

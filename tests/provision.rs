@@ -5,7 +5,7 @@ use std::time::Duration;
 use boardinghouse_core::{
     Error, ErrorKind, NewTenant, PgRegistry, Provisioner, SchemaName, TenantId,
 };
-use boardinghouse_tests::{BAIT, TestDb, add_note, bodies, tenant, value};
+use boardinghouse_tests::{BAIT, TestDb, add_note, bodies, schema_key, tenant, value};
 use diesel::{connection::SimpleConnection, prelude::*};
 
 fn new(id: &str) -> NewTenant {
@@ -298,19 +298,6 @@ fn exactly_one_of_many_creators_wins() {
     }
 }
 
-#[test]
-fn a_writer_of_the_template_keeps_creators_out() {
-    let db = TestDb::new();
-    let mut writer = db.connect();
-    let key = "SELECT pg_advisory_lock(x'62680001'::int, hashtext('__template__'))";
-    writer.batch_execute(key).unwrap();
-    let provisioner = Provisioner::new(db.pool(1)).lock_wait(Duration::from_millis(20));
-    let error = provisioner.create(&new("acme")).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Locked, "{error:?}");
-    drop(writer);
-    assert_eq!(traces(&db, "acme"), "0 0 0");
-}
-
 /// Whichever way a tenant is created, and whichever of the two schemas it is; but one creator does not keep
 /// another from the template.
 #[test]
@@ -321,11 +308,10 @@ fn a_writer_of_either_schema_keeps_every_creator_out() {
     let create_in = |by: &Provisioner, tenant: &NewTenant| {
         by.create_in(&mut pool.get_shared().unwrap(), tenant)
     };
-    let key = |schema: &str| format!("(x'62680001'::int, hashtext('{schema}'))");
     let copy = || new("acme").copy_of(SchemaName::parse("a").unwrap());
     for schema in ["__template__", "acme"] {
         let mut writer = db.connect();
-        let lock = format!("SELECT pg_advisory_lock{}", key(schema));
+        let lock = format!("SELECT pg_advisory_lock({})", schema_key(schema));
         writer.batch_execute(&lock).unwrap();
         let mut outcomes = vec![hasty.create(&new("acme")), create_in(&hasty, &new("acme"))];
         if schema == "acme" {
@@ -343,7 +329,8 @@ fn a_writer_of_either_schema_keeps_every_creator_out() {
     }
     let patient = Provisioner::new(pool.clone()).lock_wait(Duration::from_secs(5));
     let mut cloner = db.connect();
-    let lock = format!("SELECT pg_advisory_lock_shared{}", key("__template__"));
+    let key = schema_key("__template__");
+    let lock = format!("SELECT pg_advisory_lock_shared({key})");
     cloner.batch_execute(&lock).unwrap();
     patient.create(&new("acme")).unwrap();
     create_in(&patient, &new("other")).unwrap();

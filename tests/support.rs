@@ -335,6 +335,12 @@ pub fn until_somebody_waits(db: &TestDb) {
     until(|| value(&mut conn, waiting) != "0");
 }
 
+/// The key of the advisory lock that whoever writes to a schema has, as arguments in SQL.
+#[must_use]
+pub fn schema_key(schema: &str) -> String {
+    format!("x'62680001'::int, hashtext('{schema}')")
+}
+
 /// A registered tenant.
 #[must_use]
 pub fn tenant(pool: &TenantPool, id: &str) -> Tenant {

@@ -69,6 +69,15 @@ impl<E: Into<Error>> From<E> for Answer {
     }
 }
 
+impl From<Answer> for HttpResponse {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Error(error) => Self::from_error(error),
+            Answer::Response(response) => *response,
+        }
+    }
+}
+
 /// What one resolver makes of a request.
 enum Named {
     Nothing,

@@ -127,13 +127,11 @@ pub(crate) async fn serve<B: MessageBody>(
     let seen = match tenancy.identify(&mut request).await {
         Ok(seen) => seen,
         // An answer rather than an error, so that middleware around this one sees a response.
-        Err(Answer::Error(error)) => {
-            return Ok(request.error_response(error).map_into_right_body());
-        }
-        Err(Answer::Response(response)) => {
-            return Ok(request
-                .into_response(response.map_into_boxed_body())
-                .map_into_right_body());
+        Err(answer) => {
+            // Not `into_response`, which drops the error that the response knows.
+            let (request, _) = request.into_parts();
+            let response = ServiceResponse::new(request, HttpResponse::from(answer));
+            return Ok(response.map_into_right_body());
         }
     };
     let tenant = seen.tenant.as_ref();
@@ -147,15 +145,9 @@ pub(crate) async fn serve<B: MessageBody>(
     let response = next.call(request).instrument(span).await?;
     let mut response = match tenancy.stopped(&response).await {
         None => response.map_into_left_body(),
-        Some(answer) => {
-            let answer = match answer {
-                Answer::Error(error) => HttpResponse::from_error(error),
-                Answer::Response(response) => *response,
-            };
-            response
-                .into_response(answer.map_into_boxed_body())
-                .map_into_right_body()
-        }
+        Some(answer) => response
+            .into_response(HttpResponse::from(answer))
+            .map_into_right_body(),
     };
     if tenancy.inner().rewrite_locations {
         location::keep_below(response.headers_mut(), &base);
