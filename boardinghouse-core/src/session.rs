@@ -49,12 +49,24 @@ use crate::{
 pub(crate) const PARKED: Duration = Duration::from_millis(200);
 
 /// What a session has learned while it was bound to a schema.
-#[derive(Default)]
 struct Visited {
     epoch: i64,
+    /// The comment in front of statements.
+    tag: Arc<str>,
     /// The ids of custom types. Those of the schema that the session is bound to are inside Diesel.
     types: PgMetadataCache,
     proof: Option<Proof>,
+}
+
+impl Visited {
+    fn new(binding: &Binding) -> Self {
+        Self {
+            epoch: binding.epoch,
+            tag: sql::tag(&binding.schema, binding.epoch).into(),
+            types: PgMetadataCache::new(),
+            proof: None,
+        }
+    }
 }
 
 /// A prepared proof: its number, and what it claims.
@@ -150,8 +162,8 @@ impl Session {
         &self.gauge
     }
 
-    pub(crate) fn age(&self) -> Duration {
-        self.opened.elapsed()
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.duration_since(self.opened)
     }
 
     /// Whether the last schema that the session was bound to is `schema`.
@@ -218,42 +230,44 @@ impl Session {
     /// Puts the session on a path and proves that it got there, in one round trip.
     ///
     /// On error the session is doubtful and must be closed.
-    pub(crate) fn bind(&mut self, binding: &Binding) -> Result<(), BindError> {
+    pub(crate) fn bind(&mut self, binding: &Binding, now: Instant) -> Result<(), BindError> {
         if let Some(begin) = self.stateless.clone() {
             return self.begin(&begin, binding);
         }
         self.lent = true;
-        let mut message = String::new();
-        let moves = !self.was_on(&binding.schema)
-            || self.visited.get(&binding.schema).map(|v| v.epoch) != Some(binding.epoch);
-        let forget = (moves && self.marked) || self.holds_too_many_statements();
+        let holds_too_many = self.holds_too_many_statements();
+        let uses_it =
+            std::mem::take(&mut self.parked) && now.duration_since(self.in_use_since) < PARKED;
+        let stays = self.was_on(&binding.schema);
+        let visited = self
+            .visited
+            .get_mut(&binding.schema)
+            .filter(|visited| stays && visited.epoch == binding.epoch);
+        let forget = holds_too_many || (self.marked && visited.is_none());
+        if uses_it
+            && !forget
+            && let Some(proof) = visited.and_then(|visited| visited.proof.as_mut())
+            && proof.is_of(binding)
+        {
+            proof.looked_again = true;
+            look_again(&mut self.pg, &proof.still)?;
+            self.dirty = false;
+            self.open = binding.open;
+            return Ok(());
+        }
+        let mut message = String::with_capacity(256);
         if forget {
             // Statements without a tag were planned for the old tenant; or there are too many.
             message += sql::FORGET_STATEMENTS;
             message += ";";
-            self.parked = false;
             self.visited
                 .values_mut()
                 .for_each(|visited| visited.proof = None);
         }
-        let stays = std::mem::take(&mut self.parked) && self.was_on(&binding.schema);
-        if stays && self.in_use_since.elapsed() < PARKED {
-            let visited = self.visited.get_mut(&binding.schema);
-            if let Some(proof) = visited.and_then(|visited| visited.proof.as_mut())
-                && proof.is_of(binding)
-            {
-                proof.looked_again = true;
-                look_again(&mut self.pg, &proof.still)?;
-                self.now_on(binding);
-                return Ok(());
-            }
-        }
-        if !stays {
-            message += &binding.sql;
-            message += ";";
-        }
+        message += &binding.sql;
+        message += ";";
         self.prove(binding, &mut message);
-        self.in_use_since = Instant::now();
+        self.in_use_since = now;
         if let Err(error) = self.run_outside_transaction(&message) {
             return Err(self.diagnose(error, binding));
         }
@@ -271,11 +285,11 @@ impl Session {
     }
 
     /// As [`bind`](Self::bind), where what was prepared on the server may be gone.
-    pub(crate) fn bind_anew(&mut self, binding: &Binding) -> Result<(), BindError> {
+    pub(crate) fn bind_anew(&mut self, binding: &Binding, now: Instant) -> Result<(), BindError> {
         self.visited
             .values_mut()
             .for_each(|visited| visited.proof = None);
-        self.bind(binding)
+        self.bind(binding, now)
     }
 
     /// Proofs that were forgotten with all else do not count, though their schemas are still known: where
@@ -295,7 +309,7 @@ impl Session {
 
     /// Adds the proof of a path to a message that has set it.
     fn prove(&mut self, binding: &Binding, message: &mut String) {
-        let visited = self.visited.entry(binding.schema.clone()).or_default();
+        let visited = visited(&mut self.visited, binding);
         let number = match &visited.proof {
             Some(proof) if proof.is_of(binding) => proof.number,
             other => {
@@ -338,19 +352,21 @@ impl Session {
     fn now_on(&mut self, binding: &Binding) {
         self.dirty = false;
         self.open = binding.open;
-        let visited = self.visited.entry(binding.schema.clone()).or_default();
-        let stays = self.current.as_ref() == Some(&binding.schema);
-        if stays && visited.epoch == binding.epoch {
+        let stays = self.was_on(&binding.schema);
+        let visited = visited(&mut self.visited, binding);
+        let is_known = visited.epoch == binding.epoch;
+        if is_known && stays {
             return;
         }
-        let mut types = if visited.epoch == binding.epoch {
-            std::mem::take(&mut visited.types)
-        } else {
-            PgMetadataCache::new()
-        };
-        visited.epoch = binding.epoch;
+        if !is_known {
+            *visited = Visited {
+                proof: visited.proof.take(),
+                ..Visited::new(binding)
+            };
+        }
+        let mut types = std::mem::take(&mut visited.types);
         swap_type_cache(&mut self.pg, &mut types);
-        self.tag = sql::tag(&binding.schema, binding.epoch).into();
+        self.tag = Arc::clone(&visited.tag);
         if stays {
             return;
         }
@@ -411,6 +427,12 @@ impl Session {
         }
         sent.map_err(BindError::of)
     }
+}
+
+/// What a session knows of the schema that it is bound to.
+fn visited<'a>(all: &'a mut HashMap<SchemaName, Visited>, binding: &Binding) -> &'a mut Visited {
+    all.entry(binding.schema.clone())
+        .or_insert_with(|| Visited::new(binding))
 }
 
 /// Proves that the path still leads to the schema, where the lock was never let go of since that was proven.

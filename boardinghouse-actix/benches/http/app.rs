@@ -16,7 +16,7 @@ use actix_web::{
 };
 use boardinghouse_actix::{Error, Tenancy, TenantDb};
 use diesel::{
-    connection::LoadConnection,
+    connection::{LoadConnection, SimpleConnection as _},
     dsl::sql,
     pg::Pg,
     prelude::*,
@@ -96,25 +96,44 @@ async fn of_nobody(pool: Data<Plain>) -> actix_web::Result<Json<Page>> {
 
 /// Of the tenant that the host names, by statements that name its schema.
 async fn of_a_schema(pool: Data<Plain>, request: HttpRequest) -> actix_web::Result<Json<Page>> {
-    let host = request.connection_info().host().to_owned();
+    let schema = first_label(&request);
     read(pool, move |conn| {
-        qualified(conn, host.split('.').next().unwrap_or_default())
+        let notes = format!("{schema}.notes");
+        by_text(conn, schema, "", &notes)
     })
     .await
 }
 
+/// Of the tenant that the host names, by the path, which is set and not proven, and statements that carry the
+/// schema's name in a comment. It needs no ping.
+async fn of_a_path(pool: Data<Plain>, request: HttpRequest) -> actix_web::Result<Json<Page>> {
+    let schema = first_label(&request);
+    read(pool, move |conn| {
+        conn.batch_execute(&format!("SET search_path TO {schema}, public"))?;
+        let tag = format!("/*{schema}*/ ");
+        by_text(conn, schema, &tag, "notes")
+    })
+    .await
+}
+
+fn first_label(request: &HttpRequest) -> String {
+    let host = request.connection_info().host().to_owned();
+    host.split('.').next().unwrap_or_default().to_owned()
+}
+
 /// The texts of Diesel for [`page`].
-fn qualified(conn: &mut PgConnection, schema: &str) -> QueryResult<Page> {
+fn by_text(conn: &mut PgConnection, tenant: String, tag: &str, notes: &str) -> QueryResult<Page> {
     type Notes = (Integer, Text, Nullable<Text>);
     let notes = format!(
-        "SELECT notes.id, notes.body, users.email FROM {schema}.notes \
+        "{tag}SELECT notes.id, notes.body, users.email FROM {notes} \
          LEFT OUTER JOIN users ON notes.author_id = users.id ORDER BY notes.id"
     );
-    let plans = "SELECT plans.name, plans.price_cents FROM plans ORDER BY plans.price_cents";
+    let plans =
+        format!("{tag}SELECT plans.name, plans.price_cents FROM plans ORDER BY plans.price_cents");
     Ok(Page {
-        tenant: schema.to_owned(),
+        tenant,
         notes: Qualified::<i32, Integer, Notes>::new(&notes, None).load(conn)?,
-        plans: Qualified::<i32, Integer, (Text, Integer)>::new(plans, None).load(conn)?,
+        plans: Qualified::<i32, Integer, (Text, Integer)>::new(&plans, None).load(conn)?,
     })
 }
 
@@ -147,7 +166,7 @@ pub(crate) fn with_tenants(tenancy: Tenancy) -> Served {
     })
 }
 
-/// `/notes` is of one schema, `/qualified` of that of a tenant.
+/// `/notes` is of one schema, `/qualified` and `/path` of that of a tenant.
 pub(crate) fn without_tenants(pool: Plain) -> Served {
     let pool = Data::new(pool);
     serve(move |listener| {
@@ -156,6 +175,7 @@ pub(crate) fn without_tenants(pool: Plain) -> Served {
                 .app_data(pool.clone())
                 .route("/notes", web::get().to(of_nobody))
                 .route("/qualified", web::get().to(of_a_schema))
+                .route("/path", web::get().to(of_a_path))
                 .route("/healthz", web::get().to(async || "ok"))
         };
         HttpServer::new(app)

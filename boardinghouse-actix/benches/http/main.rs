@@ -68,12 +68,13 @@ fn main() {
     );
     let ours = ours(&server);
     let rival = rival(&server);
-    let floor = without_tenants(plain(server.url()));
+    let by_name = without_tenants(plain(server.url(), true));
+    let by_path = without_tenants(plain(server.url(), false));
     let mut table = Table::default();
     let requests = Requests::new();
-    let served = [&ours, &rival, &floor];
+    let served = [&ours, &rival, &by_name, &by_path];
     throughput(&mut table, &requests, served, count, turns);
-    drop((rival, floor));
+    drop((rival, by_name, by_path));
     queries(&mut table, &requests, &server, turns);
     slow(
         &mut table,
@@ -88,22 +89,25 @@ fn main() {
 struct Requests {
     zipf: Zipf,
     texts: Vec<String>,
-    /// The same of the floor.
-    qualified: Vec<String>,
+    /// The same of those who have no `Tenancy`.
+    by_name: Vec<String>,
+    by_path: Vec<String>,
     /// What the answer must hold.
     marks: Vec<String>,
 }
 
 impl Requests {
     fn new() -> Self {
+        let texts = |path| {
+            (0..TENANTS)
+                .map(|n| get(&format!("t{n}.localhost"), path))
+                .collect()
+        };
         Self {
             zipf: Zipf::new(TENANTS),
-            texts: (0..TENANTS)
-                .map(|n| get(&format!("t{n}.localhost"), "/notes"))
-                .collect(),
-            qualified: (0..TENANTS)
-                .map(|n| get(&format!("t{n}.localhost"), "/qualified"))
-                .collect(),
+            texts: texts("/notes"),
+            by_name: texts("/qualified"),
+            by_path: texts("/path"),
             marks: (0..TENANTS)
                 .map(|n| {
                     format!("{{\"tenant\":\"t{n}\",\"notes\":[{{\"id\":1,\"body\":\"t{n} note 1\"")
@@ -167,12 +171,14 @@ fn rival(server: &Server) -> Served {
     conn.run_pending_migrations(TENANT).unwrap();
     conn.batch_execute(NOTES).unwrap();
     analyze(&url);
-    without_tenants(plain(&url))
+    without_tenants(plain(&url, true))
 }
 
-fn plain(url: &str) -> Plain {
+fn plain(url: &str, pings: bool) -> Plain {
     let manager = diesel::r2d2::ConnectionManager::new(url);
-    let pool = Plain::builder().max_size(CONNECTIONS);
+    let pool = Plain::builder()
+        .max_size(CONNECTIONS)
+        .test_on_check_out(pings);
     pool.build(manager).unwrap()
 }
 
@@ -185,17 +191,16 @@ fn analyze(url: &str) {
 fn throughput(
     table: &mut Table,
     requests: &Requests,
-    served: [&Served; 3],
+    served: [&Served; 4],
     count: usize,
     turns: usize,
 ) {
     let connect = |to: &Served| Load::connect(to.at, CONNECTIONS as usize);
     // Who is not asked for five seconds hangs up.
-    let mut to_floor = connect(served[2]);
-    Requests::warm_up(&mut to_floor, &requests.qualified);
-    let mut to_ours = connect(served[0]);
-    Requests::warm_up(&mut to_ours, &requests.texts);
-    let [mut to_rival, mut to_floor] = [connect(served[1]), connect(served[2])];
+    Requests::warm_up(&mut connect(served[2]), &requests.by_name);
+    Requests::warm_up(&mut connect(served[3]), &requests.by_path);
+    Requests::warm_up(&mut connect(served[0]), &requests.texts);
+    let [mut to_ours, mut to_rival, mut by_name, mut by_path] = served.map(connect);
     let latencies = RefCell::new([Vec::new(), Vec::new()]);
     let note = |way: usize, load: &Load| {
         let both = [percentile(&load.took, 50), percentile(&load.took, 99)];
@@ -215,7 +220,8 @@ fn throughput(
             note(1, &to_rival);
             elapsed
         }),
-        Box::new(|| requests.to_tenants(&mut to_floor, &requests.qualified, turns)),
+        Box::new(|| requests.to_tenants(&mut by_name, &requests.by_name, turns)),
+        Box::new(|| requests.to_tenants(&mut by_path, &requests.by_path, turns)),
     ];
     let times = rounds(count, &mut ways);
     let cpu = |way: &mut Way<'_>| {
@@ -225,7 +231,7 @@ fn throughput(
         let after = now();
         [0, 1].map(|of| (after[of] - before[of]).as_secs_f64() * 1e6 / turns as f64)
     };
-    let [with, without, floor] = [0, 1, 2].map(|way| cpu(&mut ways[way]));
+    let [with, without, by_name, by_path] = [0, 1, 2, 3].map(|way| cpu(&mut ways[way]));
     drop(ways);
     table.row(
         "1 requests/s of /notes, 100 tenants by Zipf, 8 connections",
@@ -234,24 +240,33 @@ fn throughput(
         ratio(&times[1], &times[0]),
         "the same handler on a plain r2d2 pool without tenants",
     );
-    table.row(
-        "  by statements that name the schema: no Tenancy, no path, no proof",
-        Target::None,
-        ratio(&times[1], &times[2]),
-        "the same handler on a plain r2d2 pool without tenants",
-    );
+    for (way, name) in [
+        (
+            2,
+            "  by statements that name the schema: no Tenancy, no path, no proof",
+        ),
+        (
+            3,
+            "  by the path, set in place of the ping: no Tenancy, no proof",
+        ),
+    ] {
+        let against = "the same handler on a plain r2d2 pool without tenants";
+        table.row(name, Target::None, ratio(&times[1], &times[way]), against);
+    }
     let per_second = |way: usize| turns as f64 / Spread::of(times[way].clone()).median;
     table.note(&format!(
-        "{:.0} requests/s against {:.0}, and {:.0} by name of the schema",
+        "{:.0} requests/s against {:.0}; {:.0} by name of the schema, {:.0} by the path",
         per_second(0),
         per_second(1),
-        per_second(2)
+        per_second(2),
+        per_second(3)
     ));
-    table.note(&format!(
-        "CPU a request: PostgreSQL {:.0} us against {:.0} and {:.0}, \
-         servers and client {:.0} us against {:.0} and {:.0}",
-        with[0], without[0], floor[0], with[1], without[1], floor[1]
-    ));
+    for (of, whose) in [(0, "PostgreSQL"), (1, "servers and client")] {
+        table.note(&format!(
+            "CPU of {whose} a request: {:.0} us against {:.0}; {:.0} by name of the schema, {:.0} by the path",
+            with[of], without[of], by_name[of], by_path[of]
+        ));
+    }
     for (way, name) in [(0, "through Tenancy"), (1, "without tenants")] {
         // Without that of warming up.
         let rounds = &latencies.borrow()[way][1..=count];

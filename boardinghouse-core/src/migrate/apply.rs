@@ -218,7 +218,9 @@ impl<'a> Worker<'a> {
         let binding = self.binding(visit);
         let shared = self.migrator.pool.layout().shared().clone();
         let session = self.session()?;
-        session.bind(&binding).map_err(|e| e.explain(&binding))?;
+        session
+            .bind(&binding, Instant::now())
+            .map_err(|e| e.explain(&binding))?;
         session.marked = true;
         let at = MigrationContext {
             target: &visit.target,
@@ -349,7 +351,9 @@ impl<'a> Worker<'a> {
         let result = self.runs(visit, set, step).and_then(|runs| {
             if runs.is_code() {
                 // What it prepares, and the types that it meets, are this schema's.
-                session.bind(&binding).map_err(|e| e.explain(&binding))?;
+                session
+                    .bind(&binding, Instant::now())
+                    .map_err(|e| e.explain(&binding))?;
                 session.marked = true;
             }
             in_transaction(&mut session.pg, |pg| {
@@ -410,7 +414,9 @@ impl<'a> Worker<'a> {
         let shared = self.migrator.pool.layout().shared().clone();
         let mut session = self.take_session()?;
         let result = self.runs(visit, set, step).and_then(|runs| {
-            session.bind(&binding).map_err(|e| e.explain(&binding))?;
+            session
+                .bind(&binding, Instant::now())
+                .map_err(|e| e.explain(&binding))?;
             session.marked |= runs.is_code();
             if first {
                 create_history(&mut session.pg, &visit.schema)?;
@@ -420,7 +426,7 @@ impl<'a> Worker<'a> {
             session.pg.batch_execute(sql::RESET).map_err(ran)?;
             // Proves the path again, and that the migration left no transaction open.
             session
-                .bind_anew(&binding)
+                .bind_anew(&binding, Instant::now())
                 .map_err(|error| error.explain(&binding))?;
             in_transaction(&mut session.pg, |pg| remember(pg, &visit.target, notes))
         });

@@ -40,13 +40,13 @@ pub(crate) struct PooledSession {
     turn: Turn,
     /// What was believed of the schema when the session was bound.
     record: Arc<Record>,
-    key: Key,
 }
 
 impl Drop for PooledSession {
     fn drop(&mut self) {
         let inner = Arc::clone(&self.turn.inner);
-        self.turn.heat = self.record.gets.load(std::sync::atomic::Ordering::Relaxed);
+        self.turn.heat = self.record.gets();
+        let now = Instant::now();
         if self.was_reshaped() {
             // Whether anything hides behind a name was asked before.
             inner.known.changed(known::ALL);
@@ -56,12 +56,12 @@ impl Drop for PooledSession {
             inner.counters.closed();
             return;
         }
-        if inner.max_lifetime.is_some_and(|most| self.age() >= most) {
+        if inner.max_lifetime.is_some_and(|most| self.age(now) >= most) {
             self.spoiled = true;
             inner.counters.recycled();
             return;
         }
-        if !inner.known.still_believes(&self.key, &self.record) {
+        if !inner.known.still_believes(&self.record, now) {
             // What hides behind a name by now was not asked.
             self.soil();
         }
@@ -132,9 +132,7 @@ impl TenantPool {
             waited_us = tracing::field::Empty
         );
         let (session, record) = span.in_scope(|| self.checkout(&Wanted::Tenant(tenant), &span))?;
-        record
-            .gets
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        record.got();
         let id = record.id.as_ref().unwrap_or_else(|| tenant.id());
         let epoch = record.epoch.max(tenant.epoch());
         let mut conn = TenantConnection {
@@ -173,11 +171,12 @@ impl TenantPool {
                 (Key::Schema(shared.clone()), shared, 0)
             }
         };
+        let (conn, mut now) = inner
+            .shelf
+            .turn(started, deadline)
+            .map_err(|refused| self.explain(refused))?;
         let mut turn = Turn {
-            conn: inner
-                .shelf
-                .turn(deadline)
-                .map_err(|refused| self.explain(refused))?,
+            conn,
             heat: 0,
             inner: Arc::clone(inner),
         };
@@ -189,7 +188,7 @@ impl TenantPool {
         // Whether a session was full: then the others that are idle are, too, or it had not been chosen.
         let mut full = false;
         loop {
-            let believed = inner.known.find(&key, epoch);
+            let believed = inner.known.find(&key, epoch, now);
             let schema = believed.as_ref().map_or(expected, |record| &record.schema);
             let conn = match turn.conn.take() {
                 Some(conn) => conn,
@@ -202,7 +201,8 @@ impl TenantPool {
                     .session(schema, deadline)
                     .map_err(|refused| self.explain(refused))?,
             };
-            let waited = *waited.get_or_insert_with(|| started.elapsed());
+            now = Instant::now();
+            let waited = *waited.get_or_insert_with(|| now.duration_since(started));
             let session = turn.conn.insert(conn);
             if !session.knows(schema) && session.schemas_seen() >= inner.max_tenants_per_connection
             {
@@ -216,12 +216,16 @@ impl TenantPool {
             let sure = believed.is_none();
             let bound = match believed {
                 Some(record) => Ok(record),
-                None => self.confirm(session, &key, wanted),
+                None => {
+                    let confirmed = self.confirm(session, &key, wanted);
+                    now = Instant::now();
+                    confirmed
+                }
             };
             let failure = match bound {
                 Ok(record) => {
                     let hit = session.is_parked() && session.was_on(&record.schema);
-                    match session.bind(&record.binding) {
+                    match session.bind(&record.binding, now) {
                         Ok(()) => {
                             inner.counters.waited(waited);
                             span.record(
@@ -236,7 +240,6 @@ impl TenantPool {
                             let session = PooledSession {
                                 turn,
                                 record: Arc::clone(&record),
-                                key,
                             };
                             return Ok((session, record));
                         }

@@ -6,7 +6,7 @@ use std::{
         Arc, Weak,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{Inner, checkout::Turn, shelf::Conn};
@@ -39,11 +39,12 @@ pub(super) fn run(pool: Weak<Inner>, end: Receiver<()>) {
 }
 
 fn tidy(inner: &Arc<Inner>) {
+    let now = Instant::now();
     let old = |idle: Duration, age: Duration| {
         inner.idle_timeout.is_some_and(|most| idle >= most)
             || inner.max_lifetime.is_some_and(|most| age >= most)
     };
-    while let Some(mut turn) = take(inner, |conn, idle| old(idle, conn.age())) {
+    while let Some(mut turn) = take(inner, |conn, idle| old(idle, conn.age(now))) {
         if let Some(conn) = &mut turn.conn {
             conn.spoiled = true;
         }

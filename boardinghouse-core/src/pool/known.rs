@@ -13,7 +13,10 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::{Duration, Instant},
 };
@@ -80,12 +83,21 @@ pub(super) struct Record {
     confirmed: Instant,
     /// Whether it may have changed since.
     stale: AtomicBool,
-    /// How many notifications there had been when it was read, and when the tenant last changed; the latter
-    /// is that of all records of this tenant, as a checkout can hold one that was replaced since.
+    /// How many notifications there had been when it was read.
     read_at: u64,
-    changed_at: Arc<AtomicU64>,
-    /// Checkouts, of all records of this tenant.
-    pub(super) gets: Arc<AtomicU64>,
+    /// What is true of the tenant whatever was read of it: a checkout can hold a record that was replaced
+    /// since.
+    latest: Arc<Latest>,
+}
+
+/// What all records of a tenant share.
+#[derive(Debug)]
+struct Latest {
+    /// How many notifications there had been when the tenant last changed.
+    changed_at: AtomicU64,
+    /// Whether, by the last that was read, nothing is hidden behind the names on its path.
+    open: AtomicBool,
+    gets: AtomicU64,
 }
 
 /// What the server said, before a binding was made of it.
@@ -149,6 +161,16 @@ impl State {
 }
 
 impl Record {
+    /// How many checkouts of the tenant there were.
+    pub(super) fn gets(&self) -> u64 {
+        self.latest.gets.load(Relaxed)
+    }
+
+    /// Counts a checkout.
+    pub(super) fn got(&self) {
+        self.latest.gets.fetch_add(1, Relaxed);
+    }
+
     /// Whether a notification of that id, or with `*` of any, is of this tenant.
     fn is_meant_by(&self, id: &str) -> bool {
         id == ALL || self.id.as_ref().is_some_and(|own| own.as_str() == id)
@@ -166,30 +188,31 @@ impl Knowledge {
     }
 
     /// What is believed of a tenant, as far as it is news to who asks.
-    pub(super) fn find(&self, key: &Key, epoch: i64) -> Option<Arc<Record>> {
+    pub(super) fn find(&self, key: &Key, epoch: i64, now: Instant) -> Option<Arc<Record>> {
         let record = Arc::clone(lock(&self.state).records.get(key)?);
-        (record.epoch >= epoch && self.believes(&record)).then_some(record)
+        (record.epoch >= epoch && self.believes(&record, now)).then_some(record)
     }
 
     /// Whether what was read when a session was bound still holds for its return: whether anything hides
     /// behind a name. A second is what a change may take to be heard of anyhow.
-    pub(super) fn still_believes(&self, key: &Key, record: &Record) -> bool {
+    pub(super) fn still_believes(&self, record: &Record, now: Instant) -> bool {
         // It may have been asked again since, and the answer have been another.
-        let open = lock(&self.state)
-            .records
-            .get(key)
-            .is_some_and(|current| current.binding.is_open());
-        open && record.changed_at.load(SeqCst) <= record.read_at
-            && (record.confirmed.elapsed() < HEARING || self.believes(record))
+        record.latest.open.load(SeqCst)
+            && record.latest.changed_at.load(SeqCst) <= record.read_at
+            && (now.duration_since(record.confirmed) < HEARING || self.believes(record, now))
     }
 
-    fn believes(&self, record: &Record) -> bool {
-        !record.stale.load(SeqCst) && record.confirmed.elapsed() < self.belief()
+    fn believes(&self, record: &Record, now: Instant) -> bool {
+        !record.stale.load(SeqCst) && now.duration_since(record.confirmed) < self.belief(now)
     }
 
-    /// For how long what was read is believed now.
-    pub(super) fn belief(&self) -> Duration {
-        if self.is_hearing() { HEARD } else { self.ttl }
+    /// For how long what was read is believed.
+    pub(super) fn belief(&self, now: Instant) -> Duration {
+        if self.is_hearing(now) {
+            HEARD
+        } else {
+            self.ttl
+        }
     }
 
     /// To be asked before something is read that is to be [kept](Self::keep).
@@ -202,9 +225,9 @@ impl Knowledge {
         let mut state = lock(&self.state);
         let mut record = record;
         if let Some(before) = state.records.get(&key) {
-            record.gets = Arc::clone(&before.gets);
-            record.changed_at = Arc::clone(&before.changed_at);
+            record.latest = Arc::clone(&before.latest);
         }
+        record.latest.open.store(record.binding.is_open(), SeqCst);
         record.read_at = read_at;
         if state.changed_since(read_at, &record) {
             record.stale.store(true, SeqCst);
@@ -223,7 +246,9 @@ impl Knowledge {
 
     /// The tenant is gone.
     pub(super) fn forget(&self, key: &Key) {
-        lock(&self.state).records.remove(key);
+        if let Some(record) = lock(&self.state).records.remove(key) {
+            record.latest.open.store(false, SeqCst);
+        }
     }
 
     /// Forgets the tenants that nobody has asked for in a long time.
@@ -245,7 +270,7 @@ impl Knowledge {
         for record in state.records.values() {
             if record.is_meant_by(id) {
                 record.stale.store(true, SeqCst);
-                record.changed_at.store(change, SeqCst);
+                record.latest.changed_at.store(change, SeqCst);
             }
         }
     }
@@ -271,10 +296,10 @@ impl Knowledge {
         self.missed();
     }
 
-    pub(super) fn is_hearing(&self) -> bool {
+    pub(super) fn is_hearing(&self, now: Instant) -> bool {
         match self.heard.load(SeqCst) {
             0 => false,
-            heard => self.started.elapsed() < Duration::from_millis(heard) + HEARING,
+            heard => now.duration_since(self.started) < Duration::from_millis(heard) + HEARING,
         }
     }
 
@@ -283,7 +308,7 @@ impl Knowledge {
         let mut all: Vec<_> = lock(&self.state)
             .records
             .values()
-            .filter_map(|record| Some((record.id.clone()?, record.gets.load(SeqCst))))
+            .filter_map(|record| Some((record.id.clone()?, record.gets())))
             .collect();
         all.sort_by(|(left, a), (right, b)| b.cmp(a).then_with(|| left.cmp(right)));
         all.truncate(most);
@@ -352,6 +377,11 @@ impl Confirmed {
             table: self.table_oid,
         };
         let binding = bind(&schema, self.epoch, mark).open(self.open);
+        let latest = Latest {
+            changed_at: AtomicU64::new(0),
+            open: AtomicBool::new(self.open),
+            gets: AtomicU64::new(0),
+        };
         Ok(Record {
             id,
             schema,
@@ -360,8 +390,7 @@ impl Confirmed {
             confirmed: Instant::now(),
             stale: AtomicBool::new(false),
             read_at: 0,
-            changed_at: Arc::default(),
-            gets: Arc::default(),
+            latest: Arc::new(latest),
         })
     }
 }
@@ -410,7 +439,7 @@ mod tests {
         let read_at = known.changes();
         meanwhile(&known);
         known.keep(Key::Registered(1), record("acme"), read_at);
-        known.find(&Key::Registered(1), 1).is_some()
+        known.find(&Key::Registered(1), 1, Instant::now()).is_some()
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod watchers;
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError, Weak, mpsc::Sender},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use self::{
@@ -148,7 +148,7 @@ impl TenantPool {
 
     /// For how long what was read of the registry, and not notified of since, is to be believed now.
     pub(crate) fn belief(&self) -> Duration {
-        self.0.known.belief()
+        self.0.known.belief(Instant::now())
     }
 
     /// Begins to configure a pool.
@@ -264,7 +264,7 @@ impl TenantPool {
             connections: state.connections,
             idle: state.idle_connections + u32::try_from(idle).unwrap_or(u32::MAX),
             waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
-            listening: self.0.known.is_hearing(),
+            listening: self.0.known.is_hearing(Instant::now()),
             counters: self.0.counters.read(),
         }
     }
@@ -318,27 +318,27 @@ pub(crate) struct Manager {
 }
 
 impl r2d2::ManageConnection for Manager {
-    type Connection = Session;
+    type Connection = Box<Session>;
     type Error = Error;
 
-    fn connect(&self) -> Result<Session> {
+    fn connect(&self) -> Result<Box<Session>> {
         let session = if self.stateless {
             Session::connect_stateless(&self.url, &self.layout)?
         } else {
             Session::connect_neutral(&self.url, &self.layout, &self.refusals)?
         };
-        let session = session.limit_statements(self.max_statements);
+        let session = Box::new(session.limit_statements(self.max_statements));
         let mut gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
         gauges.retain(|gauge| gauge.strong_count() > 0);
         gauges.push(Arc::downgrade(session.gauge()));
         Ok(session)
     }
 
-    fn is_valid(&self, _: &mut Session) -> Result<()> {
+    fn is_valid(&self, _: &mut Box<Session>) -> Result<()> {
         Ok(())
     }
 
-    fn has_broken(&self, session: &mut Session) -> bool {
+    fn has_broken(&self, session: &mut Box<Session>) -> bool {
         std::thread::panicking() || session.is_doubtful()
     }
 }

@@ -80,27 +80,32 @@ impl Shelf {
         (state.idle.len(), state.waiting.len())
     }
 
-    /// Takes a turn; waits in line for one. A session may come with it.
-    pub(super) fn turn(&self, deadline: Instant) -> Result<Option<Conn>, Refused> {
+    /// Takes a turn; waits in line for one. A session may come with it, and the time at which that was.
+    pub(super) fn turn(
+        &self,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<(Option<Conn>, Instant), Refused> {
         let waiter = {
             let mut state = lock(&self.state);
             if state.waiting.is_empty() && state.free > 0 {
                 state.free -= 1;
-                return Ok(None);
+                return Ok((None, now));
             }
             let waiter = Arc::new(Waiter::default());
             state.waiting.push_back(Arc::clone(&waiter));
             waiter
         };
         if let Some(handed) = waiter.wait(deadline) {
-            return Ok(handed);
+            return Ok((handed, Instant::now()));
         }
         lock(&self.state)
             .waiting
             .retain(|other| !Arc::ptr_eq(other, &waiter));
         // Whoever took it out of the line before has handed it its turn by now, or is about to: both
         // happen under the lock that was just held.
-        lock(&waiter.handed).take().ok_or(Refused::NoTurn)
+        let handed = lock(&waiter.handed).take().ok_or(Refused::NoTurn)?;
+        Ok((handed, Instant::now()))
     }
 
     /// A session for someone who has a turn: an idle one, by preference one that is on the schema, else
@@ -183,28 +188,21 @@ impl State {
     /// process is the warmest, so that those that are not needed come of age.
     fn choose(&mut self, schema: &SchemaName, max_tenants: usize) -> Option<Conn> {
         let rank = |session: &Session| {
-            let fit = if session.was_on(schema) {
-                return 0;
-            } else if session.knows(schema) {
-                1
+            let fit = if session.knows(schema) {
+                0
             } else if session.schemas_seen() < max_tenants {
-                3
+                2
             } else {
-                5
+                4
             };
             fit + u8::from(session.is_parked())
         };
-        let mut best: Option<((u8, u64), usize)> = None;
-        for (position, idle) in self.idle.iter().enumerate().rev() {
-            let rank = (rank(&idle.conn), idle.heat);
-            if best.is_none_or(|(least, _)| rank < least) {
-                best = Some((rank, position));
-            }
-            if rank.0 == 0 {
-                break;
-            }
-        }
-        let (_, position) = best?;
+        let hit = self.idle.iter().rposition(|idle| idle.conn.was_on(schema));
+        let position = hit.or_else(|| {
+            let best = |(_, idle): &(usize, &Idle)| (rank(&idle.conn), idle.heat);
+            let all = self.idle.iter().enumerate().rev();
+            all.min_by_key(best).map(|(position, _)| position)
+        })?;
         self.idle.remove(position).map(|idle| idle.conn)
     }
 }
