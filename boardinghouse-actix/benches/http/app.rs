@@ -16,7 +16,7 @@ use actix_web::{
 };
 use boardinghouse_actix::{Error, Tenancy, TenantDb};
 use diesel::{
-    connection::{LoadConnection, SimpleConnection as _},
+    connection::LoadConnection,
     dsl::sql,
     pg::Pg,
     prelude::*,
@@ -26,6 +26,7 @@ use diesel::{
 use serde::Serialize;
 
 use crate::{
+    bare,
     qualified::Qualified,
     schema::{notes, plans, users},
 };
@@ -104,12 +105,12 @@ async fn of_a_schema(pool: Data<Plain>, request: HttpRequest) -> actix_web::Resu
     .await
 }
 
-/// Of the tenant that the host names, by the path, which is set and not proven, and statements that carry the
+/// Of the tenant that the host names, by the path and its proof, as one message, and statements that carry the
 /// schema's name in a comment. It needs no ping.
 async fn of_a_path(pool: Data<Plain>, request: HttpRequest) -> actix_web::Result<Json<Page>> {
     let schema = first_label(&request);
     read(pool, move |conn| {
-        conn.batch_execute(&format!("SET search_path TO {schema}, public"))?;
+        bare::bind(conn, &schema)?;
         let tag = format!("/*{schema}*/ ");
         by_text(conn, schema, &tag, "notes")
     })

@@ -104,14 +104,18 @@ where
     assert!(author == tag && both.0 == tag && count == 1);
 }
 
-/// The texts of the five, with the schema in each.
-pub(crate) fn five_texts(tenant: &Tenant) -> [String; 5] {
+/// The texts of the five, with the schema in each: as the table's, or in a comment.
+pub(crate) fn five_texts(schema: &str, by_path: bool) -> [String; 5] {
+    let [tag, prefix] = match by_path {
+        true => [format!("/*{schema}*/ "), String::new()],
+        false => [String::new(), format!("{schema}.")],
+    };
     ["body", "author", "tag", "id, body", "count(*)"]
-        .map(|what| format!("SELECT {what} FROM {}.notes WHERE id = ", tenant.schema()))
+        .map(|what| format!("{tag}SELECT {what} FROM {prefix}notes WHERE id = "))
 }
 
 /// The same five selects, by their texts.
-pub(crate) fn five_qualified(conn: &mut PgConnection, texts: &[String; 5], turn: usize) {
+pub(crate) fn five_by_text(conn: &mut PgConnection, texts: &[String; 5], turn: usize) {
     fn one<ST>(text: &str, turn: usize) -> Qualified<'_, i32, Integer, ST> {
         Qualified::new(text, Some(key(turn)))
     }

@@ -12,8 +12,8 @@ use boardinghouse_core::TenantPool;
 use diesel::{Connection as _, PgConnection};
 
 use crate::{
-    backend,
-    fleet::{self, five_qualified, five_selects, five_texts, naive, plain, select, set_path},
+    backend, bare,
+    fleet::{self, five_by_text, five_selects, five_texts, naive, plain, select, set_path},
     measure::{Spread, Table, Target, Way, ratio, rounds},
     zipf::Zipf,
 };
@@ -58,22 +58,37 @@ pub(crate) fn alternating(
     let (ours, same) = (build(), build());
     let rival = plain(url, CONNECTIONS);
     let paths: Vec<String> = tenants.iter().map(set_path).collect();
-    let texts: Vec<_> = tenants.iter().map(five_texts).collect();
+    let schemas: Vec<_> = tenants.iter().map(|t| t.schema().to_string()).collect();
+    let texts = |by_path| -> Vec<_> {
+        let of = |schema: &String| five_texts(schema, by_path);
+        schemas.iter().map(of).collect()
+    };
+    let [by_name, by_path] = [false, true].map(texts);
     // One a thread, without any pool.
-    let bare: Vec<_> = (0..THREADS)
+    let floor: Vec<_> = (0..THREADS)
         .map(|_| Mutex::new(PgConnection::establish(url).unwrap()))
         .collect();
-    for conn in &bare {
+    for conn in &floor {
         let mut conn = conn.lock().unwrap();
-        for text in &texts {
-            five_qualified(&mut conn, text, 1);
+        bare::prepare(&mut conn, &schemas);
+        for (tenant, schema) in schemas.iter().enumerate() {
+            five_by_text(&mut conn, &by_name[tenant], 1);
+            bare::bind(&mut conn, schema).unwrap();
+            five_by_text(&mut conn, &by_path[tenant], 1);
         }
     }
     // By preference always the same for a tenant; there are as many as threads.
-    let floor = |turn: usize, tenant: usize| {
-        let mut all = bare.iter().cycle().skip(tenant % bare.len());
-        let mut conn = all.find_map(|one| one.try_lock().ok());
-        five_qualified(conn.as_mut().unwrap(), &texts[tenant], turn);
+    let lock = |tenant: usize| {
+        let mut all = floor.iter().cycle().skip(tenant % floor.len());
+        all.find_map(|one| one.try_lock().ok()).unwrap()
+    };
+    let name = |turn: usize, tenant: usize| {
+        five_by_text(&mut lock(tenant), &by_name[tenant], turn);
+    };
+    let path = |turn: usize, tenant: usize| {
+        let mut conn = lock(tenant);
+        bare::bind(&mut conn, &schemas[tenant]).unwrap();
+        five_by_text(&mut conn, &by_path[tenant], turn);
     };
     // Every connection has seen every tenant.
     for pool in [&ours, &same] {
@@ -101,8 +116,9 @@ pub(crate) fn alternating(
                 five_selects(&mut naive(&rival, &paths[i % 100]), i);
             })
         }),
-        Box::new(|| threads(THREADS, n, |i| floor(i, i % 100))),
-        Box::new(|| threads(THREADS, n, |i| floor(i, 0))),
+        Box::new(|| threads(THREADS, n, |i| name(i, i % 100))),
+        Box::new(|| threads(THREADS, n, |i| name(i, 0))),
+        Box::new(|| threads(THREADS, n, |i| path(i, i % 100))),
     ];
     let times = rounds(count, &mut ways);
     let mut cpu = |way: usize| {
@@ -124,6 +140,12 @@ pub(crate) fn alternating(
             ratio(&times[3], &times[4]),
             "the same, always the same tenant",
         );
+        table.row(
+            "  the path, the barest proof and the selects: no pool",
+            Target::None,
+            ratio(&times[5], &times[1]),
+            "checkout + 5 selects, always the same tenant",
+        );
     }
     if wanted("5") {
         table.row(
@@ -136,6 +158,12 @@ pub(crate) fn alternating(
             "  the selects alone, which name the schema: no checkout, no path",
             Target::None,
             ratio(&times[3], &times[2]),
+            "plain PgConnection + SET, tenants alternating",
+        );
+        table.row(
+            "  the path, the barest proof and the selects: no pool",
+            Target::None,
+            ratio(&times[5], &times[2]),
             "plain PgConnection + SET, tenants alternating",
         );
     }

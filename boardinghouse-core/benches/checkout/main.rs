@@ -7,6 +7,8 @@
 
 #[path = "../common/backend.rs"]
 mod backend;
+#[path = "../common/bare.rs"]
+mod bare;
 mod fleet;
 mod latency;
 mod load;
