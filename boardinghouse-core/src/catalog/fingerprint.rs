@@ -312,9 +312,10 @@ WITH RECURSIVE schema AS MATERIALIZED (
 
 const DESCRIBED: &str = "described AS MATERIALIZED (
     SELECT l.class, l.oid, d.objsubid AS sub, d.version
-    FROM object l, LATERAL (
-        SELECT d.objsubid, d.xmin::text || d.ctid::text AS version FROM pg_description d
-        WHERE d.objoid = l.oid AND d.classoid = l.class OFFSET 0) d
+    FROM (
+        SELECT d.classoid, d.objoid, d.objsubid, d.xmin::text || d.ctid::text AS version FROM pg_description d
+        WHERE d.objoid = ANY (ARRAY(SELECT oid FROM object)) OFFSET 0) d
+    JOIN object l ON l.oid = d.objoid AND l.class = d.classoid
   UNION ALL
     SELECT l.class, l.oid, s.objsubid, s.label FROM pg_seclabel s
     JOIN object l ON s.objoid = l.oid AND s.classoid = l.class
