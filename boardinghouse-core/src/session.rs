@@ -32,7 +32,7 @@ use diesel::{
 pub(crate) use binding::{BindError, Binding};
 pub(crate) use startup::Refusals;
 pub(crate) use statements::Shape;
-use statements::Statements;
+use statements::{Statements, Tag};
 
 use crate::{
     gauge::Gauge,
@@ -51,18 +51,22 @@ pub(crate) const PARKED: Duration = Duration::from_millis(200);
 /// What a session has learned while it was bound to a schema.
 struct Visited {
     epoch: i64,
-    /// The comment in front of statements.
-    tag: Arc<str>,
+    tag: Tag,
     /// The ids of custom types. Those of the schema that the session is bound to are inside Diesel.
     types: PgMetadataCache,
     proof: Option<Proof>,
 }
 
 impl Visited {
-    fn new(binding: &Binding) -> Self {
+    fn new(binding: &Binding, tags: &mut u32) -> Self {
+        *tags += 1;
+        let tag = Tag {
+            number: *tags,
+            text: sql::tag(&binding.schema, binding.epoch).into(),
+        };
         Self {
             epoch: binding.epoch,
-            tag: sql::tag(&binding.schema, binding.epoch).into(),
+            tag,
             types: PgMetadataCache::new(),
             proof: None,
         }
@@ -116,10 +120,12 @@ pub(crate) struct Session {
     opened: Instant,
     /// The schemas that are on every path.
     extra: Arc<[SchemaName]>,
-    tag: Arc<str>,
+    /// That of the schema that the session is bound to.
+    tag: Tag,
     current: Option<SchemaName>,
     visited: HashMap<SchemaName, Visited>,
     proofs: u32,
+    tags: u32,
     statements: Statements,
     gauge: Arc<Gauge>,
 }
@@ -142,10 +148,11 @@ impl Session {
             parked: false,
             in_use_since: Instant::now(),
             open: false,
-            tag: "".into(),
+            tag: Tag::default(),
             current: None,
             visited: HashMap::new(),
             proofs: 0,
+            tags: 0,
             statements: Statements::default(),
             gauge: Arc::default(),
         }
@@ -209,13 +216,13 @@ impl Session {
 
     /// Notes that the borrower is about to run a statement, and puts the tag on it.
     pub(crate) fn tagged<T: QueryFragment<Pg> + QueryId>(&mut self, query: T) -> Tagged<T> {
-        let tag = Arc::clone(&self.tag);
+        let tag = Arc::clone(&self.tag.text);
         if self.is_stateless() {
             let shape = None;
             return Tagged { tag, shape, query };
         }
         // Diesel asks the statement again, and reports its error; it need not meet the same one.
-        let shape = self.statements.shape(&query, &tag).ok();
+        let shape = self.statements.shape(&query, &self.tag).ok();
         self.dirty |= shape.as_ref().is_none_or(|shape| !shape.plain);
         self.reshaped |= shape.as_ref().is_none_or(|shape| shape.defines);
         self.gauge.statements(self.statements.prepared());
@@ -309,7 +316,7 @@ impl Session {
 
     /// Adds the proof of a path to a message that has set it.
     fn prove(&mut self, binding: &Binding, message: &mut String) {
-        let visited = visited(&mut self.visited, binding);
+        let visited = visited(&mut self.visited, binding, &mut self.tags);
         let number = match &visited.proof {
             Some(proof) if proof.is_of(binding) => proof.number,
             other => {
@@ -353,7 +360,7 @@ impl Session {
         self.dirty = false;
         self.open = binding.open;
         let stays = self.was_on(&binding.schema);
-        let visited = visited(&mut self.visited, binding);
+        let visited = visited(&mut self.visited, binding, &mut self.tags);
         let is_known = visited.epoch == binding.epoch;
         if is_known && stays {
             return;
@@ -361,12 +368,12 @@ impl Session {
         if !is_known {
             *visited = Visited {
                 proof: visited.proof.take(),
-                ..Visited::new(binding)
+                ..Visited::new(binding, &mut self.tags)
             };
         }
         let mut types = std::mem::take(&mut visited.types);
         swap_type_cache(&mut self.pg, &mut types);
-        self.tag = Arc::clone(&visited.tag);
+        self.tag = visited.tag.clone();
         if stays {
             return;
         }
@@ -430,9 +437,13 @@ impl Session {
 }
 
 /// What a session knows of the schema that it is bound to.
-fn visited<'a>(all: &'a mut HashMap<SchemaName, Visited>, binding: &Binding) -> &'a mut Visited {
+fn visited<'a>(
+    all: &'a mut HashMap<SchemaName, Visited>,
+    binding: &Binding,
+    tags: &mut u32,
+) -> &'a mut Visited {
     all.entry(binding.schema.clone())
-        .or_insert_with(|| Visited::new(binding))
+        .or_insert_with(|| Visited::new(binding, tags))
 }
 
 /// Proves that the path still leads to the schema, where the lock was never let go of since that was proven.

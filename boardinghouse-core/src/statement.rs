@@ -33,13 +33,15 @@ impl<T: QueryFragment<Pg>> QueryFragment<Pg> for Tagged<T> {
     }
 
     fn to_sql(&self, out: &mut PgQueryBuilder, backend: &Pg) -> QueryResult<()> {
-        out.push_sql(&self.tag);
         match &self.shape {
             Some(shape) => {
                 out.push_sql(&shape.text);
                 Ok(())
             }
-            None => self.query.to_sql(out, backend),
+            None => {
+                out.push_sql(&self.tag);
+                self.query.to_sql(out, backend)
+            }
         }
     }
 

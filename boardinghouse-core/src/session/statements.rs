@@ -15,10 +15,26 @@ use diesel::{
 
 use crate::{plain::is_plain_select, scan};
 
+/// What stands in front of each statement for a schema, and the number by which it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Tag {
+    pub(super) number: u32,
+    pub(super) text: Arc<str>,
+}
+
+impl Default for Tag {
+    fn default() -> Self {
+        Self {
+            number: 0,
+            text: "".into(),
+        }
+    }
+}
+
 /// What a statement is, apart from its values.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
-    /// Its text, without a tag.
+    /// Its text, with the tag.
     pub(crate) text: Arc<str>,
     /// Whether Diesel may keep it prepared.
     pub(crate) keepable: bool,
@@ -28,13 +44,13 @@ pub(crate) struct Shape {
     pub(super) defines: bool,
 }
 
-/// The statements of a session.
+/// The statements of a session. Each may be prepared on the server.
 pub(super) struct Statements {
-    /// Those whose text follows from their Rust type.
-    shapes: HashMap<TypeId, Shape>,
-    /// Which may be prepared on the server, as hashes of what they are and for whom.
-    prepared: HashSet<u64>,
-    /// How many may be, before all are dropped.
+    /// Those whose text follows from their Rust type, by the number of their tag.
+    shapes: HashMap<(u32, TypeId), Shape>,
+    /// The others, as hashes of their texts.
+    texts: HashSet<u64>,
+    /// How many may be prepared, before all are dropped.
     pub(super) most: usize,
     hasher: RandomState,
 }
@@ -43,7 +59,7 @@ impl Default for Statements {
     fn default() -> Self {
         Self {
             shapes: HashMap::new(),
-            prepared: HashSet::new(),
+            texts: HashSet::new(),
             most: usize::MAX,
             hasher: RandomState::new(),
         }
@@ -52,44 +68,41 @@ impl Default for Statements {
 
 impl Statements {
     /// What a statement with this tag is; it counts as prepared from now on.
-    pub(super) fn shape<T>(&mut self, statement: &T, tag: &str) -> QueryResult<Shape>
+    pub(super) fn shape<T>(&mut self, statement: &T, tag: &Tag) -> QueryResult<Shape>
     where
         T: QueryFragment<Pg> + QueryId,
     {
         let keepable = statement.is_safe_to_cache_prepared(&Pg)?;
         // An id is Diesel's word that the text follows from the type.
         let id = T::query_id().filter(|_| keepable);
-        let known = id.and_then(|id| self.shapes.get(&id)).cloned();
-        let shape = match known {
-            Some(shape) => shape,
-            None => {
-                let text = text(statement)?;
-                let shape = Shape {
-                    plain: is_plain_select(&text),
-                    // What the query builder makes defines nothing.
-                    defines: id.is_none() && scan::may_define(&text),
-                    text: text.into(),
-                    keepable,
-                };
-                self.shapes.extend(id.map(|id| (id, shape.clone())));
-                shape
-            }
+        let key = id.map(|id| (tag.number, id));
+        if let Some(known) = key.and_then(|key| self.shapes.get(&key)) {
+            return Ok(known.clone());
+        }
+        let text = text(statement)?;
+        let shape = Shape {
+            plain: is_plain_select(&text),
+            // What the query builder makes defines nothing.
+            defines: key.is_none() && scan::may_define(&text),
+            text: [&*tag.text, &text].concat().into(),
+            keepable,
         };
-        self.prepared.insert(match id {
-            Some(id) => self.hasher.hash_one((tag, id)),
-            None => self.hasher.hash_one((tag, &shape.text)),
-        });
+        match key {
+            Some(key) => drop(self.shapes.insert(key, shape.clone())),
+            None => drop(self.texts.insert(self.hasher.hash_one(&shape.text))),
+        }
         Ok(shape)
     }
 
     /// How many may be prepared on the server.
     pub(super) fn prepared(&self) -> usize {
-        self.prepared.len()
+        self.shapes.len() + self.texts.len()
     }
 
     /// None is prepared any more.
     pub(super) fn forget(&mut self) {
-        self.prepared.clear();
+        self.shapes.clear();
+        self.texts.clear();
     }
 }
 
