@@ -234,7 +234,8 @@ impl Session {
         std::mem::take(&mut self.reshaped)
     }
 
-    /// Puts the session on a path and proves that it got there, in one round trip.
+    /// Puts the session on a path and proves that it got there, in one round trip. `now` is read once the
+    /// session is taken: from then on it counts for how long the lock is held.
     ///
     /// On error the session is doubtful and must be closed.
     pub(crate) fn bind(&mut self, binding: &Binding, now: Instant) -> Result<(), BindError> {
@@ -436,7 +437,7 @@ impl Session {
     }
 }
 
-/// What a session knows of the schema that it is bound to.
+/// What a session knows of the schema that a binding is for.
 fn visited<'a>(
     all: &'a mut HashMap<SchemaName, Visited>,
     binding: &Binding,

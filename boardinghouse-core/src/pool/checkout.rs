@@ -251,9 +251,10 @@ impl TenantPool {
             // A session that was not bound may be anywhere.
             session.spoiled = true;
             turn.conn = None;
+            now = Instant::now();
             match failure {
                 NotBound::Session(BindError::Stale, _) | NotBound::Stale
-                    if attempts > 1 && Instant::now() < deadline =>
+                    if attempts > 1 && now < deadline =>
                 {
                     attempts -= 1;
                     inner.counters.retries();

@@ -87,15 +87,15 @@ pub(super) struct Record {
     read_at: u64,
     /// What is true of the tenant whatever was read of it: a checkout can hold a record that was replaced
     /// since.
-    latest: Arc<Latest>,
+    live: Arc<Live>,
 }
 
-/// What all records of a tenant share.
+/// What all records of a tenant share, until it is forgotten.
 #[derive(Debug)]
-struct Latest {
+struct Live {
     /// How many notifications there had been when the tenant last changed.
     changed_at: AtomicU64,
-    /// Whether, by the last that was read, nothing is hidden behind the names on its path.
+    /// Whether, by the last that was kept, nothing is hidden behind the names on its path.
     open: AtomicBool,
     gets: AtomicU64,
 }
@@ -163,12 +163,18 @@ impl State {
 impl Record {
     /// How many checkouts of the tenant there were.
     pub(super) fn gets(&self) -> u64 {
-        self.latest.gets.load(Relaxed)
+        self.live.gets.load(Relaxed)
     }
 
     /// Counts a checkout.
     pub(super) fn got(&self) {
-        self.latest.gets.fetch_add(1, Relaxed);
+        self.live.gets.fetch_add(1, Relaxed);
+    }
+
+    /// Notes that the tenant changed, with this notification at the latest.
+    fn outdate(&self, change: u64) {
+        self.stale.store(true, SeqCst);
+        self.live.changed_at.store(change, SeqCst);
     }
 
     /// Whether a notification of that id, or with `*` of any, is of this tenant.
@@ -197,8 +203,8 @@ impl Knowledge {
     /// behind a name. A second is what a change may take to be heard of anyhow.
     pub(super) fn still_believes(&self, record: &Record, now: Instant) -> bool {
         // It may have been asked again since, and the answer have been another.
-        record.latest.open.load(SeqCst)
-            && record.latest.changed_at.load(SeqCst) <= record.read_at
+        record.live.open.load(SeqCst)
+            && record.live.changed_at.load(SeqCst) <= record.read_at
             && (now.duration_since(record.confirmed) < HEARING || self.believes(record, now))
     }
 
@@ -225,12 +231,12 @@ impl Knowledge {
         let mut state = lock(&self.state);
         let mut record = record;
         if let Some(before) = state.records.get(&key) {
-            record.latest = Arc::clone(&before.latest);
+            record.live = Arc::clone(&before.live);
         }
-        record.latest.open.store(record.binding.is_open(), SeqCst);
+        record.live.open.store(record.binding.is_open(), SeqCst);
         record.read_at = read_at;
         if state.changed_since(read_at, &record) {
-            record.stale.store(true, SeqCst);
+            record.outdate(state.changes);
         }
         let record = Arc::new(record);
         state.records.insert(key, Arc::clone(&record));
@@ -247,7 +253,7 @@ impl Knowledge {
     /// The tenant is gone.
     pub(super) fn forget(&self, key: &Key) {
         if let Some(record) = lock(&self.state).records.remove(key) {
-            record.latest.open.store(false, SeqCst);
+            record.live.open.store(false, SeqCst);
         }
     }
 
@@ -255,7 +261,11 @@ impl Knowledge {
     pub(super) fn tidy(&self) {
         let (now, after) = (Instant::now(), FORGOTTEN.max(self.ttl));
         lock(&self.state).records.retain(|_, record| {
-            Arc::strong_count(record) > 1 || now.duration_since(record.confirmed) < after
+            let stays =
+                Arc::strong_count(record) > 1 || now.duration_since(record.confirmed) < after;
+            // Nobody would tell a checkout that holds an older record.
+            record.live.open.fetch_and(stays, SeqCst);
+            stays
         });
     }
 
@@ -269,8 +279,7 @@ impl Knowledge {
         let change = state.note(id);
         for record in state.records.values() {
             if record.is_meant_by(id) {
-                record.stale.store(true, SeqCst);
-                record.latest.changed_at.store(change, SeqCst);
+                record.outdate(change);
             }
         }
     }
@@ -278,9 +287,9 @@ impl Knowledge {
     /// What was notified until now cannot be known.
     pub(super) fn missed(&self) {
         let mut state = lock(&self.state);
-        state.note(ALL);
+        let change = state.note(ALL);
         for record in state.records.values() {
-            record.stale.store(true, SeqCst);
+            record.outdate(change);
         }
     }
 
@@ -377,7 +386,7 @@ impl Confirmed {
             table: self.table_oid,
         };
         let binding = bind(&schema, self.epoch, mark).open(self.open);
-        let latest = Latest {
+        let live = Live {
             changed_at: AtomicU64::new(0),
             open: AtomicBool::new(self.open),
             gets: AtomicU64::new(0),
@@ -390,7 +399,7 @@ impl Confirmed {
             confirmed: Instant::now(),
             stale: AtomicBool::new(false),
             read_at: 0,
-            latest: Arc::new(latest),
+            live: Arc::new(live),
         })
     }
 }
@@ -419,6 +428,10 @@ mod tests {
     use super::*;
 
     fn record(id: &str) -> Record {
+        record_of(id, true)
+    }
+
+    fn record_of(id: &str, open: bool) -> Record {
         let confirmed = Confirmed {
             id: Some(id.to_owned()),
             schema_name: id.to_owned(),
@@ -426,7 +439,7 @@ mod tests {
             epoch: 1,
             schema_oid: Some(1),
             table_oid: None,
-            open: true,
+            open,
         };
         confirmed
             .into_record(|schema, epoch, mark| Binding::new(schema, epoch, []).only(mark))
@@ -440,6 +453,49 @@ mod tests {
         meanwhile(&known);
         known.keep(Key::Registered(1), record("acme"), read_at);
         known.find(&Key::Registered(1), 1, Instant::now()).is_some()
+    }
+
+    /// Whether a checkout that holds what was read of `acme` may stay on its path when it is returned after
+    /// `meanwhile`.
+    fn parks_after(meanwhile: impl FnOnce(&Knowledge, Key)) -> bool {
+        let known = Knowledge::new(Duration::from_secs(60));
+        let key = Key::Registered(1);
+        let held = known.keep(key.clone(), record("acme"), known.changes());
+        meanwhile(&known, key);
+        known.still_believes(&held, Instant::now())
+    }
+
+    #[test]
+    fn a_checkout_hears_what_became_of_its_tenant() {
+        let again = |known: &Knowledge, key, open| {
+            known.keep(key, record_of("acme", open), known.changes());
+        };
+        assert!(parks_after(|_, _| {}));
+        assert!(parks_after(|known, _| known.changed("other")));
+        assert!(parks_after(|known, key| again(known, key, true)));
+        assert!(!parks_after(|known, _| known.changed("acme")));
+        assert!(!parks_after(|known, _| known.missed()));
+        assert!(!parks_after(|known, key| known.forget(&key)));
+        // Something hides behind a name by now.
+        assert!(!parks_after(|known, key| again(known, key, false)));
+        // What it holds is no longer what is believed.
+        assert!(!parks_after(|known, key| {
+            again(known, key, true);
+            known.changed("acme");
+        }));
+        assert!(!parks_after(|known, key| {
+            again(known, key, true);
+            known.deaf();
+        }));
+    }
+
+    #[test]
+    fn a_checkout_does_not_stay_on_what_was_outdated_when_it_was_kept() {
+        let known = Knowledge::new(Duration::from_secs(60));
+        let read_at = known.changes();
+        known.changed("acme");
+        let held = known.keep(Key::Registered(1), record("acme"), read_at);
+        assert!(!known.still_believes(&held, Instant::now()));
     }
 
     #[test]

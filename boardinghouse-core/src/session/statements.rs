@@ -16,19 +16,10 @@ use diesel::{
 use crate::{plain::is_plain_select, scan};
 
 /// What stands in front of each statement for a schema, and the number by which it is known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tag {
     pub(super) number: u32,
     pub(super) text: Arc<str>,
-}
-
-impl Default for Tag {
-    fn default() -> Self {
-        Self {
-            number: 0,
-            text: "".into(),
-        }
-    }
 }
 
 /// What a statement is, apart from its values.
