@@ -7,7 +7,6 @@ use pq_sys as _;
 mod across;
 mod affinity;
 mod attack;
-mod catalogs;
 mod checkout;
 mod clean;
 mod copies;
