@@ -200,9 +200,12 @@ impl TableMove {
                 done.plan.locks.held = catalog::relocate::locked(conn)?;
                 Ok::<_, Error>(done)
             })
-        })?;
+        });
+        // The lock is free when this returns, not when the server has seen that the session ended.
+        session.clean();
+        let plan = done?.plan;
         tracing::info!("moved");
-        Ok(done.plan)
+        Ok(plan)
     }
 
     fn session(&self) -> Result<Session> {
